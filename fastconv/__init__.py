@@ -1,0 +1,18 @@
+"""fastconv: convolutions on NumPy arrays, fast on every core of the CPU.
+
+Called directly on arrays like SciPy, with the semantics of deep learning (channels, groups, strides) and the borders of
+image processing. See ``help(fastconv.conv2d)`` for the arguments that all functions share.
+"""
+from .algorithms import list_algorithms
+from .config import get_num_threads, set_num_threads, threads
+from .convolution import conv1d, conv2d, conv3d
+from .explanation import explain
+from .layers import Conv1d, Conv2d, Conv3d
+from .validation import ValidationError, validation
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Conv1d", "Conv2d", "Conv3d", "ValidationError", "conv1d", "conv2d", "conv3d", "explain", "get_num_threads",
+    "list_algorithms", "set_num_threads", "threads", "validation",
+]

@@ -1,0 +1,99 @@
+"""Which arrays may enter, and how they reach a kernel: one number type, native byte order, contiguous rows."""
+from __future__ import annotations
+
+import numpy as np
+
+REALS = {"float32": "f32", "float64": "f64", "float16": "f32", "bfloat16": "f32"}
+COMPUTED = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
+
+
+def as_array(value, name: str) -> np.ndarray:
+    """`value` as an ndarray, without a copy if NumPy can view it.
+
+    Raises
+    ------
+    TypeError
+        If it cannot become an array of numbers, or is a masked array with masked values.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        if np.ma.is_masked(value):
+            raise TypeError(f"{name} is a masked array with masked values; fill them first (numpy.ma.filled)")
+        value = value.data
+    if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+        try:
+            return np.from_dlpack(value)
+        except (BufferError, RuntimeError, TypeError) as error:
+            raise TypeError(f"{name} ({type(value).__name__}) cannot be viewed as a NumPy array on the CPU: {error}") from None
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise TypeError(f"{name} ({type(value).__name__}) cannot be viewed as a NumPy array: {error}") from None
+
+
+def common_type(**arrays: np.ndarray | None) -> np.dtype:
+    """The float type that all given arrays share, in native byte order.
+
+    Raises
+    ------
+    TypeError
+        For a type that is not computed, and for mixed types.
+    """
+    first = None
+    for name, array in arrays.items():
+        if array is None:
+            continue
+        if array.dtype.name not in REALS:
+            advice = "numpy.float64" if array.dtype.name in ("int64", "uint64", "longdouble", "float128") else "numpy.float32"
+            raise TypeError(f"{name} has type {array.dtype}; float32, float64, float16 and bfloat16 are computed: "
+                            f"convert it, for example with {name}.astype({advice})")
+        dtype = array.dtype.newbyteorder("=")
+        if first is None:
+            first = name, dtype
+        elif dtype != first[1]:
+            raise TypeError(f"{name} has type {dtype} but {first[0]} has type {first[1]}: convert one of them")
+    return first[1]
+
+
+def contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """`array` as numbers of a native `dtype` that lie in C order; itself if they do."""
+    return np.require(array, dtype, ["C", "A"])
+
+
+def with_rows(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """`array` as aligned numbers of a native `dtype` of which those along the last axis lie side by side.
+
+    The other axes may have any stride, also a negative one.
+    """
+    if array.dtype == dtype and array.dtype.isnative and array.flags.aligned and array.strides[-1] == dtype.itemsize:
+        return array
+    return contiguous(array, dtype)
+
+
+def check_out(out, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raises ValueError or TypeError unless `out` can be written in full with a result of this shape and type."""
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"out must be a plain ndarray, not {type(out).__name__}")
+    if out.shape != shape:
+        raise ValueError(f"out has shape {out.shape}, the result has {shape}")
+    if out.dtype != dtype:
+        raise ValueError(f"out has type {out.dtype}, the result has {dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+    if any(n > 1 and step == 0 for n, step in zip(out.shape, out.strides)) or overlaps_itself(out):
+        raise ValueError(f"out overlaps itself: shape {out.shape}, strides {out.strides}")
+
+
+def overlaps_itself(array: np.ndarray) -> bool:
+    """Whether two elements may share memory: no order of the axes nests them. (Never true of a slice of an array.)"""
+    reach = array.itemsize
+    for step, n in sorted((abs(step), n) for n, step in zip(array.shape, array.strides) if n > 1):
+        if step < reach:
+            return True
+        reach = step * (n - 1) + reach
+    return False
+
+
+def can_write(out: np.ndarray, dtype: np.dtype, *inputs: np.ndarray | None) -> bool:
+    """Whether a kernel may write its result straight into `out` while it reads the inputs."""
+    return (out.dtype == dtype and out.dtype.isnative and out.flags.carray
+            and not any(a is not None and np.may_share_memory(out, a) for a in inputs))

@@ -1,0 +1,55 @@
+"""explain(): what a plan will do, in words and figures."""
+from __future__ import annotations
+
+from . import config
+from .plan import Plan, make_plan
+from .problem import convolution_problem
+
+
+def explain(operation: str, input_shape, weight_shape, stride=1, padding=0, dilation=1, groups=1, *, dtype="float32",
+            padding_mode="zeros", channels_last=False, activation=None, algorithm="auto", packed=False) -> str:
+    """Say which algorithm a call would use, why not the others, its FLOPs, workspace and predicted time.
+
+    Parameters are those of the function that `operation` names, with shapes in place of arrays; `packed` tells whether
+    a layer holds the weights.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As the function.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> print(fastconv.explain("conv2d", (1, 8, 8, 8), (8, 8, 1, 1)).splitlines()[0])
+    conv2d of (1, 8, 8, 8) float32 with weights (8, 8, 1, 1) -> (1, 8, 8, 8)
+    """
+    from .arrays import REALS
+    if str(dtype) not in REALS:
+        raise ValueError(f"dtype={dtype!r} is none of {', '.join(REALS)}")
+    shape = tuple(input_shape)
+    if len(shape) == int(operation[-2]) + 1:
+        shape = (1, *shape)
+    problem = convolution_problem(operation, shape, tuple(weight_shape), REALS[str(dtype)], stride, padding, dilation, groups,
+                                  padding_mode, channels_last, activation, packed=packed)
+    return explain_plan(make_plan(problem, algorithm, threads=config.get_num_threads()))
+
+
+def explain_plan(plan: Plan) -> str:
+    p, m = plan.problem, plan.machine
+    seconds = plan.row.cost(p, m) * p.N
+    share = p.flops / seconds / (4 * m.lanes / m.cycle) if seconds else 0
+    lines = [
+        f"{p.operation} of {p.input_shape} {'float64' if p.real == 'f64' else 'float32'} with weights {p.weight_shape} "
+        f"-> {p.output_shape}",
+        f"  algorithm   {plan.row.name}: {plan.row.summary}",
+        f"  kernel      {plan.file}, instruction set {plan.isa}, {m.lanes} lanes, {plan.threads} "
+        f"{'thread' if plan.threads == 1 else 'threads'}",
+        f"  work        {p.flops / 1e9:.4g} GFLOP ({p.macs / 1e6:.4g} million multiply-adds), {p.bytes / 1e6:.4g} MB of "
+        f"arrays, {p.flops / p.bytes:.3g} FLOP per byte",
+        f"  workspace   {plan.workspace * plan.threads / 1024:.4g} KiB in all, {plan.workspace / 1024:.4g} KiB per thread",
+        "  blocks      " + ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in plan.blocks.items() if n),
+        f"  expected    {100 * share:.0f} % of the FMA peak",
+    ]
+    lines += [f"  not {name + ':':12} {reason}" for name, reason in plan.refusals().items()]
+    return "\n".join(line for line in lines if not line.endswith("blocks      "))

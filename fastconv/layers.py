@@ -1,0 +1,167 @@
+"""Convolutions whose weights are packed once: made from arrays, called with inputs."""
+from __future__ import annotations
+
+import numpy as np
+
+from . import config
+from .arrays import COMPUTED, REALS, as_array, common_type
+from .convolution import MOST_KNOWN, execute
+from .plan import Plan, make_plan
+from .problem import convolution_problem
+
+
+class Convolution:
+    """What Conv1d, Conv2d and Conv3d share."""
+
+    operation: str
+
+    def __init__(self, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, padding_mode="zeros",
+                 channels_last=False, activation=None, algorithm="auto"):
+        weight = as_array(weight, "weight")
+        bias = None if bias is None else as_array(bias, "bias")
+        self.dtype = common_type(weight=weight, bias=bias)
+        self.real = REALS[self.dtype.name]
+        self.weight = np.array(weight, COMPUTED[self.real], order="C", copy=True)
+        self.bias = None if bias is None else np.array(bias, COMPUTED[self.real], order="C", copy=True)
+        self.arguments = dict(stride=stride, padding=padding, dilation=dilation, groups=groups, padding_mode=padding_mode,
+                              channels_last=channels_last, activation=activation)
+        self.algorithm = algorithm
+        self.forget()
+        self.check_arguments()
+
+    def forget(self) -> None:
+        self._packed: dict[tuple[str, str], np.ndarray] = {}
+        self._known: dict[tuple, tuple[np.dtype, Plan, np.ndarray, tuple[int, ...]]] = {}
+
+    def check_arguments(self) -> None:
+        """Raise now what any input would raise: the smallest that the kernel fits on stands for all."""
+        if self.bias is not None and self.bias.shape != self.weight.shape[:1]:
+            raise ValueError(f"bias must have shape {self.weight.shape[:1]}, one number per output channel, "
+                             f"got {self.bias.shape}")
+        axes = int(self.operation[-2])
+        if self.weight.ndim == axes + 2:
+            groups = self.arguments["groups"]
+            channels = self.weight.shape[1] * (groups if isinstance(groups, int) and groups > 0 else 1)
+            spatial = [1 << 20] * axes
+            shape = (1, *spatial, channels) if self.arguments["channels_last"] else (1, channels, *spatial)
+        else:
+            shape = (1,) * (axes + 2)
+        convolution_problem(self.operation, shape, self.weight.shape, self.real, **self.arguments)
+
+    def __getstate__(self) -> dict:
+        """Plain weights and arguments: another machine may pack them otherwise."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_packed", "_known")}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self.forget()
+
+    def __repr__(self) -> str:
+        arguments = "".join(f", {name}={value!r}" for name, value in self.arguments.items())
+        return f"{type(self).__name__}(weight of shape {self.weight.shape}, {self.dtype}{arguments})"
+
+    def plan(self, shape: tuple[int, ...], residual: bool = False) -> Plan:
+        """The plan for inputs of a shape, batch included."""
+        problem = convolution_problem(self.operation, shape, self.weight.shape, self.real, **self.arguments,
+                                      bias=self.bias is not None, residual=residual, packed=True)
+        return make_plan(problem, self.algorithm, threads=config.get_num_threads())
+
+    def explain(self, shape: tuple[int, ...]) -> str:
+        """Which algorithm runs for inputs of a shape, why the others do not, FLOPs and workspace.
+
+        Raises
+        ------
+        ValueError
+            If inputs of that shape cannot be convolved.
+        """
+        from .explanation import explain_plan
+        return explain_plan(self.plan(self.batched_shape(tuple(shape))))
+
+    def batched_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (1, *shape) if len(shape) == int(self.operation[-2]) + 1 else shape
+
+    def packed_for(self, plan: Plan) -> np.ndarray:
+        key = plan.file, plan.isa
+        if key not in self._packed:
+            self._packed[key] = plan.pack(self.weight)
+        return self._packed[key]
+
+    def __call__(self, input, residual=None, out=None):
+        """Convolve an input; the arguments are those of the function.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As the function.
+        """
+        if type(input) is np.ndarray and residual is None and not config.validating:
+            dtype = input.dtype
+            known = self._known.get((input.shape, config.get_num_threads()))
+            if known is not None and dtype is known[0] and input.flags.carray:
+                y = out
+                if out is None:
+                    y = np.empty(known[3], dtype)
+                elif not (type(out) is np.ndarray and out.dtype is dtype and out.shape == known[3] and out.flags.carray
+                          and not np.may_share_memory(out, input)):
+                    y = None
+                if y is not None:
+                    known[1].run(input, self.weight, self.bias, None, y, known[2])
+                    return y
+        x = as_array(input, "input")
+        r = None if residual is None else as_array(residual, "residual")
+        dtype = common_type(input=x, residual=r)
+        if dtype != self.dtype:
+            raise TypeError(f"input has type {dtype} but the weights have type {self.dtype}: convert one of them")
+        shape = self.batched_shape(x.shape)
+        plan = self.plan(shape, r is not None)
+        packed = self.packed_for(plan)
+        y = execute(plan, x, self.weight, self.bias, r, out, dtype, shape is x.shape, packed)
+        if r is None and shape is x.shape and y.size and dtype == COMPUTED[self.real]:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[shape, config.get_num_threads()] = COMPUTED[self.real], plan, packed, y.shape
+        return y
+
+
+class Conv1d(Convolution):
+    """`conv1d` with weights that are packed once; takes its arguments less `input`, `residual` and `out`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> difference = fastconv.Conv1d(np.array([[[-1., 1.]]]))
+    >>> difference(np.array([[[1., 4., 9.]]]))
+    array([[[3., 5.]]])
+    """
+
+    operation = "conv1d"
+
+
+class Conv2d(Convolution):
+    """`conv2d` with weights that are packed once; takes its arguments less `input`, `residual` and `out`.
+
+    A later change of the array that the weights came from does not reach the instance. Instances pickle, and pack anew
+    where they are loaded.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> blur = fastconv.Conv2d(np.full((1, 1, 3, 3), 1 / 9), padding="same", padding_mode="replicate")
+    >>> blur(np.ones((1, 1, 4, 4)))[0, 0, 0].round(3)
+    array([1., 1., 1., 1.])
+    """
+
+    operation = "conv2d"
+
+
+class Conv3d(Convolution):
+    """`conv3d` with weights that are packed once; takes its arguments less `input`, `residual` and `out`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.Conv3d(np.ones((2, 1, 1, 1, 1)))(np.ones((1, 2, 2, 2))).shape
+    (2, 2, 2, 2)
+    """
+
+    operation = "conv3d"

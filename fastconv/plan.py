@@ -1,0 +1,196 @@
+"""Plan: how one problem is computed. Chooses a row of the table, sizes the blocks, counts the workspace, explains."""
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from functools import cache
+from math import prod
+from threading import Lock
+
+import numpy as np
+
+from . import kernels
+from .algorithms import TABLE, Algorithm, Machine, ceil_div, tile_cycles
+from .problem import ACTIVATIONS, PADDING_MODES, Problem
+
+NUMPY_REAL = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
+WORKSPACE = 8 << 20             # bytes that one thread may use
+SERIAL_MACS = 1 << 17           # below twice 64 K multiply-adds a second thread costs more than it brings
+CYCLE = 1 / 4.0e9               # costs are compared with each other, so one nominal clock does for all
+MOST_PLANS = 4096
+
+
+def cache_bytes(level: str, otherwise: int) -> int:
+    """Size of one of this CPU's caches, as the C library knows it."""
+    try:
+        return os.sysconf(f"SC_LEVEL{level}_SIZE") or otherwise
+    except (ValueError, OSError, AttributeError):
+        return otherwise
+
+
+@cache
+def machine(isa: str, real: str) -> Machine:
+    lanes, MR, NR = kernels.load("im2col_pixels", isa, real).tile_size()
+    return Machine(isa, real, lanes, MR, NR, cache_bytes("1_DCACHE", 32 << 10), cache_bytes("2_CACHE", 512 << 10), CYCLE)
+
+
+def balanced(n: int, most: int) -> int:
+    """Size of the parts when n is cut into as few parts of at most `most` as possible, all nearly equal."""
+    return ceil_div(n, ceil_div(n, max(1, most)))
+
+
+def pixel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
+    """Blocks of im2col_pixels: a panel of `chunk` channels takes two thirds of L1, the sums of a task about L2."""
+    K, C = p.K // p.G, p.C // p.G
+    panel_rows = m.L1 * 2 // 3 // (m.NR * p.itemsize)
+    chunk = balanced(C, panel_rows // p.taps)
+    most = max(2 * m.NR, min(1024, 2 * m.L2 // (K * p.itemsize) // m.NR * m.NR))
+    best = None
+    for k_parts in range(1, min(threads, ceil_div(K, m.MR)) + 1):
+        k_block = ceil_div(ceil_div(K, k_parts), m.MR) * m.MR
+        for q_parts in sorted({ceil_div(p.pixels, most), *(ceil_div(p.pixels, most) + i for i in range(1, 2 * threads))}):
+            q_block = ceil_div(ceil_div(p.pixels, q_parts), m.lanes) * m.lanes
+            tasks = p.N * p.G * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
+            vectors = ceil_div(q_block, m.lanes)
+            cost = ceil_div(tasks, threads) * (tile_cycles(min(K, k_block), vectors, m) + 3 * vectors
+                                               + (0 if p.packed else 0.4 * min(K, k_block)))
+            if best is None or cost < best[0] * 0.995:
+                best = cost, q_block, k_block
+    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2]}
+
+
+def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
+    """Blocks of im2col_channels: part of a weight panel takes two thirds of L1, the windows of a task stay in L2."""
+    K, C = p.K // p.G, p.C // p.G
+    panel_rows = m.L1 * 2 // 3 // (m.NR * p.itemsize)
+    patches = int(C < m.lanes and p.taps > 1)
+    run = C * p.taps if patches else C
+    chunk = balanced(run, panel_rows) if run > panel_rows else panel_rows // run * run
+    window = run * p.itemsize if patches else p.taps * 8 + C * p.itemsize
+    most = max(m.MR, min(480, m.L2 // 2 // (window + m.NR * p.itemsize)) // m.MR * m.MR)
+    best = None
+    for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
+        k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
+        for q_parts in range(ceil_div(p.pixels, most), ceil_div(p.pixels, most) + 2 * threads):
+            q_block = ceil_div(p.pixels, q_parts)
+            tasks = p.N * p.G * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
+            vectors = ceil_div(min(K, k_block), m.lanes)
+            cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 0.1 * q_block
+                                               + (0 if p.packed else 0.6 * min(K, k_block)))
+            if best is None or cost < best[0] * 0.995:
+                best = cost, q_block, k_block
+    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "patches": patches}
+
+
+BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks}
+
+
+class Plan:
+    """One problem, the row that computes it, and all that the kernel needs to know. Immutable and shared."""
+
+    def __init__(self, problem: Problem, row: Algorithm, isa: str, threads: int):
+        self.problem = problem
+        self.row = row
+        self.isa = isa
+        self.file = row.kernel_last if problem.channels_last else row.kernel
+        self.module = kernels.load(self.file, isa, problem.real)
+        self.machine = machine(isa, problem.real)
+        self.threads = threads if problem.macs >= SERIAL_MACS else 1
+        self.geometry = self.pack_geometry()
+        self.kernel = self.module.run
+        self.packs = hasattr(self.module, "pack")
+        self.strict = None
+        if problem.padded and problem.padding_mode == "zeros" and not row.strict:
+            self.strict = make_plan(problem, TABLE[problem.operation][-1].name, isa, threads)
+        self.pack_first = self.packs and not problem.packed and (not self.workspace or self.workspace > WORKSPACE)
+        if self.pack_first:                 # then the kernel sees packed weights and needs no room to pack them
+            self.geometry = self.pack_geometry(packed=1)
+
+    def pack_geometry(self, **changes: int) -> bytes:
+        """The kernel's Geometry; its field names are those of src/micro/geometry.pxd."""
+        p, m = self.problem, self.machine
+        fields = dict.fromkeys(("chunk", "pixel_block", "channel_block", "in_place", "patches", "workspace", "x_n", "x_c",
+                                "x_d", "x_h", "x_w"), 0)
+        fields |= {"N": p.N, "G": p.G, "C": p.C // p.G, "K": p.K // p.G}
+        fields |= zip("DHW", p.in_three_axes(p.size, 1))
+        fields |= zip("TRS", p.in_three_axes(p.kernel, 1))
+        fields |= zip("OPQ", p.in_three_axes(p.output_size, 1))
+        fields |= zip(("stride_d", "stride_h", "stride_w"), p.in_three_axes(p.stride, 1))
+        fields |= zip(("dilation_d", "dilation_h", "dilation_w"), p.in_three_axes(p.dilation, 1))
+        fields |= zip(("pad_d", "pad_h", "pad_w"), p.in_three_axes([before for before, _ in p.padding], 0))
+        fields |= {"padding_mode": PADDING_MODES.index(p.padding_mode), "channels_last": int(p.channels_last),
+                   "y_n": p.K * p.pixels, "y_k": 1 if p.channels_last else p.pixels, "y_q": p.K if p.channels_last else 1,
+                   "activation": ACTIVATIONS.index(p.activation[0]), "low": p.activation[1], "high": p.activation[2],
+                   "packed": int(p.packed and hasattr(self.module, "pack")), "in_place": int(self.row.name == "pointwise")}
+        if self.file in BLOCKS and prod(p.output_shape):
+            fields |= BLOCKS[self.file](p, m, self.threads)
+        fields |= changes
+        self.blocks = {name: fields[name] for name in ("chunk", "pixel_block", "channel_block")}
+        self.workspace = self.module.workspace_bytes(kernels.cpu.geometry(fields)) if self.file in BLOCKS else 0
+        return kernels.cpu.geometry(fields | {"workspace": self.workspace})
+
+    def pack(self, weight: np.ndarray) -> np.ndarray:
+        """The weights in the order in which this plan's kernel reads them; themselves if it reads them as they are."""
+        if not self.packs:
+            return weight
+        packed = np.empty(self.module.packed_size(self.geometry), weight.dtype)
+        self.module.pack(self.geometry, weight, packed)
+        return packed
+
+    def run(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, residual: np.ndarray | None, y: np.ndarray,
+            packed: np.ndarray | None = None) -> None:
+        """Compute y. `packed` is what `pack` made of `weight`; it must be given if the problem says so."""
+        if packed is None:
+            packed = self.pack(weight) if self.pack_first else weight
+        odd = self.kernel(self.geometry, x, packed, bias, residual, y, self.threads)
+        if odd and self.strict is not None and not np.isfinite(weight).all():
+            self.strict.run(x, weight, bias, residual, y, weight)
+
+    def refusals(self) -> dict[str, str]:
+        """Why each other row does not compute this problem."""
+        reasons = {}
+        mine = self.row.cost(self.problem, self.machine)
+        for row in TABLE[self.problem.operation]:
+            if row.name != self.row.name:
+                cost = row.cost(self.problem, self.machine)
+                reasons[row.name] = row.refuses(self.problem) or f"predicted to take {cost / mine:.2f} times as long"
+        return reasons
+
+
+_plans: OrderedDict[tuple, Plan] = OrderedDict()
+_lock = Lock()
+
+
+def make_plan(problem: Problem, algorithm: str = "auto", isa: str | None = None, threads: int = 1) -> Plan:
+    """The plan for a problem, from the cache if it was made before.
+
+    Raises
+    ------
+    ValueError
+        If `algorithm` is not "auto" and names no row, or a row that refuses the problem.
+    """
+    key = problem, algorithm, isa or kernels.isa, threads
+    plan = _plans.get(key)
+    if plan is None:
+        plan = Plan(problem, choose(problem, algorithm, key[2]), key[2], threads)
+        with _lock:
+            _plans[key] = plan
+            if len(_plans) > MOST_PLANS:
+                _plans.popitem(last=False)
+    return plan
+
+
+def choose(problem: Problem, algorithm: str, isa: str) -> Algorithm:
+    """The row that is predicted to be quickest, or the row that is asked for."""
+    rows = TABLE[problem.operation]
+    if algorithm == "auto":
+        one = machine(isa, problem.real)
+        return min((row for row in rows if not row.refuses(problem)), key=lambda row: row.cost(problem, one))
+    for row in rows:
+        if row.name == algorithm:
+            reason = row.refuses(problem)
+            if reason:
+                raise ValueError(f"algorithm={algorithm!r} cannot compute this {problem.operation}: {reason} "
+                                 f"(input {problem.input_shape}, weight {problem.weight_shape})")
+            return row
+    raise ValueError(f"algorithm={algorithm!r} is none of auto, {', '.join(row.name for row in rows)}")

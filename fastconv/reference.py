@@ -1,0 +1,75 @@
+"""Every operation in terms of scipy.signal.correlate(method="direct") in float64: the oracle. Slow and plain."""
+from __future__ import annotations
+
+import numpy as np
+
+NUMPY_MODES = {"zeros": "constant", "reflect": "reflect", "symmetric": "symmetric", "replicate": "edge", "circular": "wrap"}
+
+
+def correlate(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """All positions of the kernel inside the image, in float64."""
+    try:
+        from scipy.signal import correlate
+    except ImportError:
+        raise ImportError("comparing with SciPy needs SciPy: pip install scipy") from None
+    return correlate(image, kernel, mode="valid", method="direct")
+
+
+def convolution(problem, x, weight, bias=None, residual=None) -> np.ndarray:
+    """conv1d, conv2d and conv3d: dilation as a kernel with zeros between its taps, stride as every stride-th output."""
+    axes = len(problem.size)
+    x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
+    if problem.channels_last:
+        x = np.moveaxis(x, -1, 1)
+    x = np.pad(x, [(0, 0), (0, 0), *problem.padding], mode=NUMPY_MODES[problem.padding_mode])
+    spread = np.zeros((*weight.shape[:2], *(d * (k - 1) + 1 for k, d in zip(problem.kernel, problem.dilation))))
+    spread[(..., *(slice(None, None, d) for d in problem.dilation))] = weight
+    C, K = problem.C // problem.G, problem.K // problem.G
+    y = np.empty((problem.N, problem.K, *problem.output_size))
+    every = tuple(slice(None, None, s) for s in problem.stride)
+    for n in range(problem.N):
+        for k in range(problem.K):
+            channels = x[n, k // K * C:(k // K + 1) * C]
+            y[n, k] = correlate(channels, spread[k])[0][every]
+    if bias is not None:
+        y += np.reshape(np.asarray(bias, np.float64), (-1, *(1,) * axes))
+    if problem.channels_last:
+        y = np.moveaxis(y, 1, -1)
+    if residual is not None:
+        y = y + np.asarray(residual, np.float64)
+    return activate(problem.activation, y)
+
+
+def activate(activation: tuple[str, float, float], y: np.ndarray) -> np.ndarray:
+    """The activations by their definitions."""
+    name, low, high = activation
+    with np.errstate(over="ignore", invalid="ignore"):
+        if name == "none":
+            return y
+        if name == "relu":
+            return np.maximum(y, 0)
+        if name == "clip":
+            return np.clip(y, low, high)
+        if name == "leaky_relu":
+            return np.where(y < 0, low * y, y)
+        if name == "sigmoid":
+            return 1 / (1 + np.exp(-y))
+        if name == "tanh":
+            return np.tanh(y)
+        if name == "silu":
+            return y / (1 + np.exp(-y))
+        if name == "gelu":
+            from scipy.special import ndtr
+            return y * ndtr(y)
+        if name == "hardswish":
+            return y * np.clip(y / 6 + 0.5, 0, 1)
+        if name == "hardsigmoid":
+            return np.clip(y / 6 + 0.5, 0, 1)
+    raise ValueError(f"activation {name!r} is unknown")
+
+
+def magnitude(problem, x, weight, bias=None, residual=None) -> np.ndarray:
+    """What errors are measured against: the same sums over absolute values, without the activation."""
+    from dataclasses import replace
+    parts = (None if a is None else np.abs(np.asarray(a, np.float64)) for a in (x, weight, bias, residual))
+    return convolution(replace(problem, activation=("none", 0.0, 0.0)), *parts)

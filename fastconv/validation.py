@@ -1,0 +1,68 @@
+"""Validation: every call compared with SciPy in float64."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+
+import numpy as np
+
+from . import config, reference
+
+_rtol: float | None = None
+
+
+class ValidationError(AssertionError):
+    """A result differs from SciPy's by more than rounding explains."""
+
+
+@contextmanager
+def validation(rtol: float | None = None) -> Iterator[None]:
+    """Inside the block, compare every call with `scipy.signal.correlate` in float64.
+
+    Parameters
+    ----------
+    rtol : float, optional
+        Allowed error as a share of the sum of absolute products, ``|y - reference| <= rtol * (|bias| + |residual| +
+        sum |w| |x|)``. By default what rounding explains: (products in a sum + 8) half units in the last place, the
+        bound of a sum in any order and of bias, residual and activation.
+
+    Raises
+    ------
+    fastconv.ValidationError
+        Naming the worst element.
+    ImportError
+        Without SciPy.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> with fastconv.validation():
+    ...     y = fastconv.conv2d(np.ones((1, 2, 5, 5)), np.ones((3, 2, 3, 3)))
+    """
+    global _rtol
+    before = config.validating, _rtol
+    config.validating, _rtol = True, rtol
+    try:
+        yield
+    finally:
+        config.validating, _rtol = before
+
+
+def check(problem, x, weight, bias, residual, y) -> None:
+    """Compare one finished call; the arrays are those that its kernel saw."""
+    expected = reference.convolution(problem, x, weight, bias, residual)
+    scale = reference.magnitude(problem, x, weight, bias, residual)
+    unit = np.finfo(y.dtype).eps / 2
+    rtol = (prod(problem.weight_shape[1:]) + 8) * unit if _rtol is None else _rtol
+    floor = np.finfo(y.dtype).tiny
+    error = np.abs(y - expected)
+    same = (y == expected) | (np.isnan(y) & np.isnan(expected))
+    bad = ~same & ~(error <= rtol * scale + unit * np.abs(expected) + floor)
+    if bad.any():
+        with np.errstate(over="ignore"):
+            excess = np.where(bad, np.where(np.isfinite(error), error / (scale + floor), np.inf), 0)
+        worst = np.unravel_index(np.argmax(excess), y.shape)
+        raise ValidationError(f"{problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}: "
+                              f"element {tuple(int(i) for i in worst)} is {y[worst]}, SciPy has {expected[worst]} "
+                              f"({np.count_nonzero(bad)} of {y.size} differ by more than {rtol:.2g} of their sums)")

@@ -1,0 +1,282 @@
+"""Convolution as a matrix product, output channels on the lanes: y (pixels, K) = windows of x times w (T R S C, K).
+
+Loops, outermost first, and what each block is sized for:
+    task        in parallel: image x group x pixel_block x channel_block
+    k           NR output channels          a panel of weights
+    u, c        chunk of taps x channels    the part of that panel in L1
+    q           up to MR pixels             the register tile
+A window is read where it lies: for every tap a pointer to the channels of one pixel, or to zeros where the padding is
+(an *indirect* product, M. Dukhan, arXiv:1907.02129). With `patches`, for few channels, windows are copied instead.
+A small image with channels first is first turned, as a whole, into the workspace, and its sums are turned back.
+
+Needs    x (N, D, H, W, G C), channels contiguous, or (N, G C, D, H, W) with rows contiguous; w (G K, C, T, R, S) or
+         packed; y in the layout of x; distinct buffers.
+Leaves   y written in full.
+Rounds   one fused chain per output, in order t, r, s, c; then bias, residual, activation.
+Costs    2 N G K C T R S O P Q flop, less the taps at which all pixels of a tile see zero padding.
+"""
+from libc.string cimport memcpy, memset
+
+from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
+from micro.finish cimport any_odd, row_finish
+from micro.geometry cimport Geometry, border_index, ceil_div
+from micro.pack cimport pack_columns, turn
+from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_zero
+from micro.tile cimport tile_multiply_rows
+from region cimport run_tasks
+
+cdef struct Block:          # one task: what it computes and where its workspace lies
+    Py_ssize_t n, group, q0, pixels, tiles, runs, length
+    const real* x           # first pixel of the image and group
+    Py_ssize_t x_c, x_d, x_h, x_w
+    const real** window     # (runs, pixels): where the multipliers of a pixel start
+    char* live              # (runs, tiles): 0 if every window of the tile lies in zero padding
+    real* zeros             # C zeros
+    real* image             # the turned image (D H W, C) with channels first
+    real* copies            # windows (pixels, T R S C) with `patches`
+    real* weights           # one packed panel (T R S C, NR), if the weights do not come packed
+    real* totals            # (pixels, NR)
+    real* turned            # (NR, pixels) sums of channels-first output
+
+
+cdef inline Py_ssize_t padded(Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
+    return ceil_div(n, unit) * unit
+
+
+cdef char* place(char** free, Py_ssize_t size) noexcept nogil:
+    cdef char* at = free[0]
+    free[0] = at + padded(size, 64)
+    return at
+
+
+cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept nogil:
+    """Place the buffers of the largest block in the workspace; return the bytes they take. plan.py asks for them."""
+    cdef Py_ssize_t taps = g.T * g.R * g.S, length = taps * g.C, pixels = min(g.pixel_block, g.O * g.P * g.Q)
+    cdef char* free = workspace
+    b.runs = 1 if g.patches else taps
+    b.length = length if g.patches else g.C
+    b.window = <const real**>place(&free, b.runs * pixels * sizeof(void*))
+    b.live = place(&free, b.runs * ceil_div(pixels, MR))
+    b.zeros = <real*>place(&free, g.C * sizeof(real))
+    b.image = <real*>place(&free, 0 if g.channels_last else g.D * g.H * g.W * g.C * sizeof(real))
+    b.copies = <real*>place(&free, pixels * length * sizeof(real) if g.patches else 0)
+    b.weights = <real*>place(&free, 0 if g.packed else length * NR * sizeof(real))
+    b.totals = <real*>place(&free, padded(pixels, LANES) * NR * sizeof(real))
+    b.turned = <real*>place(&free, 0 if g.channels_last else padded(pixels, LANES) * NR * sizeof(real))
+    return free - workspace
+
+
+cdef const real* pixel(const Geometry* g, const Block* b, Py_ssize_t o, Py_ssize_t p, Py_ssize_t q, Py_ssize_t t,
+                       Py_ssize_t r, Py_ssize_t s) noexcept nogil:
+    """Where the channels of one tap of output pixel (o, p, q) lie."""
+    cdef Py_ssize_t d = border_index(g.padding_mode, o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
+    cdef Py_ssize_t h = border_index(g.padding_mode, p * g.stride_h - g.pad_h + r * g.dilation_h, g.H)
+    cdef Py_ssize_t w = border_index(g.padding_mode, q * g.stride_w - g.pad_w + s * g.dilation_w, g.W)
+    return b.zeros if d < 0 or h < 0 or w < 0 else b.x + d * b.x_d + h * b.x_h + w * b.x_w
+
+
+cdef void find_windows(const Geometry* g, Block* b) noexcept nogil:
+    """Fill `window` and `live` (and `copies`, with patches) for the pixels of the block."""
+    cdef Py_ssize_t i, o, p, q, t, r, s, u, tile
+    cdef const real* at
+    cdef real* copy = b.copies
+    memset(b.zeros, 0, g.C * sizeof(real))
+    memset(b.live, 1 if g.patches else 0, b.runs * b.tiles)
+    tile = 0
+    for i in range(b.pixels):
+        q = b.q0 + i
+        p = q // g.Q
+        q -= p * g.Q
+        o = p // g.P
+        p -= o * g.P
+        if i == (tile + 1) * b.pixels // b.tiles:
+            tile += 1
+        u = 0
+        if g.patches:
+            b.window[i] = copy
+        for t in range(g.T):
+            for r in range(g.R):
+                for s in range(g.S):
+                    at = pixel(g, b, o, p, q, t, r, s)
+                    if g.patches:
+                        memcpy(copy, at, g.C * sizeof(real))
+                        copy += g.C
+                    else:
+                        b.window[u * b.pixels + i] = at
+                        b.live[u * b.tiles + tile] |= at != b.zeros
+                    u += 1
+
+
+cdef void turn_image(const Geometry* g, Block* b) noexcept nogil:
+    """Copy the image and group, channels last, into the workspace and let the block read it there."""
+    cdef Py_ssize_t d, h
+    if b.x_w == 1 and b.x_h == g.W and b.x_d == g.H * g.W:
+        turn(b.x, b.x_c, g.C, g.D * g.H * g.W, b.image, g.C)
+    else:
+        for d in range(g.D):
+            for h in range(g.H):
+                turn(b.x + d * b.x_d + h * b.x_h, b.x_c, g.C, g.W, b.image + (d * g.H + h) * g.W * g.C, g.C)
+    b.x = b.image
+    b.x_w = g.C
+    b.x_h = g.W * g.C
+    b.x_d = g.H * g.W * g.C
+
+
+cdef void tile(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_ssize_t stride, const char* live,
+               Py_ssize_t tiles, const real* b, real* total, bint first) noexcept nogil:
+    if nv == 1:
+        tile_rows(m, 1, runs, n, a, stride, live, tiles, b, total, first)
+    elif nv == 2 or NV == 2:
+        tile_rows(m, 2, runs, n, a, stride, live, tiles, b, total, first)
+    else:
+        tile_rows(m, NV, runs, n, a, stride, live, tiles, b, total, first)
+
+
+cdef inline void tile_rows(int m, const int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_ssize_t stride,
+                           const char* live, Py_ssize_t tiles, const real* b, real* total, bint first) noexcept nogil:
+    """The tile of m pixels, compiled for each m so that it lives in registers."""
+    if m == MR:
+        tile_multiply_rows(MR, nv, runs, n, a, stride, live, tiles, b, total, first)
+    elif m == 1:
+        tile_multiply_rows(1, nv, runs, n, a, stride, live, tiles, b, total, first)
+    elif m == 2:
+        tile_multiply_rows(2, nv, runs, n, a, stride, live, tiles, b, total, first)
+    elif m == 3:
+        tile_multiply_rows(3, nv, runs, n, a, stride, live, tiles, b, total, first)
+    elif MR > 4 and m == 4:
+        tile_multiply_rows(4, nv, runs, n, a, stride, live, tiles, b, total, first)
+    elif MR > 5 and m == 5:
+        tile_multiply_rows(5, nv, runs, n, a, stride, live, tiles, b, total, first)
+    elif MR > 6 and m == 6:
+        tile_multiply_rows(6, nv, runs, n, a, stride, live, tiles, b, total, first)
+    elif MR > 7 and m == 7:
+        tile_multiply_rows(7, nv, runs, n, a, stride, live, tiles, b, total, first)
+    elif MR > 8 and m == 8:
+        tile_multiply_rows(8, nv, runs, n, a, stride, live, tiles, b, total, first)
+    elif MR > 9 and m == 9:
+        tile_multiply_rows(9, nv, runs, n, a, stride, live, tiles, b, total, first)
+    elif MR > 10 and m == 10:
+        tile_multiply_rows(10, nv, runs, n, a, stride, live, tiles, b, total, first)
+    elif MR > 11 and m == 11:
+        tile_multiply_rows(11, nv, runs, n, a, stride, live, tiles, b, total, first)
+
+
+cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights, int nv) noexcept nogil:
+    """totals (pixels, NR) = all windows times one panel of weights, in chunks that stay in L1."""
+    cdef Py_ssize_t u = 0, c = 0, runs = max(<Py_ssize_t>1, g.chunk // b.length), n = min(b.length, g.chunk)
+    cdef Py_ssize_t i, j, q, stop
+    cdef const real* shifted[MR]
+    cdef bint first = True
+    while u < b.runs:
+        runs = min(runs, b.runs - u)
+        n = min(min(b.length, g.chunk), b.length - c)
+        stop = 0
+        for i in range(b.tiles):
+            q = stop
+            stop = (i + 1) * b.pixels // b.tiles
+            if n == b.length:
+                tile(<int>(stop - q), nv, runs, n, b.window + u * b.pixels + q, b.pixels, b.live + u * b.tiles + i,
+                     b.tiles, weights, b.totals + q * NR, first)
+            else:
+                for j in range(stop - q):
+                    shifted[j] = b.window[u * b.pixels + q + j] + c
+                tile(<int>(stop - q), nv, 1, n, shifted, 0, b.live + u * b.tiles + i, 0, weights, b.totals + q * NR,
+                     first)
+        first = False
+        weights += runs * n * NR
+        c += n
+        if c == b.length:
+            c = 0
+            u += runs
+
+
+cdef bint panel_finish(const Geometry* g, const Arrays* a, const Block* b, Py_ssize_t k, Py_ssize_t channels) noexcept nogil:
+    """Finish the totals: `channels` channels from k on, which counts through all groups."""
+    cdef Py_ssize_t at = b.n * g.y_n + k * g.y_k + b.q0 * g.y_q, i
+    cdef const real* bias = NULL if a.bias == NULL else a.bias + k
+    cdef const real* residual = NULL if a.residual == NULL else a.residual + at
+    cdef vec odd = vec_zero()
+    if g.channels_last:
+        for i in range(b.pixels):
+            odd = odd + row_finish(g, b.totals + i * NR, bias, 1, NULL if residual == NULL else residual + i * g.y_q,
+                                   a.y + at + i * g.y_q, channels)
+    else:
+        turn(b.totals, NR, b.pixels, channels, b.turned, padded(b.pixels, LANES))
+        for i in range(channels):
+            odd = odd + row_finish(g, b.turned + i * padded(b.pixels, LANES), NULL if bias == NULL else bias + i, 0,
+                                   NULL if residual == NULL else residual + i * g.y_k, a.y + at + i * g.y_k, b.pixels)
+    return any_odd(odd)
+
+
+cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
+    """One task; returns whether a sum was NaN or infinite."""
+    cdef Py_ssize_t taps = g.T * g.R * g.S, pixels = g.O * g.P * g.Q
+    cdef Py_ssize_t k_blocks = ceil_div(g.K, g.channel_block), q_blocks = ceil_div(pixels, g.pixel_block)
+    cdef Py_ssize_t k = task % k_blocks * g.channel_block, k1 = min(g.K, k + g.channel_block), channels
+    cdef const real* weights
+    cdef bint odd = False
+    cdef Block b
+    layout(g, &b, workspace)
+    b.q0 = task // k_blocks % q_blocks * g.pixel_block
+    b.pixels = min(pixels - b.q0, g.pixel_block)
+    b.tiles = ceil_div(b.pixels, MR)
+    b.group = task // (k_blocks * q_blocks) % g.G
+    b.n = task // (k_blocks * q_blocks * g.G)
+    b.x = a.x + b.n * g.x_n + b.group * g.C * g.x_c
+    b.x_c, b.x_d, b.x_h, b.x_w = g.x_c, g.x_d, g.x_h, g.x_w
+    if not g.channels_last:
+        turn_image(g, &b)
+    find_windows(g, &b)
+    while k < k1:
+        channels = min(<Py_ssize_t>NR, k1 - k)
+        if g.packed:
+            weights = a.w + (b.group * padded(g.K, NR) + k) * taps * g.C
+        else:
+            pack_columns(a.w + (b.group * g.K + k) * g.C * taps, g.C * taps, <int>channels, g.C, taps, b.weights)
+            weights = b.weights
+        panel_multiply(g, &b, weights, <int>ceil_div(channels, LANES))
+        odd |= panel_finish(g, a, &b, b.group * g.K + k, channels)
+        k += NR
+    return odd
+
+
+def tile_size():
+    """(LANES, MR, NR) of this build: what a plan sizes its blocks by."""
+    return LANES, MR, NR
+
+
+def workspace_bytes(bytes geometry):
+    """Bytes that one thread needs."""
+    cdef Geometry g = geometry_of(geometry)
+    cdef Block b
+    return layout(&g, &b, NULL)
+
+
+def run(bytes geometry, x, w, bias, residual, y, int threads):
+    """Compute y; return whether a sum was NaN or infinite."""
+    cdef Geometry g = geometry_of(geometry)
+    cdef Py_ssize_t tasks = g.N * g.G * ceil_div(g.O * g.P * g.Q, g.pixel_block) * ceil_div(g.K, g.channel_block)
+    return run_tasks(block, &g, tasks, x, w, bias, residual, y, threads)
+
+
+def packed_size(bytes geometry):
+    """Numbers that packed weights take."""
+    cdef Geometry g = geometry_of(geometry)
+    return g.G * padded(g.K, NR) * g.C * g.T * g.R * g.S
+
+
+def pack(bytes geometry, w, packed):
+    """packed (G, ceil(K / NR), T R S, C, NR) <- w (G K, C, T, R, S)."""
+    cdef Geometry g = geometry_of(geometry)
+    cdef Arrays a
+    cdef Py_ssize_t taps = g.T * g.R * g.S, group, k
+    g.workspace = 0
+    arrays_open(&a, &g, w, w, None, None, packed, 1)
+    with nogil:
+        for group in range(g.G):
+            k = 0
+            while k < g.K:
+                pack_columns(a.w + (group * g.K + k) * g.C * taps, g.C * taps, <int>min(<Py_ssize_t>NR, g.K - k), g.C,
+                             taps, a.y + (group * padded(g.K, NR) + k) * g.C * taps)
+                k += NR
+    arrays_release(&a)

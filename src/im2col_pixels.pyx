@@ -1,0 +1,175 @@
+"""Convolution as a matrix product, pixels on the lanes: y (K, O P Q) = w (K, C T R S) times panels of x.
+
+Loops, outermost first, and what each block is sized for:
+    task        in parallel: image x group x pixel_block x channel_block
+    c           chunk input channels        a block of weights (channel_block, chunk * taps): L2
+    q           NR pixels                   the panel (chunk * taps, NR), gathered here: L1
+    k           MR output channels          the register tile
+The whole im2col matrix never exists. With `in_place`, a 1x1 kernel at stride 1, rows of x are the panel.
+
+Needs    x (N, G C, D, H, W), rows contiguous; w (G K, C, T, R, S) or packed; y (N, G K, O, P, Q); distinct buffers.
+Leaves   y written in full.
+Rounds   one fused chain per output, in order c, t, r, s; then bias, residual, activation.
+Costs    2 N G K C T R S O P Q flop; gathers x once per channel_block: chunk * taps * NR per MR-th of it.
+"""
+from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
+from micro.finish cimport any_odd, row_finish
+from micro.gather cimport panel_gather
+from micro.geometry cimport Geometry, ceil_div
+from micro.pack cimport pack_rows
+from micro.simd cimport LANES, MR, NR, NV, REAL_BYTES, real, vec, vec_zero
+from micro.tile cimport tile_multiply
+from region cimport run_tasks
+
+
+cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width, real* total,
+               bint first) noexcept nogil:
+    if nv == 1:
+        tile_rows(m, 1, n, a, b, width, total, first)
+    elif nv == 2 or NV == 2:
+        tile_rows(m, 2, n, a, b, width, total, first)
+    else:
+        tile_rows(m, NV, n, a, b, width, total, first)
+
+
+cdef inline void tile_rows(int m, const int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width,
+                           real* total, bint first) noexcept nogil:
+    """The tile of m rows, compiled for each m so that it lives in registers."""
+    if m == MR:
+        tile_multiply(MR, nv, n, a, b, width, total, first)
+    elif m == 1:
+        tile_multiply(1, nv, n, a, b, width, total, first)
+    elif m == 2:
+        tile_multiply(2, nv, n, a, b, width, total, first)
+    elif m == 3:
+        tile_multiply(3, nv, n, a, b, width, total, first)
+    elif MR > 4 and m == 4:
+        tile_multiply(4, nv, n, a, b, width, total, first)
+    elif MR > 5 and m == 5:
+        tile_multiply(5, nv, n, a, b, width, total, first)
+    elif MR > 6 and m == 6:
+        tile_multiply(6, nv, n, a, b, width, total, first)
+    elif MR > 7 and m == 7:
+        tile_multiply(7, nv, n, a, b, width, total, first)
+    elif MR > 8 and m == 8:
+        tile_multiply(8, nv, n, a, b, width, total, first)
+    elif MR > 9 and m == 9:
+        tile_multiply(9, nv, n, a, b, width, total, first)
+    elif MR > 10 and m == 10:
+        tile_multiply(10, nv, n, a, b, width, total, first)
+    elif MR > 11 and m == 11:
+        tile_multiply(11, nv, n, a, b, width, total, first)
+
+
+cdef bint finish(const Geometry* g, const Arrays* a, Py_ssize_t n, Py_ssize_t k, Py_ssize_t q, int m, Py_ssize_t pixels,
+                 const real* total) noexcept nogil:
+    """Finish m channels from k on, `pixels` pixels from q on; k counts through all groups."""
+    cdef Py_ssize_t at = n * g.y_n + k * g.y_k + q
+    cdef vec odd = vec_zero()
+    cdef int i
+    for i in range(m):
+        odd = odd + row_finish(g, total + i * NR, NULL if a.bias == NULL else a.bias + k + i, 0,
+                               NULL if a.residual == NULL else a.residual + at, a.y + at, pixels)
+        at += g.y_k
+    return any_odd(odd)
+
+
+cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
+    """One task; returns whether a sum was NaN or infinite. Workspace: panel, weights of a chunk, sums, in this order."""
+    cdef Py_ssize_t taps = g.T * g.R * g.S, length = g.C * taps, pixels = g.O * g.P * g.Q
+    cdef Py_ssize_t k_blocks = ceil_div(g.K, g.channel_block), q_blocks = ceil_div(pixels, g.pixel_block)
+    cdef Py_ssize_t k0 = task % k_blocks * g.channel_block, k1 = min(g.K, k0 + g.channel_block)
+    cdef Py_ssize_t q0 = task // k_blocks % q_blocks * g.pixel_block, q1 = min(pixels, q0 + g.pixel_block)
+    cdef Py_ssize_t group = task // (k_blocks * q_blocks) % g.G, n = task // (k_blocks * q_blocks * g.G)
+    cdef Py_ssize_t sums = min(g.chunk, g.C) * taps, tiles = ceil_div(k1 - k0, MR)
+    cdef real* panel = <real*>workspace
+    cdef real* weights = panel + sums * NR
+    cdef real* totals = weights + (0 if g.packed else tiles * sums * MR + LANES)
+    cdef real* total
+    cdef const real* x = a.x + n * g.x_n + group * g.C * g.x_c
+    cdef const real* w = a.w + (group * ceil_div(g.K, MR) * MR if g.packed else group * g.K) * length
+    cdef const real* rows
+    cdef const real* b
+    cdef Py_ssize_t c = 0, channels, q, k, width, rows_distance
+    cdef int m, nv
+    cdef bint odd = False
+    while c < g.C:
+        channels = min(g.chunk, g.C - c)
+        sums = channels * taps
+        if g.packed:
+            rows = w + k0 * length + c * taps * MR
+            rows_distance = length * MR
+        else:
+            k = k0
+            while k < k1:
+                pack_rows(w + k * length + c * taps, length, <int>min(<Py_ssize_t>MR, k1 - k), sums,
+                          weights + (k - k0) * sums)
+                k += MR
+            rows = weights
+            rows_distance = sums * MR
+        total = totals
+        q = q0
+        while q < q1:
+            nv = <int>min(<Py_ssize_t>NV, ceil_div(q1 - q, LANES))
+            if g.in_place and q + nv * LANES <= q1:
+                b = x + c * g.x_c + q
+                width = g.x_c
+            else:
+                panel_gather(g, x + c * g.x_c, channels, q, q1, nv, panel, NR)
+                b = panel
+                width = NR
+            k = k0
+            while k < k1:
+                m = <int>min(<Py_ssize_t>MR, k1 - k)
+                tile(m, nv, sums, rows + (k - k0) // MR * rows_distance, b, width, total, c == 0)
+                if c + channels == g.C:
+                    odd |= finish(g, a, n, group * g.K + k, q, m, min(<Py_ssize_t>NR, q1 - q), total)
+                total += MR * NR
+                k += MR
+            q += NR
+        c += channels
+    return odd
+
+
+def tile_size():
+    """(LANES, MR, NR) of this build: what a plan sizes its blocks by."""
+    return LANES, MR, NR
+
+
+def workspace_bytes(bytes geometry):
+    """Bytes that one thread needs."""
+    cdef Geometry g = geometry_of(geometry)
+    cdef Py_ssize_t sums = g.chunk * g.T * g.R * g.S, tiles = ceil_div(min(g.channel_block, g.K), MR)
+    cdef Py_ssize_t pixels = ceil_div(min(g.pixel_block, g.O * g.P * g.Q), NR) * NR
+    cdef Py_ssize_t numbers = sums * NR + (0 if g.packed else tiles * sums * MR + LANES) + tiles * MR * pixels
+    return ceil_div(numbers * sizeof(real), 64) * 64
+
+
+def run(bytes geometry, x, w, bias, residual, y, int threads):
+    """Compute y; return whether a sum was NaN or infinite."""
+    cdef Geometry g = geometry_of(geometry)
+    cdef Py_ssize_t tasks = g.N * g.G * ceil_div(g.O * g.P * g.Q, g.pixel_block) * ceil_div(g.K, g.channel_block)
+    return run_tasks(block, &g, tasks, x, w, bias, residual, y, threads)
+
+
+def packed_size(bytes geometry):
+    """Numbers that packed weights take, with those that `pack` writes behind their end."""
+    cdef Geometry g = geometry_of(geometry)
+    return g.G * ceil_div(g.K, MR) * MR * g.C * g.T * g.R * g.S + LANES
+
+
+def pack(bytes geometry, w, packed):
+    """packed (G, ceil(K / MR), C T R S, MR) <- w (G K, C, T, R, S); LANES numbers behind them are overwritten too."""
+    cdef Geometry g = geometry_of(geometry)
+    cdef Arrays a
+    cdef Py_ssize_t length = g.C * g.T * g.R * g.S, group, k
+    g.workspace = 0
+    arrays_open(&a, &g, w, w, None, None, packed, 1)
+    with nogil:
+        for group in range(g.G):
+            k = 0
+            while k < g.K:
+                pack_rows(a.w + (group * g.K + k) * length, length, <int>min(<Py_ssize_t>MR, g.K - k), length,
+                          a.y + (group * ceil_div(g.K, MR) * MR + k) * length)
+                k += MR
+    arrays_release(&a)

@@ -1,0 +1,43 @@
+"""Finish: from sums to output. Adds bias and residual, applies the activation, stores, and looks for NaN and Inf."""
+from micro.activation cimport vec_activate
+from micro.geometry cimport Geometry
+from micro.simd cimport (FULL, LANES, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_splat, vec_store,
+                         vec_zero)
+
+
+cdef inline vec row_finish(const Geometry* g, const real* total, const real* bias, const int bias_step,
+                           const real* residual, real* y, Py_ssize_t n) noexcept nogil:
+    """y[:n] = activation(total[:n] + bias + residual[:n]); bias and residual may be NULL.
+
+    bias_step is 0 for one bias of the whole row, 1 for one per number. Reads `total` in whole vectors.
+    Returns a vector that is zero unless a sum was NaN or infinite.
+    """
+    cdef vec v, low = vec_splat(<real>g.low), high = vec_splat(<real>g.high), odd = vec_zero()
+    cdef Py_ssize_t j = 0
+    cdef unsigned lanes
+    while j < n:
+        lanes = FULL if n - j >= LANES else (1u << (n - j)) - 1
+        v = vec_load(total + j)
+        odd = odd + (v - v)
+        if bias != NULL:
+            v = v + (vec_mask_load(vec_zero(), lanes, bias + j) if bias_step else vec_splat(bias[0]))
+        if residual != NULL:
+            v = v + vec_mask_load(vec_zero(), lanes, residual + j)
+        v = vec_activate(g.activation, v, low, high)
+        if lanes == FULL:
+            vec_store(y + j, v)
+        else:
+            vec_mask_store(y + j, lanes, v)
+        j += LANES
+    return odd
+
+
+cdef inline bint any_odd(vec odd) noexcept nogil:
+    """Whether a lane of what row_finish returned is not zero."""
+    cdef real lane[LANES]
+    cdef int i
+    cdef bint found = False
+    vec_store(lane, odd)
+    for i in range(LANES):
+        found |= not (lane[i] == 0)
+    return found

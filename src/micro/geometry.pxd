@@ -1,0 +1,45 @@
+"""What a plan tells a kernel: the extents of one problem, its strides in elements, and the sizes of the blocks.
+
+Letters as in fastconv/problem.py; C and K count the channels of one group. One- and two-dimensional problems have
+extent 1, stride 1, dilation 1 and no padding along the axes that they lack.
+"""
+
+cdef enum:
+    ZEROS, REFLECT, SYMMETRIC, REPLICATE, CIRCULAR      # in the order of problem.PADDING_MODES
+
+cdef struct Geometry:
+    Py_ssize_t N, G, C, K, D, H, W, T, R, S, O, P, Q
+    Py_ssize_t stride_d, stride_h, stride_w, dilation_d, dilation_h, dilation_w
+    Py_ssize_t pad_d, pad_h, pad_w                      # before the first pixel
+    Py_ssize_t padding_mode, channels_last
+    Py_ssize_t x_n, x_c, x_d, x_h, x_w                  # input strides: taken from the array, not from the plan
+    Py_ssize_t y_n, y_k, y_q                            # output strides; q runs over all O * P * Q pixels
+    Py_ssize_t activation                               # in the order of problem.ACTIVATIONS
+    double low, high                                    # bounds of a clip; low is also the slope of a leaky ReLU
+    Py_ssize_t chunk                                    # input channels that one panel holds
+    Py_ssize_t pixel_block, channel_block               # output pixels and channels that one task computes
+    Py_ssize_t packed                                   # weights come packed once, not as (K, C, T, R, S)
+    Py_ssize_t in_place                                 # im2col_pixels: panels are rows of x itself
+    Py_ssize_t patches                                  # im2col_channels: the window of a pixel is copied into one run
+    Py_ssize_t workspace                                # bytes that each thread may use
+
+
+cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return (a + b - 1) // b
+
+
+cdef inline Py_ssize_t border_index(Py_ssize_t mode, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+    """The pixel of 0 .. n-1 that stands at position i of a padded axis; -1: none, the padding is zeros."""
+    if 0 <= i < n:
+        return i
+    if mode == ZEROS:
+        return -1
+    if mode == REPLICATE or n == 1:
+        return 0 if i < 0 else n - 1
+    cdef Py_ssize_t period = n if mode == CIRCULAR else 2 * n if mode == SYMMETRIC else 2 * n - 2
+    i %= period
+    if i < 0:
+        i += period
+    if i < n:
+        return i
+    return period - 1 - i if mode == SYMMETRIC else period - i

@@ -1,0 +1,74 @@
+"""Packing: weights rewritten in the order in which a tile reads them."""
+from micro.simd cimport (LANES, MR, MV, NR, NV, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_store,
+                         vec_transpose, vec_zero)
+
+
+cdef inline void rows_load(const real* w, Py_ssize_t distance, int rows, Py_ssize_t n, vec* row) noexcept nogil:
+    """LANES vectors: the first n (<= LANES) numbers of each of `rows` (<= LANES) rows; zeros elsewhere."""
+    cdef int i
+    for i in range(LANES):
+        row[i] = vec_zero()
+        if i < rows:
+            row[i] = vec_load(w + i * distance) if n >= LANES else vec_mask_load(row[i], (1u << n) - 1, w + i * distance)
+
+
+cdef inline void pack_rows(const real* w, Py_ssize_t distance, int rows, Py_ssize_t n, real* packed) noexcept nogil:
+    """packed (n, MR) <- the transpose of w (rows, n), rows `distance` apart; missing rows up to MR are zeros.
+
+    Stores whole vectors in increasing order, so the LANES numbers behind the end of `packed` must be writable.
+    """
+    cdef vec block[MV][LANES]
+    cdef Py_ssize_t k = 0, stop
+    cdef int i, j
+    while k < n:
+        for j in range(MV):
+            rows_load(w + j * LANES * distance + k, distance, max(0, rows - j * LANES), n - k, block[j])
+            vec_transpose(block[j])
+        stop = min(<Py_ssize_t>LANES, n - k)
+        for i in range(LANES):
+            for j in range(MV):
+                if i < stop:
+                    vec_store(packed + (k + i) * MR + j * LANES, block[j][i])
+        k += LANES
+
+
+cdef inline void pack_columns(const real* w, Py_ssize_t distance, int rows, Py_ssize_t channels, Py_ssize_t taps,
+                              real* packed) noexcept nogil:
+    """packed (taps, channels, NR) <- w (rows, channels, taps), rows `distance` apart; missing rows up to NR are zeros."""
+    cdef vec block[NV][LANES]
+    cdef Py_ssize_t k = 0, n = channels * taps, channel = 0, tap = 0
+    cdef int i, j
+    while k < n:
+        for j in range(NV):
+            rows_load(w + j * LANES * distance + k, distance, max(0, rows - j * LANES), n - k, block[j])
+            vec_transpose(block[j])
+        for i in range(LANES):
+            if k + i < n:
+                for j in range(NV):
+                    vec_store(packed + (tap * channels + channel) * NR + j * LANES, block[j][i])
+                tap += 1
+                if tap == taps:
+                    tap = 0
+                    channel += 1
+        k += LANES
+
+
+cdef inline void turn(const real* x, Py_ssize_t distance, Py_ssize_t rows, Py_ssize_t n, real* y,
+                      Py_ssize_t y_distance) noexcept nogil:
+    """y (n, rows) <- the transpose of x (rows, n); rows `distance` and `y_distance` apart. Writes nothing else."""
+    cdef vec block[LANES]
+    cdef Py_ssize_t r = 0, k, stop
+    cdef unsigned lanes
+    cdef int i
+    while r < rows:
+        lanes = (1u << min(<Py_ssize_t>LANES, rows - r)) - 1
+        k = 0
+        while k < n:
+            rows_load(x + r * distance + k, distance, <int>min(<Py_ssize_t>LANES, rows - r), n - k, block)
+            vec_transpose(block)
+            stop = min(<Py_ssize_t>LANES, n - k)
+            for i in range(LANES):
+                if i < stop:
+                    vec_mask_store(y + (k + i) * y_distance + r, lanes, block[i])
+            k += LANES
+        r += LANES

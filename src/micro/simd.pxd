@@ -1,0 +1,19 @@
+"""What simd.h offers, for Cython: `vec` holds LANES numbers of type `real`; the build decides both."""
+
+cdef extern from "simd.h" nogil:
+    ctypedef float real             # float or double
+    ctypedef float vec              # Cython need only know that vectors add, subtract, multiply and divide
+    enum: LANES, MR, NV, NR, MV, FULL, REAL_BYTES
+    const real ROUND_SHIFT
+
+    vec vec_load(const real* p)
+    void vec_store(real* p, vec v)
+    vec vec_zero()
+    vec vec_splat(real x)
+    vec vec_if_less(vec a, vec b, vec yes, vec no)
+    vec vec_power2(vec shifted)
+    void vec_transpose(vec* row)
+    vec vec_mask_load(vec old, unsigned m, const real* p)
+    vec vec_mask_load_step(vec old, unsigned m, const real* p, Py_ssize_t step)
+    void vec_mask_store(real* p, unsigned m, vec v)
+    vec vec_mask_select(unsigned m, vec yes, vec no)

@@ -1,0 +1,168 @@
+/* The vector type and the register tile of one (instruction set x real); the only C of the project.
+ *
+ * A build defines FASTCONV_DOUBLE as 0 or 1 and passes the flags of its instruction set; everything else follows.
+ * Vectors are GNU vectors: `c + a * b` on whole vectors contracts to one fused multiply-add where the set has it.
+ * Functions named vec_mask_* touch only the memory of lanes whose bit is set: they may be pointed past an array's end.
+ */
+#pragma once
+#include <stdint.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+/* Every `cdef inline` after this include is inlined, so that its constant arguments specialise it. */
+#undef CYTHON_INLINE
+#define CYTHON_INLINE inline __attribute__((always_inline))
+#define ALWAYS static inline __attribute__((always_inline, unused))
+
+#if FASTCONV_DOUBLE
+typedef double real;
+typedef int64_t bits;
+#define REAL_BYTES 8
+#else
+typedef float real;
+typedef int32_t bits;
+#define REAL_BYTES 4
+#endif
+
+/* The MR x NV accumulators of a tile, NV panel vectors and one broadcast must fit the registers:
+ * 12*2+2+1 of 32 (AVX-512), 6*2+2+1 of 16 (AVX2), 8*3+3+1 of 32 (NEON), 4*2+2+2 of 16 (SSE). */
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+enum { MR = 12, NV = 2 };
+#elif defined(__AVX2__)
+#define VECTOR_BYTES 32
+enum { MR = 6, NV = 2 };
+#elif defined(__aarch64__)
+#define VECTOR_BYTES 16
+enum { MR = 8, NV = 3 };
+#else
+#define VECTOR_BYTES 16
+enum { MR = 4, NV = 2 };
+#endif
+#define LANES (VECTOR_BYTES / REAL_BYTES)
+#define NR (NV * LANES)
+#define MV ((MR + LANES - 1) / LANES)            /* vectors that hold MR numbers */
+#define FULL ((1u << LANES) - 1u)
+
+typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
+typedef bits ivec __attribute__((vector_size(VECTOR_BYTES)));
+typedef real vec_any __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BYTES), may_alias));
+
+ALWAYS vec vec_load(const real *p) { return *(const vec_any *)p; }
+ALWAYS void vec_store(real *p, vec v) { *(vec_any *)p = v; }
+ALWAYS vec vec_zero(void) { return (vec){0}; }
+ALWAYS vec vec_splat(real x) { vec v; for (int i = 0; i < LANES; i++) v[i] = x; return v; }
+
+/* Lane by lane `a < b ? yes : no`; a NaN in a or b takes `no`. */
+ALWAYS vec vec_if_less(vec a, vec b, vec yes, vec no) {
+    ivec less = (ivec)(a < b);
+    return (vec)(((ivec)yes & less) | ((ivec)no & ~less));
+}
+
+/* Adding ROUND_SHIFT (1.5 * 2^mantissa) to a small number leaves it rounded to an integer in the low bits. */
+#if FASTCONV_DOUBLE
+#define ROUND_SHIFT 6755399441055744.0
+enum { MANTISSA = 52, EXPONENT_BIAS = 1023 };
+#else
+#define ROUND_SHIFT 12582912.0f
+enum { MANTISSA = 23, EXPONENT_BIAS = 127 };
+#endif
+/* 2^n for shifted = n + ROUND_SHIFT, -EXPONENT_BIAS < n <= EXPONENT_BIAS. */
+ALWAYS vec vec_power2(vec shifted) {
+    return (vec)(((ivec)shifted - (ivec)vec_splat(ROUND_SHIFT) + EXPONENT_BIAS) << MANTISSA);
+}
+
+/* Even lanes of the 2 * LANES - 1 numbers a[0..LANES), b[0..LANES), where b overlaps a's end by one number;
+ * TRANSPOSE(w): the lanes that a pair of rows at distance w exchanges in a transposition. */
+#define MOVED(l, w) (((l) & (w)) ? LANES + (l) - (w) : (l))
+#define KEPT(l, w) (((l) & (w)) ? LANES + (l) : (l) + (w))
+#if LANES == 16
+#define EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31)
+#define INDEX(f, w) f(0, w), f(1, w), f(2, w), f(3, w), f(4, w), f(5, w), f(6, w), f(7, w), \
+    f(8, w), f(9, w), f(10, w), f(11, w), f(12, w), f(13, w), f(14, w), f(15, w)
+#elif LANES == 8
+#define EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 9, 11, 13, 15)
+#define INDEX(f, w) f(0, w), f(1, w), f(2, w), f(3, w), f(4, w), f(5, w), f(6, w), f(7, w)
+#elif LANES == 4
+#define EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 5, 7)
+#define INDEX(f, w) f(0, w), f(1, w), f(2, w), f(3, w)
+#else
+#define EVEN(a, b) __builtin_shufflevector(a, b, 0, 3)
+#define INDEX(f, w) f(0, w), f(1, w)
+#endif
+
+#define EXCHANGE(row, w) \
+    for (int i = 0; i < LANES; i++) if (!(i & (w))) { \
+        vec a = (row)[i], b = (row)[i + (w)]; \
+        (row)[i] = __builtin_shufflevector(a, b, INDEX(MOVED, w)); \
+        (row)[i + (w)] = __builtin_shufflevector(a, b, INDEX(KEPT, w)); }
+
+/* Transposes LANES vectors in registers. */
+ALWAYS void vec_transpose(vec *row) {
+    EXCHANGE(row, 1)
+#if LANES > 2
+    EXCHANGE(row, 2)
+#endif
+#if LANES > 4
+    EXCHANGE(row, 4)
+#endif
+#if LANES > 8
+    EXCHANGE(row, 8)
+#endif
+}
+
+#if defined(__AVX512F__)
+#if FASTCONV_DOUBLE
+#define AVX512(name) _mm512_##name##_pd
+typedef __m512d native;
+#else
+#define AVX512(name) _mm512_##name##_ps
+typedef __m512 native;
+#endif
+ALWAYS vec vec_mask_load(vec old, unsigned m, const real *p) { return (vec)AVX512(mask_loadu)((native)old, m, p); }
+ALWAYS void vec_mask_store(real *p, unsigned m, vec v) { AVX512(mask_storeu)(p, m, (native)v); }
+ALWAYS vec vec_mask_select(unsigned m, vec yes, vec no) { return (vec)AVX512(mask_blend)(m, (native)no, (native)yes); }
+ALWAYS vec vec_mask_load_even(vec old, unsigned m, const real *p) {
+    vec a = vec_mask_load(vec_zero(), _pdep_u32(m, 0x55555555u) & FULL, p);
+    vec b = vec_mask_load(vec_zero(), _pdep_u32(m >> (LANES / 2), 0xAAAAAAAAu) & FULL, p + LANES - 1);
+    return vec_mask_select(m, EVEN(a, b), old);
+}
+#else
+ALWAYS ivec lanes_of(unsigned m) { ivec v; for (int i = 0; i < LANES; i++) v[i] = -(bits)((m >> i) & 1u); return v; }
+ALWAYS vec vec_mask_select(unsigned m, vec yes, vec no) {
+    ivec lanes = lanes_of(m);
+    return (vec)(((ivec)yes & lanes) | ((ivec)no & ~lanes));
+}
+ALWAYS vec vec_mask_load(vec old, unsigned m, const real *p) {
+    if (m == FULL) return vec_load(p);
+#if defined(__AVX2__) && FASTCONV_DOUBLE
+    return vec_mask_select(m, (vec)_mm256_maskload_pd(p, (__m256i)lanes_of(m)), old);
+#elif defined(__AVX2__)
+    return vec_mask_select(m, (vec)_mm256_maskload_ps(p, (__m256i)lanes_of(m)), old);
+#else
+    for (int i = 0; i < LANES; i++) if ((m >> i) & 1u) old[i] = p[i];
+    return old;
+#endif
+}
+ALWAYS void vec_mask_store(real *p, unsigned m, vec v) {
+    if (m == FULL) { vec_store(p, v); return; }
+    real lane[LANES];
+    memcpy(lane, &v, sizeof v);
+    for (int i = 0; i < LANES; i++) if ((m >> i) & 1u) p[i] = lane[i];
+}
+ALWAYS vec vec_mask_load_even(vec old, unsigned m, const real *p) {
+    if (m == FULL) { vec a = vec_load(p), b = vec_load(p + LANES - 1); return EVEN(a, b); }
+    for (int i = 0; i < LANES; i++) if ((m >> i) & 1u) old[i] = p[2 * i];
+    return old;
+}
+#endif
+
+/* Lane i <- p[i * step] for the lanes of m: one instruction for steps 1 and 2. */
+ALWAYS vec vec_mask_load_step(vec old, unsigned m, const real *p, ptrdiff_t step) {
+    if (step == 1) return vec_mask_load(old, m, p);
+    if (step == 2) return vec_mask_load_even(old, m, p);
+    for (int i = 0; i < LANES; i++) if ((m >> i) & 1u) old[i] = p[i * step];
+    return old;
+}
