@@ -153,7 +153,8 @@ cdef void tile(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_
 
 
 cdef inline void tile_rows(int m, const int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_ssize_t stride,
-                           const char* live, Py_ssize_t tiles, const real* b, const real* ahead, real* total, bint first) noexcept nogil:
+                           const char* live, Py_ssize_t tiles, const real* b, const real* ahead, real* total,
+                           bint first) noexcept nogil:
     """The tile of m pixels, compiled for each m so that it lives in registers."""
     if m == MR:
         tile_multiply_rows(MR, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)

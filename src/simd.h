@@ -126,6 +126,7 @@ ALWAYS vec vec_mask_load(vec old, unsigned m, const real *p) { return (vec)AVX51
 ALWAYS void vec_mask_store(real *p, unsigned m, vec v) { AVX512(mask_storeu)(p, m, (native)v); }
 ALWAYS vec vec_mask_select(unsigned m, vec yes, vec no) { return (vec)AVX512(mask_blend)(m, (native)no, (native)yes); }
 ALWAYS vec vec_mask_load_even(vec old, unsigned m, const real *p) {
+    if (m == FULL) { vec a = vec_load(p), b = vec_load(p + LANES - 1); return EVEN(a, b); }
     vec a = vec_mask_load(vec_zero(), _pdep_u32(m, 0x55555555u) & FULL, p);
     vec b = vec_mask_load(vec_zero(), _pdep_u32(m >> (LANES / 2), 0xAAAAAAAAu) & FULL, p + LANES - 1);
     return vec_mask_select(m, EVEN(a, b), old);

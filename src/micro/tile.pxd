@@ -17,12 +17,12 @@ cdef inline void tile_multiply(const int m, const int nv, Py_ssize_t n, const re
     """total[i, :] += sum over k < n of a[k, i] * b[k, :]; a is (n, MR), rows of b are `width` apart."""
     cdef vec acc[MR][NV]
     cdef vec row[NV]
-    cdef Py_ssize_t k
+    cdef Py_ssize_t _k
     cdef int i, j
     for i in range(m):
         for j in range(nv):
             acc[i][j] = vec_zero() if first else vec_load(total + i * NR + j * LANES)
-    for k in range(n):
+    for _k in range(n):
         for j in range(nv):
             row[j] = vec_load(b + j * LANES)
         for i in range(m):
