@@ -15,6 +15,7 @@ cdef struct Arrays:
     const real* bias            # NULL: none
     const real* residual        # NULL: none
     real* y
+    const double* constants     # what follows the Geometry in the bytes of a plan
     char* workspace             # `threads` pieces of Geometry.workspace bytes
     int held
     Py_buffer view[5]
@@ -66,6 +67,10 @@ cdef inline int arrays_open(Arrays* a, Geometry* g, x, w, bias, residual, y, int
         arrays_release(a)
         raise
     return 0
+
+
+cdef inline const double* constants_of(bytes packed) noexcept:
+    return <const double*>(PyBytes_AS_STRING(packed) + sizeof(Geometry))
 
 
 cdef inline Geometry geometry_of(bytes packed) noexcept:
