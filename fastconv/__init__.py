@@ -3,6 +3,7 @@
 Called directly on arrays like SciPy, with the semantics of deep learning (channels, groups, strides) and the borders of
 image processing. See ``help(fastconv.conv2d)`` for the arguments that all functions share.
 """
+from . import arithmetic
 from .algorithms import list_algorithms
 from .config import get_num_threads, set_num_threads, threads
 from .convolution import conv1d, conv2d, conv3d
@@ -13,6 +14,6 @@ from .validation import ValidationError, validation
 __version__ = "0.1.0"
 
 __all__ = [
-    "Conv1d", "Conv2d", "Conv3d", "ValidationError", "conv1d", "conv2d", "conv3d", "explain", "get_num_threads",
+    "Conv1d", "Conv2d", "Conv3d", "ValidationError", "arithmetic", "conv1d", "conv2d", "conv3d", "explain", "get_num_threads",
     "list_algorithms", "set_num_threads", "threads", "validation",
 ]
