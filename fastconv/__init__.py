@@ -8,6 +8,7 @@ from .algorithms import list_algorithms
 from .config import get_num_threads, set_num_threads, threads
 from .convolution import conv1d, conv2d, conv3d
 from .explanation import explain
+from .introspection import show_config
 from .layers import Conv1d, Conv2d, Conv3d
 from .validation import ValidationError, validation
 
@@ -15,5 +16,5 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Conv1d", "Conv2d", "Conv3d", "ValidationError", "arithmetic", "conv1d", "conv2d", "conv3d", "explain", "get_num_threads",
-    "list_algorithms", "set_num_threads", "threads", "validation",
+    "list_algorithms", "set_num_threads", "show_config", "threads", "validation",
 ]

@@ -25,8 +25,14 @@ cdef extern from *:
        In two axes, as a tile: gcc unrolls no loop of 24 in full. */
     #define ROWS (MR < 6 ? 6 : MR)
     #define CHAINS (ROWS * NV)
+
+    #ifdef __clang__
+    #define COMPILER __VERSION__
+    #else
+    #define COMPILER "gcc " __VERSION__
+    #endif
     """
-    const char* __VERSION__
+    const char* COMPILER
     enum: ROWS, CHAINS
 
 cdef enum:
@@ -123,5 +129,5 @@ def copy(double seconds, int threads, Py_ssize_t nbytes):
 
 
 def compiler():
-    """Version of the C compiler that built this module, as it gives it."""
-    return __VERSION__.decode()
+    """Name and version of the C compiler that built this module."""
+    return COMPILER.decode()
