@@ -32,7 +32,7 @@ def make_table(title: str, *columns: str) -> Table:
     from rich import box
     from rich.table import Table
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold",
-                  pad_edge=False, padding=(0, 1))
+                  pad_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
         text = name.startswith("<")
         table.add_column(name.removeprefix("<"), justify="left" if text else "right", no_wrap=True)
