@@ -144,7 +144,8 @@ def draw_sheet(results: list[Result], path: Path) -> None:
         draw.rectangle((left - 1, top - 1, left + width, top + height), outline=EDGE)
         base = top + height + 32
         draw.text((left, base), result.filter.name, INK, name, anchor="ls")
-        draw.text((left + draw.textlength(result.filter.name, name) + 14, base), result.filter.note, PALE, small, anchor="ls")
+        after = left + draw.textlength(result.filter.name, name) + 14
+        draw.text((after, base), result.filter.note, PALE, small, anchor="ls")
         if result.seconds:
             draw.text((left + width, base), f"{result.seconds * 1e3:.2f} ms", INK, small, anchor="rs")
     draw.text((MARGIN, sheet.height - 56), CREDIT, PALE, small, anchor="ls")

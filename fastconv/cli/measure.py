@@ -29,7 +29,7 @@ def L2_rate(threads: int, seconds: float = 0.04, times: int = 3) -> float:
     return max(peak.copy(seconds, threads, nbytes) for _ in range(times))
 
 
-def median_seconds(call: Callable[[], object], seconds: float = 0.03, least: int = 3, most: int = 50) -> float:
+def median_seconds(call: Callable[[], object], seconds: float = 0.03, least: int = 7, most: int = 50) -> float:
     """Median time of a call, repeated for about `seconds` after one that does not count."""
     call()
     taken: list[float] = []

@@ -18,11 +18,21 @@ from . import CommandError
 from .filters import FILTERS, apply_filter, draw_sheet, load_photograph
 from .measure import fma_peak, median_seconds
 from .networks import INPUT, INPUT_SHAPE, NETWORKS, Layer, Pool
-from .terminal import make_console, make_progress, make_table
+from .terminal import make_console, make_table, progress_bar
 
 SHEET = "filters.png"
 PIXELS, CHANNELS = 24, 4            # of each layer's output that SciPy computes too
 UNIT = np.finfo(np.float32).eps / 2
+NOTES = (
+    "[dim]Batch 1, float32, random weights packed beforehand. ms: median of several calls. error: the worst of up to "
+    f"{PIXELS} x {CHANNELS} outputs of each layer in units of rounding, |y - SciPy| / (sum of |products| x half the spacing "
+    "of numbers at 1). allowed: products in a sum + 8, times the algorithm's growth. SciPy: extrapolated from "
+    "scipy.signal.correlate on one output channel of each layer to all its channels.[/]")
+NEXT = """\
+[bold]Next[/]          fastconv verify    every algorithm against SciPy
+              fastconv bench     against other libraries
+              fastconv explain conv2d --input 1,64,56,56 --weight 64,64,3,3 --padding 1
+[bold]In Python[/]     import fastconv; help(fastconv.conv2d)"""
 
 
 class Measured(NamedTuple):
@@ -46,12 +56,11 @@ def run(arguments) -> int:
     console = make_console()
     photograph = load_photograph()
     path = arguments.output / SHEET
-    with make_progress(console) as progress:
-        task = progress.add_task("filters", total=len(FILTERS))
-        results = []
+    results = []
+    with progress_bar(console, "filters", len(FILTERS)) as advance:
         for one in FILTERS:
             results.append(apply_filter(one, photograph))
-            progress.advance(task)
+            advance()
     try:
         draw_sheet(results, path)
     except OSError as error:
@@ -64,26 +73,20 @@ def run(arguments) -> int:
                   "of float32 multiply-adds")
     networks = {}
     for name, layers in NETWORKS.items():
-        with make_progress(console) as progress:
-            everything = list(layers())
-            task = progress.add_task(name, total=len(everything))
-            networks[name] = run_network(everything, lambda: progress.advance(task))
+        everything = list(layers())
+        with progress_bar(console, name, len(everything)) as advance:
+            networks[name] = run_network(everything, advance)
         console.print(layer_table(name, networks[name], peak))
     console.print(total_table(networks, peak))
-    console.print(f"[dim]Batch 1, float32, weights packed beforehand, random; ms: median of several calls. error: the worst of\n"
-                  f"{PIXELS} x up to {CHANNELS} outputs of each layer, in units of rounding, |y - SciPy| / (sum of |products| x "
-                  "half\nthe spacing of numbers at 1); allowed: number of products + 8, times the algorithm's growth.\n"
-                  "SciPy: scipy.signal.correlate on one output channel of each layer, times the number of channels.[/]")
+    console.print(NOTES)
     wrong = [one for measured in networks.values() for one in measured if not one.error <= one.bound]
     for one in wrong:
         console.print(f"[bold red]{one.layer.name}: error {one.error:.3g}, allowed {one.bound:g}[/]")
-    console.print(f"\nLook at      {path}\nNext         fastconv explain conv2d --input 1,64,56,56 --weight 64,64,3,3 --padding 1\n"
-                  "             fastconv verify, fastconv bench, fastconv shape --help\n"
-                  "In Python    import fastconv; help(fastconv.conv2d)", soft_wrap=True)
+    console.print(f"\n[bold]The pictures[/]  {path}\n{NEXT}", soft_wrap=True)
     return 1 if wrong else 0
 
 
-def run_network(layers: list[Layer | Pool], done: Callable[[], object]) -> list[Measured]:
+def run_network(layers: list[Layer | Pool], advance: Callable[[], None]) -> list[Measured]:
     """Chain the layers on a random image; weights are such that every sum has variance one, as in He et al. 2015."""
     random = np.random.default_rng(50)
     outputs = {INPUT: random.standard_normal((1, *INPUT_SHAPE), np.float32)}
@@ -100,7 +103,7 @@ def run_network(layers: list[Layer | Pool], done: Callable[[], object]) -> list[
             residual = outputs[layer.residual] if layer.residual else None
             one, outputs[layer.name] = run_layer(layer, x, weight, bias, residual, random)
             measured.append(one)
-        done()
+        advance()
     return measured
 
 
@@ -125,7 +128,7 @@ def sampled_error(problem: Problem, x, weight, bias, residual, y, random: np.ran
     corners = [(0, 0), (0, Q - 1), (P - 1, 0), (P - 1, Q - 1)]
     C, K = problem.C // problem.G, problem.K // problem.G
     channels = min(CHANNELS, K)
-    window_problem = replace(problem, N=1, C=C, K=channels, G=1, size=problem.kernel, stride=(1, 1), padding=((0, 0), (0, 0)))
+    window_problem = replace(problem, N=1, C=C, K=channels, G=1, size=problem.kernel, padding=((0, 0), (0, 0)))
     worst = 0.0
     for p, q in corners + [(random.integers(P), random.integers(Q)) for _ in range(PIXELS - len(corners))]:
         group = random.integers(problem.G)
@@ -144,8 +147,8 @@ def cut_window(problem: Problem, channels: np.ndarray, p: int, q: int) -> np.nda
     """What output (p, q) sees of (C, H, W) channels, zeros where it looks beyond the border."""
     window = np.zeros((len(channels), *problem.kernel), channels.dtype)
     place, seen = [slice(None)], [slice(None)]
-    for at, stride, (before, _), extent, kernel in zip((p, q), problem.stride, problem.padding, problem.size, problem.kernel):
-        start = int(at) * stride - before
+    for axis, (at, extent, kernel) in enumerate(zip((p, q), problem.size, problem.kernel)):
+        start = int(at) * problem.stride[axis] - problem.padding[axis][0]
         first, last = max(start, 0), min(start + kernel, extent)
         place.append(slice(first - start, last - start))
         seen.append(slice(first, last))
@@ -163,13 +166,14 @@ def scipy_seconds(problem: Problem, x, weight) -> float:
 
 
 def layer_table(name: str, measured: list[Measured], peak: float):
-    table = make_table(name, "<layer", "input", "<kernel", "output", "<algorithm", "ms", "GFLOP/s", "peak", "error", "allowed")
+    table = make_table(name, "<layer", "C", "<kernel", "output", "<algorithm", "ms", "GFLOP/s", "peak", "error",
+                       "allowed")
     for one in measured:
         problem, rate = one.problem, one.problem.flops / one.seconds
         stride, grouped = one.layer.stride, problem.depthwise
         kernel = times(problem.kernel) + (f" s{stride}" if stride > 1 else "") + (" dw" if grouped else "")
         color = "" if one.error <= one.bound else "[red]"
-        table.add_row(one.layer.name, times(problem.input_shape[1:]), kernel, times(problem.output_shape[1:]), one.algorithm,
+        table.add_row(one.layer.name, str(problem.C), kernel, times(problem.output_shape[1:]), one.algorithm,
                       f"{one.seconds * 1e3:.3f}", f"{rate / 1e9:.0f}", f"{100 * rate / peak:.0f} %",
                       f"{color}{one.error:.1f}", f"{one.bound:g}")
     return table
@@ -182,6 +186,6 @@ def total_table(networks: dict[str, list[Measured]], peak: float):
         scipy = sum(one.scipy_seconds for one in measured)
         worst = max(one.error / one.bound for one in measured)
         table.add_row(name, str(len(measured)), f"{flops / 1e9:.2f}", f"{seconds * 1e3:.2f}", f"{flops / seconds / 1e9:.0f}",
-                      f"{100 * flops / seconds / peak:.0f} %", f"{100 * worst:.0f} % of allowed", f"about {scipy:.1f} s",
-                      f"{scipy / seconds:.0f} x")
+                      f"{100 * flops / seconds / peak:.0f} %", f"{100 * worst:.0f} % of allowed", f"about {scipy:.2g} s",
+                      f"{float(f'{scipy / seconds:.2g}'):.0f} x")
     return table

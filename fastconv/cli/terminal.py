@@ -1,13 +1,14 @@
 """What all commands print with: rich's console, tables and progress bars, plain where there is no terminal."""
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from . import CommandError
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
     from rich.table import Table
 
 PLAIN_WIDTH = 100
@@ -39,8 +40,21 @@ def make_table(title: str, *columns: str) -> Table:
     return table
 
 
-def make_progress(console: Console) -> Progress:
-    """A progress bar that leaves nothing behind, and shows nothing where there is no terminal."""
+@contextmanager
+def progress_bar(console: Console, description: str, total: int) -> Iterator[Callable[[], None]]:
+    """A progress bar inside the block, which gets a function that moves it on; nothing where there is no terminal.
+
+    It is drawn when it moves, not by a thread of its own, which would disturb what is being timed.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                    console=console, transient=True, disable=not console.is_terminal)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True, auto_refresh=False,
+                  disable=not console.is_terminal) as progress:
+        task = progress.add_task(description, total=total)
+
+        def advance() -> None:
+            progress.advance(task)
+            progress.refresh()
+
+        progress.refresh()
+        yield advance

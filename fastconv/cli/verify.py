@@ -12,8 +12,8 @@ from ..algorithms import TABLE
 from ..arrays import COMPUTED
 from ..convolution import execute
 from ..plan import make_plan
-from ..problem import PADDING_MODES, Problem, convolution_problem
-from .terminal import make_console, make_progress, make_table
+from ..problem import PADDING_MODES, Problem, convolution_problem, resolve_activation
+from .terminal import make_console, make_table, progress_bar
 
 OPERATIONS = ("conv1d", "conv2d", "conv3d")
 CHANNELS = (1, 2, 3, 5, 7, 8, 9, 13, 16, 17, 31, 33, 64, 65)        # round the register tiles of all instruction sets
@@ -93,8 +93,8 @@ class Case:
             return values.astype(np.float32)
 
         if integers:            # smooth activations round
-            self.problem = replace(problem, activation=("relu", 0.0, 0.0) if problem.activation[0] != "none" else
-                                   ("none", 0.0, 0.0))
+            plain = resolve_activation(None)
+            self.problem = replace(problem, activation=plain if problem.activation == plain else resolve_activation("relu"))
         self.x, self.weight = numbers(*problem.input_shape), numbers(*problem.weight_shape)
         self.bias = numbers(problem.K) if problem.bias else None
         self.residual = numbers(*problem.output_shape) if problem.residual else None
@@ -136,14 +136,12 @@ def run(arguments) -> int:
     count = QUICK if arguments.quick else FULL
     records: dict[tuple[str, str, str], Record] = {}
     random = np.random.default_rng(2)
-    with make_progress(console) as progress:
-        task = progress.add_task("problems", total=len(operations) * count)
+    with progress_bar(console, "problems", len(operations) * count) as advance:
         for operation in operations:
             for number, problem in enumerate(problems(operation, count)):
-                progress.update(task, description=operation)
                 for case in (Case(problem, False, random), Case(problem, True, random)):
                     verify(case, packed=bool(number % 2) != case.integers, records=records)
-                progress.advance(task)
+                advance()
     return report(console, records, set(TABLE) - set(operations))
 
 
@@ -171,9 +169,9 @@ def report(console, records: dict[tuple[str, str, str], Record], left_out: set[s
                       f"{record.bound:g}", f"{'[red]' if record.share > 1 else ''}{100 * record.share:.0f} %")
         before = name
     console.print(table)
-    console.print("[dim]Worst error: of the case nearest to what is allowed, in units of rounding: |y - SciPy| / (sum of\n"
-                  "|products| x half the spacing of numbers at 1). exact: of the cases of integers, whose result must be\n"
-                  "SciPy's to the bit, all are, or so many are wrong.[/]")
+    console.print("[dim]worst error: of the case nearest to what is allowed, in units of rounding, |y - SciPy| / (sum of "
+                  "|products| x half the spacing of numbers at 1). exact: whether results for small integers are "
+                  "SciPy's to the bit.[/]")
     failures = [(key, text) for key, record in records.items() for text in record.failures]
     for key, text in failures[:10]:
         console.print(f"[red]failed[/] {' '.join(key)}: {text}", soft_wrap=True)
