@@ -27,8 +27,7 @@ def run(arguments) -> int:
             table.add_row("" if number else f"[bold]{part}[/]", name, introspection.as_text(value))
         table.add_section()
     console.print(table)
-    with console.status("measuring"):
-        measured = measure()
+    measured = measure()
     threads = list(measured["multiply-adds, float32"])
     table = make_table("Measured at most", "<", *threads, "<")
     for name, rates in measured.items():
