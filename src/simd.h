@@ -52,6 +52,7 @@ typedef real vec_any __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BYTE
 
 ALWAYS vec vec_load(const real *p) { return *(const vec_any *)p; }
 ALWAYS void vec_store(real *p, vec v) { *(vec_any *)p = v; }
+ALWAYS void prefetch(const real *p) { __builtin_prefetch(p, 0, 2); }   /* into L2; never faults */
 ALWAYS vec vec_zero(void) { return (vec){0}; }
 ALWAYS vec vec_splat(real x) { vec v; for (int i = 0; i < LANES; i++) v[i] = x; return v; }
 
