@@ -1,6 +1,7 @@
 """What the benchmarks share: layer x row of the table x function or packed layer x layout.
 
-A file sets FAMILIES; its test takes the argument `run`. Each answer is compared with the float64 answer once, before it is timed.
+A file sets FAMILIES; its test takes the argument `run`. Each answer is compared with the float64 answer once,
+before it is timed.
 Run with ``pytest benchmarks``; select with ``-k "resnet50 and packed"``.
 """
 from __future__ import annotations
@@ -59,8 +60,9 @@ def call(case: Case) -> Callable[[], np.ndarray]:
     x, weight, bias = bench_data.arrays(problem)
     if case.channels_last:
         x = np.ascontiguousarray(np.moveaxis(x, 1, -1))
-    arguments = dict(stride=problem.stride, padding=tuple(before for before, _ in problem.padding), dilation=problem.dilation,
-                     groups=problem.G, channels_last=case.channels_last, algorithm=case.algorithm)
+    arguments = dict(stride=problem.stride, padding=tuple(before for before, _ in problem.padding),
+                     dilation=problem.dilation, groups=problem.G, channels_last=case.channels_last,
+                     algorithm=case.algorithm)
     if case.packed:
         conv = getattr(fastconv, problem.operation.replace("conv", "Conv"))(weight, bias, **arguments)
         return lambda: conv(x)

@@ -9,7 +9,7 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402  (after the choice of a backend without a display)
 from matplotlib.patches import Patch  # noqa: E402
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: E402
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator  # noqa: E402
 
 from .bench_result import RATIOS, LayerResult, means  # noqa: E402
 from .layers import FAMILIES  # noqa: E402
@@ -44,15 +44,16 @@ def plot_ratio(results: list[LayerResult], which: str, meaning: str, facts: dict
     for column, axis in enumerate(axes[0]):
         part = slice(column * height, (column + 1) * height)
         draw_bars(axis, rows[part], values[part], which)
-        axis.set(xscale="log", xlim=(low, high), ylim=(height - 0.4, -0.6))
+        axis.set(xlim=(low, high), ylim=(height - 0.4, -0.6))
     mean = means(rows)
     handles = [Patch(color=COLOURS[family], label=f"{family}  {values[which]:.2f}")
                for family, values in mean.items() if family in COLOURS]
     lost = sum(r.ratio(which) < 1 for r in rows)
-    figure.suptitle(f"Speed-up: {meaning}\n{facts['machine']['cpu']}, {facts['machine']['isa']}, {facts['threads']} threads; "
-                    f"geometric mean {mean['all'][which]:.2f}; {len(rows) - lost} of {len(rows)} layers gain", fontsize=11)
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4 * columns), fontsize=9, frameon=False,
-                  title="geometric mean of each family", title_fontsize=9)
+    machine = f"{facts['machine']['cpu']}, {facts['machine']['isa']}, {facts['threads']} threads"
+    figure.suptitle(f"Speed-up: {meaning}\n{machine}; geometric mean {mean['all'][which]:.2f}; "
+                    f"{len(rows) - lost} of {len(rows)} layers gain", fontsize=11)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4 * columns),
+                  fontsize=9, frameon=False, title="geometric mean of each family", title_fontsize=9)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
 
@@ -60,6 +61,7 @@ def plot_ratio(results: list[LayerResult], which: str, meaning: str, facts: dict
 def draw_bars(axis, rows: list[LayerResult], values: list[float], which: str) -> None:
     """Bars from 1 to the ratio, to the left where fastconv is slower."""
     places = range(len(rows))
+    axis.set_xscale("log")
     axis.barh(places, [value - 1 for value in values], left=1, height=0.74,
               color=[COLOURS[r.layer.family] for r in rows])
     axis.axvline(1, color="black", linewidth=1)
@@ -68,9 +70,9 @@ def draw_bars(axis, rows: list[LayerResult], values: list[float], which: str) ->
         axis.annotate(f"{r.ratio(which):.2f}", (max(value, 1), place), (3, 0), textcoords="offset points", va="center",
                       fontsize=7, color="#bb0000" if slower else "black", fontweight="bold" if slower else "normal")
     axis.set_yticks(places, [r.layer.name for r in rows], fontsize=7.5)
-    axis.xaxis.set_major_locator(LogLocator(base=2, numticks=14))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.xaxis.set_major_locator(LogLocator(base=2, numticks=16))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value >= 1 else f"1/{1 / value:g}"))
+    axis.xaxis.set_minor_locator(NullLocator())
     axis.tick_params(axis="y", length=0)
     axis.tick_params(axis="x", labelsize=8, which="both", top=True, labeltop=True)
     axis.grid(axis="x", alpha=0.3, linewidth=0.6)

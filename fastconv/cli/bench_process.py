@@ -19,6 +19,7 @@ from .peers import FASTCONV, PEERS, Contender, Way
 SETTLE = 0.006          # seconds of rest after a turn, again and again until idle threads have stopped spinning ...
 SETTLED = 0.02          # ... which is when they take less than this share of one CPU
 MOST_RESTS = 50
+DISTURBED = 0.05        # part of a turn that other programs may take
 TRIAL = 0.010           # seconds in which each of several ways is tried
 PATIENCE = 180          # seconds after which a contender that does not answer is given up
 LEAST_CALLS = 3
@@ -36,6 +37,10 @@ class Turn(NamedTuple):
     waited: float       # part of the turn in which its threads were ready but another process had the CPU
     rest: float         # seconds since its last answer ...
     idle: float         # ... and the CPU time that it took in them, while others ran
+
+    @property
+    def quiet(self) -> bool:
+        return self.waited <= DISTURBED
 
 
 class Refused(Exception):
@@ -187,7 +192,9 @@ class Process:
         return result
 
     def ask(self, method: str, *arguments):
-        """What the method returned; Failed if it raised or the process died."""
+        """What the method returned; Failed if it raised or the process died. A process that died before starts anew."""
+        if not self.child.is_alive():
+            self.start()
         try:
             self.connection.send((method, arguments))
         except OSError:
@@ -198,8 +205,6 @@ class Process:
         reason = self.contender.refuses(problem)
         if reason:
             raise Refused(reason)
-        if not self.child.is_alive():
-            self.start()
         return self.ask("prepare", problem, seed)
 
     def stop(self) -> None:

@@ -11,8 +11,9 @@ from rich.table import Table
 
 from .bench_result import OURS, RATIOS, LayerResult, losing, means
 
+HEADINGS = ("best", "eager", "last")        # of RATIOS
 FEW = 3             # layers that are shown contender by contender
-WIDTH = 150         # where the output is no terminal
+WIDTH = 160         # where the output is no terminal
 
 
 def console() -> Console:
@@ -63,12 +64,12 @@ def table(*left: str, right: Iterable[str], title: str | None = None) -> Table:
     for name in left:
         made.add_column(name, no_wrap=True)
     for name in right:
-        made.add_column(name, justify="right")
+        made.add_column(name, justify="right", no_wrap=True)
     return made
 
 
 def layer_table(results: list[LayerResult], peak: dict[str, float]) -> Table:
-    made = table("layer", "family", "best fastconv", "best peer", right=("µs", "peer µs", "GFLOP/s", "% peak", *RATIOS))
+    made = table("layer", "family", "best fastconv", "best peer", right=("µs", "peer µs", "GFLOP/s", "% peak", *HEADINGS))
     for r in results:
         rate, top = r.flops_per_second(), peak[r.layer.problem.real]
         made.add_row(
@@ -91,7 +92,7 @@ def contender_table(r: LayerResult) -> Table:
 
 
 def mean_table(results: list[LayerResult]) -> Table:
-    made = table("geometric means", right=("layers", *RATIOS))
+    made = table("geometric means", right=("layers", *HEADINGS))
     for family, values in means(results).items():
         made.add_row(family, str(values["layers"]), *(coloured(values[which]) for which in RATIOS),
                       style="bold" if family == "all" else None)
@@ -105,7 +106,7 @@ def print_report(console: Console, results: list[LayerResult], facts: dict) -> N
         for r in results:
             console.print(contender_table(r))
     console.print(layer_table(results, facts["peak"]))
-    console.print("; ".join(f"{name}: {meaning}" for name, meaning in RATIOS.items()))
+    console.print("; ".join(f"{name}: {meaning}" for name, meaning in zip(HEADINGS, RATIOS.values())))
     console.print(mean_table(results))
     lost = losing(results)
     names = ", ".join(f"{r.layer.name} {r.ratio():.2f} ({r.best_peer})" for r in lost)
@@ -116,6 +117,10 @@ def print_report(console: Console, results: list[LayerResult], facts: dict) -> N
                   + ", ".join(f"{real} {rate / 1e9:.0f} GFLOP/s" for real, rate in peak.items() if rate)
                   + f"; copy {facts['copy'] / 1e9:.0f} GB/s; " + ", ".join(f"{k} {v}" for k, v in facts["versions"].items()),
                   markup=False)
+    loud = [r.layer.name for r in results if any(not turn.quiet for m in r.measured.values() for turn in m.turns)]
+    if loud:
+        console.print(f"disturbed by other programs, and less certain: {', '.join(loud)}", markup=False)
     idle = max(facts["idle_cpu"].items(), key=lambda item: item[1], default=None)
-    console.print(f"{facts['seconds']:.0f} s; {facts['disturbed_turns']} turns repeated because other programs were busy"
-                  + (f"; CPU taken while others ran: at most {100 * idle[1]:.1f} % ({idle[0]})" if idle else ""), markup=False)
+    console.print(f"{facts['seconds']:.0f} s; {facts['disturbed_turns']} turns repeated because the machine was not quiet"
+                  + (f"; CPU taken while others ran: at most {100 * idle[1]:.1f} % ({idle[0]})" if idle else ""),
+                  markup=False)

@@ -31,15 +31,19 @@ class Measured:
     turns: list[Turn] = field(default_factory=list)     # one per round
 
     @property
+    def quiet(self) -> list[float]:
+        """Seconds in the rounds that no other program disturbed; in all if there is none."""
+        return [turn.seconds for turn in self.turns if turn.quiet] or [turn.seconds for turn in self.turns]
+
+    @property
     def seconds(self) -> float:
         """Median over rounds of the median call of a round."""
-        return median(turn.seconds for turn in self.turns)
+        return median(self.quiet)
 
     @property
     def spread(self) -> float:
         """Slowest less quickest round, in units of the median."""
-        rounds = [turn.seconds for turn in self.turns]
-        return (max(rounds) - min(rounds)) / self.seconds
+        return (max(self.quiet) - min(self.quiet)) / self.seconds
 
 
 @dataclass

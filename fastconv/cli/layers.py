@@ -66,7 +66,8 @@ def name(network: str, problem: Problem) -> str:
         return str(extents[0]) if len(extents) > 1 and len(set(extents)) == 1 else "x".join(map(str, extents))
     kernel = "x".join(map(str, problem.kernel))
     start = f"dw{kernel}-{problem.C}" if problem.depthwise else f"{kernel}-{problem.C}-{problem.K}"
-    extras = {"s": max(problem.stride), "d": max(problem.dilation), "g": 1 if problem.depthwise else problem.G, "n": problem.N}
+    groups = 1 if problem.depthwise else problem.G
+    extras = {"s": max(problem.stride), "d": max(problem.dilation), "g": groups, "n": problem.N}
     end = "".join(f"{letter}{n}" for letter, n in extras.items() if n > 1)
     return f"{network}/{start}@{text(problem.size)}{end}{'f64' if problem.real == 'f64' else ''}"
 
@@ -93,8 +94,8 @@ def vgg16() -> Iterator[Layer]:
 def mobilenetv2() -> Iterator[Layer]:
     """Sandler et al. 2018."""
     yield layer("mobilenetv2", 3, 32, 3, 224, 2)
-    for C, K, size in [(32, 16, 112), (16, 96, 112), (96, 24, 56), (24, 144, 56), (32, 192, 28), (192, 32, 28), (384, 64, 14),
-                       (96, 576, 14), (160, 960, 7), (320, 1280, 7)]:
+    for C, K, size in [(32, 16, 112), (16, 96, 112), (96, 24, 56), (24, 144, 56), (32, 192, 28), (192, 32, 28),
+                       (384, 64, 14), (96, 576, 14), (160, 960, 7), (320, 1280, 7)]:
         yield layer("mobilenetv2", C, K, 1, size)
     for C, size, stride in [(32, 112, 1), (96, 112, 2), (144, 56, 1), (192, 28, 1), (192, 28, 2), (384, 14, 1), (576, 14, 2),
                             (960, 7, 1)]:
@@ -129,7 +130,9 @@ def dilated_and_grouped() -> Iterator[Layer]:
 
 
 def one_dimensional() -> Iterator[Layer]:
-    """WaveNet (van den Oord et al. 2016), wav2vec 2.0 (Baevski et al. 2020), Whisper (Radford et al. 2022), a long filter."""
+    """WaveNet (van den Oord et al. 2016), wav2vec 2.0 (Baevski et al. 2020), Whisper (Radford et al. 2022),
+    Conformer (Gulati et al. 2020), long filters.
+    """
     for dilation in (1, 16, 512):
         yield layer("wavenet", 64, 128, (2,), (16000,), dilation=dilation, padding=0, family="1d")
     yield layer("wav2vec2", 1, 512, (10,), (16000,), 5, padding=0)

@@ -126,7 +126,10 @@ def torch_contiguous(problem, x, weight, bias, threads):
 
 
 def torch_last(problem, x, weight, bias):
-    """Tensors in memory_format=channels_last and the arguments; a signal is an image of height 1, since 1-D has no such format."""
+    """Tensors in memory_format=channels_last and the arguments.
+
+    A signal is an image of height 1, since one-dimensional tensors have no such format.
+    """
     import torch
     x, weight, bias = map(torch.from_numpy, (x, weight, bias))
     arguments = [list(problem.stride), pads(problem), list(problem.dilation)]
