@@ -6,13 +6,13 @@ from pathlib import Path
 
 import matplotlib
 
-matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402  (after the choice of a backend without a display)
-from matplotlib.patches import Patch  # noqa: E402
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator  # noqa: E402
+matplotlib.use("Agg")         # needs no display; before pyplot is imported
+from matplotlib import pyplot
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from .bench_result import RATIOS, LayerResult, means  # noqa: E402
-from .layers import FAMILIES  # noqa: E402
+from .bench_result import RATIOS, LayerResult, means
+from .layers import FAMILIES
 
 COLOURS = dict(zip(FAMILIES, ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#997700", "#004488",
                               "#777777", "#ee8866", "#332288")))

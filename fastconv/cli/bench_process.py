@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import traceback
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
@@ -55,10 +56,8 @@ def waited_seconds() -> float:
     """Time that the threads of this process have waited for a CPU; 0 where the kernel does not say."""
     total = 0
     for task in Path("/proc/self/task").glob("*/schedstat"):
-        try:
+        with suppress(OSError, IndexError, ValueError):         # a thread may have ended
             total += int(task.read_text().split()[1])
-        except (OSError, IndexError, ValueError):
-            pass
     return total / 1e9
 
 
