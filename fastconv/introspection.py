@@ -9,9 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from . import config, kernels
-
-CPU_FILES = Path("/sys/devices/system/cpu/cpu0/cache")
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+from .machine import caches
 
 
 def show_config(mode: str = "stdout") -> dict | None:
@@ -71,19 +69,6 @@ def cpu_model() -> str:
     except OSError:
         found = None
     return found[1].strip() if found else platform.processor() or platform.machine()
-
-
-def caches() -> dict[str, int]:
-    """Bytes of the data caches that the first CPU uses; empty where the operating system does not tell."""
-    sizes = {}
-    for cache in sorted(CPU_FILES.glob("index*")):
-        try:
-            kind, level, size = ((cache / name).read_text().strip() for name in ("type", "level", "size"))
-        except OSError:
-            continue
-        if kind != "Instruction":
-            sizes[f"L{level}"] = int(size.rstrip("KMG")) * UNITS[size.lstrip("0123456789")]
-    return sizes
 
 
 def thread_limits() -> dict:

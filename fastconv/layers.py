@@ -34,7 +34,7 @@ class Convolution:
         self._known: dict[tuple, tuple[np.dtype, Plan, np.ndarray, tuple[int, ...]]] = {}
 
     def check_arguments(self) -> None:
-        """Raise now what any input would raise: the smallest that the kernel fits on stands for all."""
+        """Raise now what any input would raise: a large one, on which any kernel fits, stands for all."""
         if self.bias is not None and self.bias.shape != self.weight.shape[:1]:
             raise ValueError(f"bias must have shape {self.weight.shape[:1]}, one number per output channel, "
                              f"got {self.bias.shape}")
@@ -42,7 +42,7 @@ class Convolution:
         if self.weight.ndim == axes + 2:
             groups = self.arguments["groups"]
             channels = self.weight.shape[1] * (groups if isinstance(groups, int) and groups > 0 else 1)
-            spatial = [1 << 20] * axes
+            spatial = [1 << (45 // axes)] * axes
             shape = (1, *spatial, channels) if self.arguments["channels_last"] else (1, channels, *spatial)
         else:
             shape = (1,) * (axes + 2)

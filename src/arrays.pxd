@@ -1,6 +1,6 @@
 """The arrays of one call: buffers held from before the parallel region until after it, and the workspace."""
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 from micro.geometry cimport Geometry
@@ -73,7 +73,9 @@ cdef inline const double* constants_of(bytes packed) noexcept:
     return <const double*>(PyBytes_AS_STRING(packed) + sizeof(Geometry))
 
 
-cdef inline Geometry geometry_of(bytes packed) noexcept:
+cdef inline Geometry geometry_of(bytes packed) except *:
     cdef Geometry g
+    if PyBytes_GET_SIZE(packed) < <Py_ssize_t>sizeof(Geometry):
+        raise ValueError(f"geometry has {len(packed)} bytes instead of {sizeof(Geometry)}: modules of different builds")
     memcpy(&g, PyBytes_AS_STRING(packed), sizeof(Geometry))
     return g
