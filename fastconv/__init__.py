@@ -15,6 +15,6 @@ from .validation import ValidationError, validation
 __version__ = "0.1.0"
 
 __all__ = [
-    "Conv1d", "Conv2d", "Conv3d", "ValidationError", "arithmetic", "conv1d", "conv2d", "conv3d", "explain", "get_num_threads",
-    "list_algorithms", "set_num_threads", "show_config", "threads", "validation",
+    "Conv1d", "Conv2d", "Conv3d", "ValidationError", "arithmetic", "conv1d", "conv2d", "conv3d", "explain",
+    "get_num_threads", "list_algorithms", "set_num_threads", "show_config", "threads", "validation",
 ]

@@ -16,9 +16,9 @@ CYCLE = 1 / 4.0e9       # seconds; costs are compared with each other, so one no
 def caches() -> dict[str, int]:
     """Bytes of the data caches that the first CPU uses; empty where the operating system does not tell."""
     sizes = {}
-    for cache in sorted(CPU_FILES.glob("index*")):
+    for entry in sorted(CPU_FILES.glob("index*")):
         try:
-            kind, level, size = ((cache / name).read_text().strip() for name in ("type", "level", "size"))
+            kind, level, size = ((entry / name).read_text().strip() for name in ("type", "level", "size"))
         except OSError:
             continue
         if kind != "Instruction":
