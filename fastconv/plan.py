@@ -99,7 +99,7 @@ class Plan:
     def pack_geometry(self, **changes: int) -> bytes:
         """The kernel's Geometry; its field names are those of src/micro/geometry.pxd."""
         p, m = self.problem, self.machine
-        fields = dict.fromkeys(("chunk", "pixel_block", "channel_block", "in_place", "row_runs", "workspace", "x_n", "x_c",
+        fields = dict.fromkeys(("chunk", "pixel_block", "channel_block", "in_place", "row_runs", "alpha_h", "alpha_w", "workspace", "x_n", "x_c",
                                 "x_d", "x_h", "x_w"), 0)
         fields |= {"N": p.N, "G": p.G, "C": p.C // p.G, "K": p.K // p.G}
         fields |= zip("DHW", p.in_three_axes(p.size, 1))

@@ -19,11 +19,11 @@ Costs    2 N G K C T R S O P Q flop, less the taps at which all pixels of a tile
 from libc.string cimport memset
 
 from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
-from micro.finish cimport any_odd, row_finish
-from micro.geometry cimport Geometry, border_index, ceil_div
+from micro.finish cimport any_odd, pixels_finish
+from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns, turn
-from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_zero
-from micro.tile cimport tile_multiply_rows
+from micro.simd cimport LANES, MR, NR, real, vec, vec_zero
+from micro.tile cimport any_tile_multiply_rows
 from region cimport run_tasks
 
 cdef struct Block:          # one task: what it computes and where its workspace lies
@@ -38,16 +38,6 @@ cdef struct Block:          # one task: what it computes and where its workspace
     real* weights           # one packed panel (T R S C, NR), if the weights do not come packed
     real* totals            # (pixels, NR)
     real* turned            # (NR, pixels) sums of channels-first output
-
-
-cdef inline Py_ssize_t padded(Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
-    return ceil_div(n, unit) * unit
-
-
-cdef char* place(char** free, Py_ssize_t size) noexcept nogil:
-    cdef char* at = free[0]
-    free[0] = at + padded(size, 64)
-    return at
 
 
 cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept nogil:
@@ -144,42 +134,7 @@ cdef void turn_image(const Geometry* g, Block* b) noexcept nogil:
 
 cdef void tile(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_ssize_t stride, const char* live,
                Py_ssize_t tiles, const real* b, const real* ahead, real* total, bint first) noexcept nogil:
-    if nv == 1:
-        tile_rows(m, 1, runs, n, a, stride, live, tiles, b, ahead, total, first)
-    elif nv == 2 or NV == 2:
-        tile_rows(m, 2, runs, n, a, stride, live, tiles, b, ahead, total, first)
-    else:
-        tile_rows(m, NV, runs, n, a, stride, live, tiles, b, ahead, total, first)
-
-
-cdef inline void tile_rows(int m, const int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_ssize_t stride,
-                           const char* live, Py_ssize_t tiles, const real* b, const real* ahead, real* total,
-                           bint first) noexcept nogil:
-    """The tile of m pixels, compiled for each m so that it lives in registers."""
-    if m == MR:
-        tile_multiply_rows(MR, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
-    elif m == 1:
-        tile_multiply_rows(1, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
-    elif m == 2:
-        tile_multiply_rows(2, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
-    elif m == 3:
-        tile_multiply_rows(3, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
-    elif MR > 4 and m == 4:
-        tile_multiply_rows(4, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
-    elif MR > 5 and m == 5:
-        tile_multiply_rows(5, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
-    elif MR > 6 and m == 6:
-        tile_multiply_rows(6, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
-    elif MR > 7 and m == 7:
-        tile_multiply_rows(7, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
-    elif MR > 8 and m == 8:
-        tile_multiply_rows(8, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
-    elif MR > 9 and m == 9:
-        tile_multiply_rows(9, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
-    elif MR > 10 and m == 10:
-        tile_multiply_rows(10, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
-    elif MR > 11 and m == 11:
-        tile_multiply_rows(11, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
+    any_tile_multiply_rows(m, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
 
 
 cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights, int nv) noexcept nogil:
@@ -215,20 +170,9 @@ cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights,
 
 cdef vec panel_finish(const Geometry* g, const Arrays* a, const Block* b, Py_ssize_t k, Py_ssize_t channels) noexcept nogil:
     """Finish the totals: `channels` channels from k on, which counts through all groups."""
-    cdef Py_ssize_t at = b.n * g.y_n + k * g.y_k + b.q0 * g.y_q, i
-    cdef const real* bias = NULL if a.bias == NULL else a.bias + k
-    cdef const real* residual = NULL if a.residual == NULL else a.residual + at
-    cdef vec odd = vec_zero()
-    if g.channels_last:
-        for i in range(b.pixels):
-            odd = odd + row_finish(g, b.totals + i * NR, bias, 1, NULL if residual == NULL else residual + i * g.y_q,
-                                   a.y + at + i * g.y_q, channels)
-    else:
-        turn(b.totals, NR, b.pixels, channels, b.turned, padded(b.pixels, LANES))
-        for i in range(channels):
-            odd = odd + row_finish(g, b.turned + i * padded(b.pixels, LANES), NULL if bias == NULL else bias + i, 0,
-                                   NULL if residual == NULL else residual + i * g.y_k, a.y + at + i * g.y_k, b.pixels)
-    return odd
+    cdef Py_ssize_t at = b.n * g.y_n + k * g.y_k + b.q0 * g.y_q
+    return pixels_finish(g, b.totals, NULL if a.bias == NULL else a.bias + k,
+                         NULL if a.residual == NULL else a.residual + at, a.y + at, b.pixels, channels, b.turned)
 
 
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:

@@ -18,47 +18,13 @@ from micro.gather cimport panel_gather
 from micro.geometry cimport Geometry, ceil_div
 from micro.pack cimport pack_rows
 from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_zero
-from micro.tile cimport tile_multiply
+from micro.tile cimport any_tile_multiply
 from region cimport run_tasks
 
 
 cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width, real* total,
                bint first) noexcept nogil:
-    if nv == 1:
-        tile_rows(m, 1, n, a, b, width, total, first)
-    elif nv == 2 or NV == 2:
-        tile_rows(m, 2, n, a, b, width, total, first)
-    else:
-        tile_rows(m, NV, n, a, b, width, total, first)
-
-
-cdef inline void tile_rows(int m, const int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width,
-                           real* total, bint first) noexcept nogil:
-    """The tile of m rows, compiled for each m so that it lives in registers."""
-    if m == MR:
-        tile_multiply(MR, nv, n, a, b, width, total, first)
-    elif m == 1:
-        tile_multiply(1, nv, n, a, b, width, total, first)
-    elif m == 2:
-        tile_multiply(2, nv, n, a, b, width, total, first)
-    elif m == 3:
-        tile_multiply(3, nv, n, a, b, width, total, first)
-    elif MR > 4 and m == 4:
-        tile_multiply(4, nv, n, a, b, width, total, first)
-    elif MR > 5 and m == 5:
-        tile_multiply(5, nv, n, a, b, width, total, first)
-    elif MR > 6 and m == 6:
-        tile_multiply(6, nv, n, a, b, width, total, first)
-    elif MR > 7 and m == 7:
-        tile_multiply(7, nv, n, a, b, width, total, first)
-    elif MR > 8 and m == 8:
-        tile_multiply(8, nv, n, a, b, width, total, first)
-    elif MR > 9 and m == 9:
-        tile_multiply(9, nv, n, a, b, width, total, first)
-    elif MR > 10 and m == 10:
-        tile_multiply(10, nv, n, a, b, width, total, first)
-    elif MR > 11 and m == 11:
-        tile_multiply(11, nv, n, a, b, width, total, first)
+    any_tile_multiply(m, nv, n, a, b, width, total, first)
 
 
 cdef vec finish(const Geometry* g, const Arrays* a, Py_ssize_t n, Py_ssize_t k, Py_ssize_t q, int m, Py_ssize_t pixels,

@@ -1,7 +1,8 @@
 """Finish: from sums to output. Adds bias and residual, applies the activation, stores, and looks for NaN and Inf."""
 from micro.activation cimport vec_activate
-from micro.geometry cimport Geometry
-from micro.simd cimport (LANES, real, vec, vec_load, vec_mask_load, vec_mask_select, vec_mask_store, vec_splat,
+from micro.geometry cimport Geometry, padded
+from micro.pack cimport turn
+from micro.simd cimport (LANES, NR, real, vec, vec_load, vec_mask_load, vec_mask_select, vec_mask_store, vec_splat,
                          vec_store, vec_zero)
 
 
@@ -32,6 +33,27 @@ cdef inline vec row_finish(const Geometry* g, const real* total, const real* bia
         if residual != NULL:
             v = v + vec_mask_load(vec_zero(), lanes, residual + j)
         vec_mask_store(y + j, lanes, vec_activate(g.activation, v, low, high))
+    return odd
+
+
+cdef inline vec pixels_finish(const Geometry* g, const real* total, const real* bias, const real* residual, real* y,
+                              Py_ssize_t pixels, Py_ssize_t channels, real* turned) noexcept nogil:
+    """Finish sums (pixels, NR) of `channels` (<= NR) channels of consecutive output pixels, in either layout.
+
+    bias, residual and y point at the first pixel and channel. With channels first the sums are turned in `turned`,
+    which holds NR times `pixels` rounded up to whole vectors; so do the sums.
+    """
+    cdef vec odd = vec_zero()
+    cdef Py_ssize_t i, distance = padded(pixels, LANES)
+    if g.channels_last:
+        for i in range(pixels):
+            odd = odd + row_finish(g, total + i * NR, bias, 1, NULL if residual == NULL else residual + i * g.y_q,
+                                   y + i * g.y_q, channels)
+    else:
+        turn(total, NR, pixels, channels, turned, distance)
+        for i in range(channels):
+            odd = odd + row_finish(g, turned + i * distance, NULL if bias == NULL else bias + i, 0,
+                                   NULL if residual == NULL else residual + i * g.y_k, y + i * g.y_k, pixels)
     return odd
 
 

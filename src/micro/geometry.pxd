@@ -21,11 +21,23 @@ cdef struct Geometry:
     Py_ssize_t packed                                   # weights come packed once, not as (K, C, T, R, S)
     Py_ssize_t in_place                                 # 1x1, stride 1, no padding: x is read where it lies
     Py_ssize_t row_runs                                 # im2col_channels: pointers to rows of a window, not to its pixels
+    Py_ssize_t alpha_h, alpha_w                         # winograd: length of the transforms, 1 along an axis without
     Py_ssize_t workspace                                # bytes that each thread may use
 
 
 cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
     return (a + b - 1) // b
+
+
+cdef inline Py_ssize_t padded(Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
+    return (n + unit - 1) // unit * unit
+
+
+cdef inline char* place(char** free, Py_ssize_t size) noexcept nogil:
+    """The next `size` bytes of a workspace, from a whole cache line on; on NULL it only counts."""
+    cdef char* at = free[0]
+    free[0] = at + padded(size, 64)
+    return at
 
 
 cdef inline Py_ssize_t border_index(Py_ssize_t mode, Py_ssize_t i, Py_ssize_t n) noexcept nogil:

@@ -67,3 +67,85 @@ cdef inline void tile_multiply_rows(const int m, const int nv, Py_ssize_t runs, 
     for i in range(m):
         for j in range(nv):
             vec_store(total + i * NR + j * LANES, acc[i][j])
+
+
+cdef inline void m_tile_multiply(int m, const int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width,
+                                 real* total, bint first) noexcept nogil:
+    """tile_multiply, compiled for each m so that every tile lives in registers."""
+    if m == MR:
+        tile_multiply(MR, nv, n, a, b, width, total, first)
+    elif m == 1:
+        tile_multiply(1, nv, n, a, b, width, total, first)
+    elif m == 2:
+        tile_multiply(2, nv, n, a, b, width, total, first)
+    elif m == 3:
+        tile_multiply(3, nv, n, a, b, width, total, first)
+    elif MR > 4 and m == 4:
+        tile_multiply(4, nv, n, a, b, width, total, first)
+    elif MR > 5 and m == 5:
+        tile_multiply(5, nv, n, a, b, width, total, first)
+    elif MR > 6 and m == 6:
+        tile_multiply(6, nv, n, a, b, width, total, first)
+    elif MR > 7 and m == 7:
+        tile_multiply(7, nv, n, a, b, width, total, first)
+    elif MR > 8 and m == 8:
+        tile_multiply(8, nv, n, a, b, width, total, first)
+    elif MR > 9 and m == 9:
+        tile_multiply(9, nv, n, a, b, width, total, first)
+    elif MR > 10 and m == 10:
+        tile_multiply(10, nv, n, a, b, width, total, first)
+    elif MR > 11 and m == 11:
+        tile_multiply(11, nv, n, a, b, width, total, first)
+
+
+cdef inline void any_tile_multiply(int m, int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width,
+                                   real* total, bint first) noexcept nogil:
+    """tile_multiply for any 1 <= m <= MR, 1 <= nv <= NV. To be wrapped once in each module: it is large."""
+    if nv == 1:
+        m_tile_multiply(m, 1, n, a, b, width, total, first)
+    elif nv == 2 or NV == 2:
+        m_tile_multiply(m, 2, n, a, b, width, total, first)
+    else:
+        m_tile_multiply(m, NV, n, a, b, width, total, first)
+
+
+cdef inline void m_tile_multiply_rows(int m, const int nv, Py_ssize_t runs, Py_ssize_t n, const real** a,
+                                      Py_ssize_t stride, const char* live, Py_ssize_t live_stride, const real* b,
+                                      const real* ahead, real* total, bint first) noexcept nogil:
+    """tile_multiply_rows, compiled for each m."""
+    if m == MR:
+        tile_multiply_rows(MR, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+    elif m == 1:
+        tile_multiply_rows(1, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+    elif m == 2:
+        tile_multiply_rows(2, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+    elif m == 3:
+        tile_multiply_rows(3, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+    elif MR > 4 and m == 4:
+        tile_multiply_rows(4, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+    elif MR > 5 and m == 5:
+        tile_multiply_rows(5, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+    elif MR > 6 and m == 6:
+        tile_multiply_rows(6, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+    elif MR > 7 and m == 7:
+        tile_multiply_rows(7, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+    elif MR > 8 and m == 8:
+        tile_multiply_rows(8, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+    elif MR > 9 and m == 9:
+        tile_multiply_rows(9, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+    elif MR > 10 and m == 10:
+        tile_multiply_rows(10, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+    elif MR > 11 and m == 11:
+        tile_multiply_rows(11, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+
+
+cdef inline void any_tile_multiply_rows(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a,
+                                        Py_ssize_t stride, const char* live, Py_ssize_t live_stride, const real* b,
+                                        const real* ahead, real* total, bint first) noexcept nogil:
+    """tile_multiply_rows for any 1 <= m <= MR, 1 <= nv <= NV. To be wrapped once in each module: it is large."""
+    if nv == 1:
+        m_tile_multiply_rows(m, 1, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+    elif nv == 2 or NV == 2:
+        m_tile_multiply_rows(m, 2, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+    else:
+        m_tile_multiply_rows(m, NV, runs, n, a, stride, live, live_stride, b, ahead, total, first)
