@@ -36,6 +36,7 @@ class Algorithm(NamedTuple):
     cost: Callable[[Problem, Machine], float]       # predicted seconds on one core
     error: float = 1.0                              # rounding growth against a plain sum
     strict: bool = False                            # zero padding is left out, not multiplied by the weights
+    m: int = 0                                      # Winograd: outputs of a tile along each transformed axis
 
 
 TILE_START = 60         # sums of a tile into and out of registers, call and finish
@@ -47,6 +48,8 @@ WINDOW = 6              # one pointer of an indirect product
 COPY_NUMBER = 0.15      # one number of a window that is copied
 DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
 LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors waits for its own sums
+TRANSFORM = {2: 110, 4: 260, 6: 480}    # Winograd F(m, 3): input of one tile, for a vector of channels; so for output
+STREAM = 0.12           # one number of weights that do not stay in L2
 LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then stays below 4 MiB
 LARGEST_TURNED = 1 << 18    # numbers of an image that is turned in cache
 LARGEST_SMALL = 1024        # output pixels of an image that one task computes whole
@@ -88,6 +91,28 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     turned = 0 if problem.channels_last else C * volume(problem) + K * problem.pixels
     cycles = length * tile_cycles(problem.pixels, vectors, machine) + tiles * TILE_START + windows + turned * TURN_NUMBER
     return problem.G * (cycles + (0 if problem.packed else 2 * PACK_NUMBER * K * length)) * machine.cycle
+
+
+def winograd_cost(m: int) -> Callable[[Problem, Machine], float]:
+    """Transforms of whole tiles and a matrix product for each element; weights are read once for each block of tiles."""
+    def cost(problem: Problem, machine: Machine) -> float:
+        C, K = problem.C // problem.G * (problem.taps // 9 or 1), problem.K // problem.G
+        lines = [1, *problem.output_size][-2:]
+        elements = (m + 2) * (m + 2 if problem.kernel[-2:-1] == (3,) else 1)
+        rows = ceil_div(lines[0], m) if elements > m + 2 else lines[0]
+        tiles = problem.pixels // (lines[0] * lines[1]) * rows * ceil_div(lines[1], m)
+        share = elements / (m + 2) ** 2
+        calls = elements * ceil_div(tiles, machine.MR) * ceil_div(K, machine.NR)
+        cycles = elements * C * tile_cycles(tiles, ceil_div(K, machine.lanes), machine) + calls * TILE_START
+        cycles += share * TRANSFORM[m] * tiles * (ceil_div(C, machine.lanes) + ceil_div(K, machine.lanes))
+        cycles += TURN_NUMBER * (0 if problem.channels_last else C * volume(problem) * 1.5 + K * problem.pixels)
+        weights = elements * C * K
+        if weights * problem.itemsize > machine.L2:
+            cycles += STREAM * weights * ceil_div(tiles, 96)
+        if not problem.packed:
+            cycles += weights * 1.2
+        return problem.G * cycles * machine.cycle
+    return cost
 
 
 def volume(problem: Problem) -> int:
@@ -142,6 +167,17 @@ def small_refuses(problem: Problem) -> str:
     return im2col_refuses(problem)
 
 
+def winograd_refuses(problem: Problem, m: int) -> str:
+    axes = len(problem.kernel)
+    if problem.kernel[-1] != 3 or (axes > 1 and problem.kernel[-2] not in (1, 3)):
+        return "only for kernels of 3 or 3x3 taps"
+    if any(s != 1 or d != 1 for s, d in zip(problem.stride[-2:], problem.dilation[-2:])):
+        return "only for stride and dilation 1"
+    if m > 4 and problem.real == "f32":
+        return "its rounding errors are too large for float32"
+    return im2col_refuses(problem)
+
+
 def pointwise_refuses(problem: Problem) -> str:
     if problem.taps > 1 or problem.padded or any(s > 1 for s in problem.stride):
         return "only for a kernel of one tap, stride 1, without padding"
@@ -160,11 +196,19 @@ def never_refuses(problem: Problem) -> str:
     return ""
 
 
+def winograd(name: str, m: int, error: float) -> Algorithm:
+    return Algorithm(name, f"minimal filtering F({m}, 3) along one or two axes", "winograd", "winograd",
+                     lambda problem: winograd_refuses(problem, m), winograd_cost(m), error, m=m)
+
+
 CONVOLUTION = (
     Algorithm("pointwise", "matrix product with 1x1 weights, the input read in place",
               "im2col_pixels", "im2col_channels", pointwise_refuses, pointwise_cost),
     Algorithm("depthwise", "every channel with its own kernel, no sum over channels",
               "direct", "depthwise_channels", depthwise_refuses, depthwise_cost, strict=True),
+    winograd("winograd", 4, 69),
+    winograd("winograd2", 2, 7.2),
+    winograd("winograd6", 6, 509),
     Algorithm("im2col", "panels of windows gathered in cache, times the weights",
               "im2col_pixels", "im2col_channels", im2col_refuses, im2col_cost),
     Algorithm("small", "im2col with output channels on the lanes, the image turned in cache",

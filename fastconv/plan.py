@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 from math import prod
 from threading import Lock
 
@@ -11,6 +12,7 @@ from . import kernels
 from .algorithms import TABLE, Algorithm, Machine, ceil_div, tile_cycles
 from .machine import machine
 from .problem import ACTIVATIONS, PADDING_MODES, Problem
+from .transforms import transforms
 
 NUMPY_REAL = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
 WORKSPACE = 8 << 20             # bytes that one thread may use
@@ -72,6 +74,32 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "row_runs": row_runs}
 
 
+def winograd_blocks(p: Problem, m: Machine, threads: int, tile: int) -> dict[str, int]:
+    """Blocks of winograd: the transformed input of a task in L2 if 96 tiles can, products of `chunk` channels in L2."""
+    K, depth = p.K // p.G, p.C // p.G * (p.taps // 9 or 1)
+    alpha = tile + 2
+    alpha_h = alpha if p.kernel[-2:-1] == (3,) else 1
+    lines = [1, *p.output_size][-2:]
+    tiles = (p.pixels // (lines[0] * lines[1]) * ceil_div(lines[0], tile if alpha_h > 1 else 1)
+             * ceil_div(lines[1], tile))
+    room = 4 * m.L2 // (alpha_h * alpha * p.itemsize)
+    most = max(m.MR, min(96, room // depth // m.MR * m.MR))
+    best = None
+    for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
+        k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
+        for t_parts in range(ceil_div(tiles, most), ceil_div(tiles, most) + 2 * threads):
+            t_block = ceil_div(tiles, t_parts)
+            tasks = p.N * p.G * ceil_div(tiles, t_block) * ceil_div(K, k_block)
+            vectors = ceil_div(min(K, k_block), m.lanes)
+            # in cycles per input channel: products, input transform, share of the weights' way from memory
+            cost = ceil_div(tasks, threads) * (tile_cycles(t_block, vectors, m) * alpha_h * alpha + 16 * t_block
+                                               + 2 * vectors * m.lanes)
+            if best is None or cost < best[0] * 0.995:
+                best = cost, t_block, k_block
+    chunk = max(m.NR, room // 4 // best[1] // m.NR * m.NR)
+    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "alpha_h": alpha_h, "alpha_w": alpha}
+
+
 BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks}
 
 
@@ -89,9 +117,13 @@ class Plan:
         self.geometry = self.pack_geometry()
         self.kernel = self.module.run
         self.packs = hasattr(self.module, "pack")
-        self.strict = None
-        if problem.padded and problem.padding_mode == "zeros" and not row.strict:
-            self.strict = make_plan(problem, TABLE[problem.operation][-1].name, isa, threads)
+        # Who computes the call again when a sum was NaN or infinite, and whether only infinite weights are a reason.
+        self.again: Plan | None = None
+        unpacked = replace(problem, packed=False)
+        if row.m:
+            self.again = make_plan(unpacked, "im2col", isa, threads)
+        elif problem.padded and problem.padding_mode == "zeros" and not row.strict:
+            self.again = make_plan(unpacked, TABLE[problem.operation][-1].name, isa, threads)
         self.pack_first = self.packs and not problem.packed and (not self.workspace or self.workspace > WORKSPACE)
         if self.pack_first:                 # then the kernel sees packed weights and needs no room to pack them
             self.geometry = self.pack_geometry(packed=1)
@@ -112,12 +144,17 @@ class Plan:
                    "y_n": p.K * p.pixels, "y_k": 1 if p.channels_last else p.pixels, "y_q": p.K if p.channels_last else 1,
                    "activation": ACTIVATIONS.index(p.activation[0]), "low": p.activation[1], "high": p.activation[2],
                    "packed": int(p.packed and hasattr(self.module, "pack")), "in_place": int(self.row.name == "pointwise")}
-        if self.file in BLOCKS and prod(p.output_shape):
+        constants = b""
+        if self.row.m:
+            fields |= winograd_blocks(p, m, self.threads, self.row.m)
+            constants = b"".join(matrix.tobytes() for matrix in transforms(self.row.m, 3))
+        elif self.file in BLOCKS and prod(p.output_shape):
             fields |= BLOCKS[self.file](p, m, self.threads)
         fields |= changes
         self.blocks = {name: fields[name] for name in ("chunk", "pixel_block", "channel_block")}
-        self.workspace = self.module.workspace_bytes(kernels.cpu.geometry(fields)) if self.file in BLOCKS else 0
-        return kernels.cpu.geometry(fields | {"workspace": self.workspace})
+        counts = hasattr(self.module, "workspace_bytes")
+        self.workspace = self.module.workspace_bytes(kernels.cpu.geometry(fields)) if counts else 0
+        return kernels.cpu.geometry(fields | {"workspace": self.workspace}) + constants
 
     def pack(self, weight: np.ndarray) -> np.ndarray:
         """The weights in the order in which this plan's kernel reads them; themselves if it reads them as they are."""
@@ -133,8 +170,8 @@ class Plan:
         if packed is None:
             packed = self.pack(weight) if self.pack_first else weight
         odd = self.kernel(self.geometry, x, packed, bias, residual, y, self.threads)
-        if odd and self.strict is not None and not np.isfinite(weight).all():
-            self.strict.run(x, weight, bias, residual, y, weight)
+        if odd and self.again is not None and (self.row.m or not np.isfinite(weight).all()):
+            self.again.run(x, weight, bias, residual, y)
 
     def refusals(self) -> dict[str, str]:
         """Why each other row does not compute this problem."""

@@ -90,7 +90,7 @@ def run(bytes geometry, x, w, bias, residual, y, int threads):
     """Compute y; return whether a sum was NaN or infinite."""
     cdef Geometry g = geometry_of(geometry)
     g.K *= g.G
-    return run_tasks(output_row, &g, g.N * g.O * g.P, x, w, bias, residual, y, threads)
+    return run_tasks(output_row, &g, g.N * g.O * g.P, NULL, x, w, bias, residual, y, threads)
 
 
 def packed_size(bytes geometry):

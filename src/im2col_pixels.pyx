@@ -117,7 +117,7 @@ def run(bytes geometry, x, w, bias, residual, y, int threads):
     """Compute y; return whether a sum was NaN or infinite."""
     cdef Geometry g = geometry_of(geometry)
     cdef Py_ssize_t tasks = g.N * g.G * ceil_div(g.O * g.P * g.Q, g.pixel_block) * ceil_div(g.K, g.channel_block)
-    return run_tasks(block, &g, tasks, x, w, bias, residual, y, threads)
+    return run_tasks(block, &g, tasks, NULL, x, w, bias, residual, y, threads)
 
 
 def packed_size(bytes geometry):

@@ -17,9 +17,11 @@ cdef inline bint run_share(Task one, const Geometry* g, const Arrays* a, Py_ssiz
     return odd
 
 
-cdef inline bint run_tasks(Task one, Geometry* g, Py_ssize_t tasks, x, w, bias, residual, y, int threads) except? True:
+cdef inline bint run_tasks(Task one, Geometry* g, Py_ssize_t tasks, const double* constants, x, w, bias, residual, y,
+                           int threads) except? True:
     """Hold the arrays, compute all tasks; whether a sum was NaN or infinite. One thread never touches OpenMP."""
     cdef Arrays a
+    a.constants = constants
     cdef int odd = 0, piece
     arrays_open(&a, g, x, w, bias, residual, y, threads)
     with nogil:

@@ -1,0 +1,381 @@
+"""Winograd's minimal filtering, channels on the lanes: m x m outputs of a channel from alpha x alpha products.
+
+Loops, outermost first, and what each block is sized for:
+    task        in parallel: image x group x tile_block tiles x channel_block output channels
+    input       per run of tiles and vector of channels: a patch of x, in L1, becomes alpha^2 vectors a tile: V, in L2
+    k           chunk output channels       their products M, in L2
+    e           alpha^2 elements            one matrix product each: V[e] (tiles, C) times a panel of U[e] (C, NR)
+    output      per run of tiles: M becomes m x m sums a tile, which are finished in either layout
+F(m, r) works along the axes whose alpha is not 1: both (3x3), one (1-D), with the depth taps T of a 3-D kernel counted as
+further input channels. A. Lavin and S. Gray, arXiv:1509.09308.
+
+Needs    stride and dilation 1 along the transformed axes; x rows (channels last: pixels) contiguous; w (G K, C, T, R, S) or
+         packed; y in the layout of x; distinct buffers. After the Geometry come B' A' G as float64 of fastconv/transforms.py.
+Leaves   y written in full.
+Rounds   as a sum over C T of transformed numbers: growth in transforms.growth. A NaN or infinity reaches all outputs of its
+         tiles; the plan then has the call repeated by another row.
+Costs    2 alpha^2 / m^2 N G K C T O P Q flop and the transforms, about 200 operations a tile and channel for F(4, 3) each.
+"""
+from libc.stdlib cimport free, malloc
+
+from arrays cimport Arrays, arrays_open, arrays_release, constants_of, geometry_of
+from micro.finish cimport any_odd, pixels_finish
+from micro.geometry cimport ZEROS, Geometry, border_index, ceil_div, padded, place
+from micro.pack cimport pack_columns
+from micro.simd cimport (LANES, MR, NR, NV, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_narrow, vec_store,
+                         vec_transpose, vec_widen, vec_zero, wide)
+from micro.tile cimport any_tile_multiply_rows
+from micro.winograd cimport transform_input, transform_output, transform_weights
+from region cimport run_tasks
+
+cdef enum:
+    MOST_ALPHA = 8
+    RUN = 8                     # tiles of one row of tiles that are transformed together
+    MOST_COLUMNS = RUN * MOST_ALPHA + LANES
+
+cdef struct Block:              # one task: what it computes and where its workspace lies
+    Py_ssize_t n, group, tile0, tiles, rows, columns    # rows x columns tiles in an image of one depth
+    Py_ssize_t m_h, m_w, elements, depth                # outputs of a tile; alpha_h alpha_w; C T
+    Py_ssize_t v_step, m_step   # between elements of V and M
+    const real* x
+    real B[MOST_ALPHA * MOST_ALPHA]
+    real A[MOST_ALPHA * MOST_ALPHA]
+    vec* patch                  # (alpha_h, MOST_COLUMNS) vectors of channels
+    real* V                     # (elements, tiles, depth)
+    real* M                     # (elements, tiles, chunk)
+    real* weights               # (elements, depth, NR), if the weights do not come packed
+    real* plain                 # (T R S, C, NR), likewise
+    real* sums                  # (m_h, columns of a run, NR)
+    real* turned                # (NR, columns of a run)
+
+
+cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept nogil:
+    """Place the buffers of the largest block in the workspace; return the bytes they take."""
+    cdef Py_ssize_t tiles, line = padded(RUN * MOST_ALPHA, LANES)
+    cdef char* free = workspace
+    b.m_h = g.alpha_h - g.R + 1
+    b.m_w = g.alpha_w - g.S + 1
+    b.rows = ceil_div(g.P, b.m_h)
+    b.columns = ceil_div(g.Q, b.m_w)
+    b.elements = g.alpha_h * g.alpha_w
+    b.depth = g.C * g.T
+    tiles = min(g.pixel_block, g.O * b.rows * b.columns)
+    b.v_step = padded(tiles * b.depth, LANES) + LANES           # not a multiple of 4096 bytes
+    b.m_step = tiles * NR + LANES
+    b.patch = <vec*>place(&free, g.alpha_h * MOST_COLUMNS * sizeof(vec))
+    b.V = <real*>place(&free, b.elements * b.v_step * sizeof(real))
+    b.M = <real*>place(&free, b.elements * b.m_step * ceil_div(min(g.chunk, g.K), NR) * sizeof(real))
+    b.weights = <real*>place(&free, 0 if g.packed else b.elements * b.depth * NR * sizeof(real))
+    b.plain = <real*>place(&free, 0 if g.packed else g.T * g.R * g.S * g.C * NR * sizeof(real))
+    b.sums = <real*>place(&free, b.m_h * line * NR * sizeof(real))
+    b.turned = <real*>place(&free, 0 if g.channels_last else line * NR * sizeof(real))
+    return free - workspace
+
+
+cdef inline vec load_channels(const real* x, Py_ssize_t step, Py_ssize_t channels) noexcept nogil:
+    """The first `channels` (<= LANES) channels of one pixel, `step` apart; zeros behind them."""
+    cdef real lane[LANES]
+    cdef int i
+    if step == 1:
+        return vec_load(x) if channels == LANES else vec_mask_load(vec_zero(), (1u << channels) - 1, x)
+    for i in range(LANES):
+        lane[i] = x[i * step] if i < channels else 0
+    return vec_load(lane)
+
+
+cdef void fill_row(const Geometry* g, const real* row, Py_ssize_t w, Py_ssize_t columns, Py_ssize_t channels,
+                   vec* patch) noexcept nogil:
+    """One row of the patch: `columns` pixels from column w on, which may lie outside; row NULL is zero padding."""
+    cdef Py_ssize_t j, first, stop, column, n
+    cdef vec block[LANES]
+    cdef unsigned lanes
+    cdef int i
+    if row == NULL:
+        for j in range(columns):
+            patch[j] = vec_zero()
+        return
+    first = min(columns, max(<Py_ssize_t>0, -w))
+    stop = max(first, min(columns, g.W - w))
+    for j in range(columns):
+        if j < first or j >= stop:
+            column = border_index(g.padding_mode, w + j, g.W)
+            patch[j] = vec_zero() if column < 0 else load_channels(row + column * g.x_w, g.x_c, channels)
+    if g.x_w != 1 or stop - first < LANES // 2:
+        for j in range(first, stop):
+            patch[j] = load_channels(row + (w + j) * g.x_w, g.x_c, channels)
+        return
+    j = first
+    while j < stop:             # rows of pixels, turned
+        n = min(<Py_ssize_t>LANES, stop - j)
+        lanes = (1u << n) - 1
+        for i in range(LANES):
+            block[i] = vec_mask_load(vec_zero(), lanes, row + i * g.x_c + w + j) if i < channels else vec_zero()
+        vec_transpose(block)
+        for i in range(LANES):
+            if i < n:
+                patch[j + i] = block[i]
+        j += LANES
+
+
+cdef inline void tile_input(const Geometry* g, const Block* b, const int alpha, const vec* patch, real* target,
+                            unsigned lanes) noexcept nogil:
+    """Transform one tile of the patch and store its elements, for the channels of `lanes`."""
+    cdef vec half[MOST_ALPHA * MOST_ALPHA]
+    cdef vec whole[MOST_ALPHA * MOST_ALPHA]
+    cdef int i, j
+    if g.alpha_h == 1:
+        transform_input(alpha, b.B, patch, 1, whole, 1)
+    else:
+        for i in range(alpha):
+            transform_input(alpha, b.B, patch + i * MOST_COLUMNS, 1, half + i * alpha, 1)
+        for j in range(alpha):
+            transform_input(alpha, b.B, half + j, alpha, whole + j, alpha)
+    for i in range(b.elements):
+        if lanes == (1u << LANES) - 1:
+            vec_store(target, whole[i])
+        else:
+            vec_mask_store(target, lanes, whole[i])
+        target += b.v_step
+
+
+cdef inline void all_input(const Geometry* g, const Block* b, const int alpha) noexcept nogil:
+    """V of all tiles of the block."""
+    cdef Py_ssize_t tile = 0, row, column, o, run, t, c, d, h, i, channels
+    while tile < b.tiles:
+        row = (b.tile0 + tile) // b.columns
+        column = b.tile0 + tile - row * b.columns
+        o = row // b.rows
+        row -= o * b.rows
+        run = min(min(<Py_ssize_t>RUN, b.columns - column), b.tiles - tile)
+        for t in range(g.T):
+            d = border_index(g.padding_mode, o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
+            c = 0
+            while c < g.C:
+                channels = min(<Py_ssize_t>LANES, g.C - c)
+                for i in range(g.alpha_h):
+                    h = border_index(g.padding_mode, row * b.m_h - g.pad_h + i, g.H)
+                    fill_row(g, NULL if d < 0 or h < 0 else b.x + d * g.x_d + h * g.x_h + c * g.x_c,
+                             column * b.m_w - g.pad_w, (run - 1) * b.m_w + g.alpha_w, channels,
+                             b.patch + i * MOST_COLUMNS)
+                for i in range(run):
+                    tile_input(g, b, alpha, b.patch + i * b.m_w, b.V + (tile + i) * b.depth + t * g.C + c,
+                               (1u << channels) - 1)
+                c += LANES
+        tile += run
+
+
+cdef void transform_all_input(const Geometry* g, const Block* b) noexcept nogil:
+    if g.alpha_w == 4:
+        all_input(g, b, 4)
+    elif g.alpha_w == 6:
+        all_input(g, b, 6)
+    else:
+        all_input(g, b, 8)
+
+
+cdef void tile(int m, int nv, Py_ssize_t n, const real** a, const char* live, const real* b, const real* ahead,
+               real* total) noexcept nogil:
+    any_tile_multiply_rows(m, nv, 1, n, a, 0, live, 0, b, ahead, total, True)
+
+
+cdef void multiply_element(const Block* b, Py_ssize_t e, const real* weights, const real* ahead, real* products,
+                           int nv) noexcept nogil:
+    """products (tiles, NR) = V[e] times one panel of U[e]."""
+    cdef Py_ssize_t tiles = ceil_div(b.tiles, MR), i, j, q, stop = 0
+    cdef const real* rows[MR]
+    cdef char live = 1
+    for i in range(tiles):
+        q = stop
+        stop = (i + 1) * b.tiles // tiles
+        for j in range(stop - q):
+            rows[j] = b.V + e * b.v_step + (q + j) * b.depth
+        tile(<int>(stop - q), nv, b.depth, rows, &live, weights, ahead + i * b.depth * LANES, products + q * NR)
+
+
+cdef inline vec all_output(const Geometry* g, const Arrays* a, const Block* b, const real* products, Py_ssize_t k,
+                           Py_ssize_t channels, const int alpha, const int m) noexcept nogil:
+    """Transform and finish the products of one panel: `channels` channels from k on, which counts through all groups."""
+    cdef Py_ssize_t tile = 0, row, column, o, p, run, i, e, line, pixels, at
+    cdef vec whole[MOST_ALPHA * MOST_ALPHA]
+    cdef vec half[MOST_ALPHA * MOST_ALPHA]
+    cdef vec sums[MOST_ALPHA * MOST_ALPHA]
+    cdef vec odd = vec_zero()
+    cdef int j, x, y, m_h = 1 if g.alpha_h == 1 else m
+    while tile < b.tiles:
+        row = (b.tile0 + tile) // b.columns
+        column = b.tile0 + tile - row * b.columns
+        o = row // b.rows
+        row -= o * b.rows
+        run = min(min(<Py_ssize_t>RUN, b.columns - column), b.tiles - tile)
+        line = padded(run * m, LANES) * NR
+        for i in range(run):
+            for j in range(ceil_div(channels, LANES)):
+                for e in range(b.elements):
+                    whole[e] = vec_load(products + e * b.m_step + (tile + i) * NR + j * LANES)
+                if g.alpha_h == 1:
+                    transform_output(alpha, m, b.A, whole, 1, sums, 1)
+                else:
+                    for y in range(alpha):
+                        transform_output(alpha, m, b.A, whole + y * alpha, 1, half + y * m, 1)
+                    for x in range(m):
+                        transform_output(alpha, m, b.A, half + x, m, sums + x, m)
+                for y in range(m_h):
+                    for x in range(m):
+                        vec_store(b.sums + y * line + (i * m + x) * NR + j * LANES, sums[y * m + x])
+        pixels = min(run * m, g.Q - column * m)
+        for y in range(m_h):
+            p = row * m_h + y
+            if p < g.P:
+                at = b.n * g.y_n + k * g.y_k + ((o * g.P + p) * g.Q + column * m) * g.y_q
+                odd = odd + pixels_finish(g, b.sums + y * line, NULL if a.bias == NULL else a.bias + k,
+                                          NULL if a.residual == NULL else a.residual + at, a.y + at, pixels, channels,
+                                          b.turned)
+        tile += run
+    return odd
+
+
+cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b, const real* products, Py_ssize_t k,
+                              Py_ssize_t channels) noexcept nogil:
+    if g.alpha_w == 4:
+        return all_output(g, a, b, products, k, channels, 4, 2)
+    if g.alpha_w == 6:
+        return all_output(g, a, b, products, k, channels, 6, 4)
+    return all_output(g, a, b, products, k, channels, 8, 6)
+
+
+cdef inline void panel_transform(const Geometry* g, const double* G, const real* plain, real* packed,
+                                 const int alpha) noexcept nogil:
+    """packed (elements, T C, NR) <- the transform of plain (T R S, C, NR)."""
+    cdef Py_ssize_t t, c, depth = g.C * g.T, elements = g.alpha_h * g.alpha_w
+    cdef wide taps[9]
+    cdef wide half[MOST_ALPHA * 3]
+    cdef wide whole[MOST_ALPHA * MOST_ALPHA]
+    cdef int i, j, r, rows = 1 if g.alpha_h == 1 else 3
+    for t in range(g.T):
+        for c in range(g.C):
+            for j in range(NV):
+                for i in range(rows * 3):
+                    taps[i] = vec_widen(vec_load(plain + ((t * rows * 3 + i) * g.C + c) * NR + j * LANES))
+                if g.alpha_h == 1:
+                    transform_weights(alpha, 3, G, taps, 1, whole, 1)
+                else:
+                    for r in range(3):
+                        transform_weights(alpha, 3, G, taps + r * 3, 1, half + r * alpha, 1)
+                    for i in range(alpha):
+                        transform_weights(alpha, 3, G, half + i, alpha, whole + i, alpha)
+                for i in range(elements):
+                    vec_store(packed + (i * depth + t * g.C + c) * NR + j * LANES, vec_narrow(whole[i]))
+
+
+cdef void pack_panel(const Geometry* g, const double* constants, const real* w, Py_ssize_t channels, real* plain,
+                     real* packed) noexcept nogil:
+    """packed (elements, T C, NR) <- w (channels, C, T, R, S); `plain` (T R S, C, NR) is overwritten."""
+    cdef Py_ssize_t taps = g.T * g.R * g.S, alpha = g.alpha_w
+    cdef const double* G = constants + alpha * alpha + (alpha - g.S + 1) * alpha
+    pack_columns(w, g.C * taps, <int>channels, g.C, taps, plain)
+    if alpha == 4:
+        panel_transform(g, G, plain, packed, 4)
+    elif alpha == 6:
+        panel_transform(g, G, plain, packed, 6)
+    else:
+        panel_transform(g, G, plain, packed, 8)
+
+
+cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
+    """One task; returns whether a sum was NaN or infinite."""
+    cdef Py_ssize_t taps = g.T * g.R * g.S, k_blocks = ceil_div(g.K, g.channel_block), t_blocks, panel, panels, e, k, k0, k1
+    cdef Py_ssize_t size, channels, i
+    cdef const real* weights
+    cdef real* products
+    cdef vec odd = vec_zero()
+    cdef Block b
+    layout(g, &b, workspace)
+    t_blocks = ceil_div(g.O * b.rows * b.columns, g.pixel_block)
+    k0 = task % k_blocks * g.channel_block
+    k1 = min(g.K, k0 + g.channel_block)
+    b.tile0 = task // k_blocks % t_blocks * g.pixel_block
+    b.tiles = min(g.pixel_block, g.O * b.rows * b.columns - b.tile0)
+    b.group = task // (k_blocks * t_blocks) % g.G
+    b.n = task // (k_blocks * t_blocks * g.G)
+    b.x = a.x + b.n * g.x_n + b.group * g.C * g.x_c
+    for i in range(g.alpha_w * g.alpha_w):
+        b.B[i] = <real>a.constants[i]
+    for i in range(b.m_w * g.alpha_w):
+        b.A[i] = <real>a.constants[g.alpha_w * g.alpha_w + i]
+    size = b.depth * NR
+    transform_all_input(g, &b)
+    while k0 < k1:
+        panels = ceil_div(min(g.chunk, k1 - k0), NR)
+        if g.packed:
+            weights = a.w + (b.group * padded(g.K, NR) + k0) // NR * b.elements * size
+            for e in range(b.elements):
+                for panel in range(panels):
+                    i = panel * b.elements + e
+                    multiply_element(&b, e, weights + i * size,
+                                     weights + (i + b.elements if panel + 1 < panels else e + 1) * size,
+                                     b.M + panel * b.elements * b.m_step + e * b.m_step,
+                                     <int>min(<Py_ssize_t>NV, ceil_div(k1 - k0 - panel * NR, LANES)))
+        for panel in range(panels):
+            k = k0 + panel * NR
+            channels = min(<Py_ssize_t>NR, k1 - k)
+            products = b.M + panel * b.elements * b.m_step
+            if not g.packed:
+                pack_panel(g, a.constants, a.w + (b.group * g.K + k) * g.C * taps, channels, b.plain, b.weights)
+                for e in range(b.elements):
+                    multiply_element(&b, e, b.weights + e * size, b.weights, products + e * b.m_step,
+                                     <int>ceil_div(channels, LANES))
+            odd = odd + transform_all_output(g, a, &b, products, b.group * g.K + k, channels)
+        k0 += panels * NR
+    return any_odd(odd)
+
+
+def tile_size():
+    """(LANES, MR, NR) of this build: what a plan sizes its blocks by."""
+    return LANES, MR, NR
+
+
+def workspace_bytes(bytes geometry):
+    """Bytes that one thread needs."""
+    cdef Geometry g = geometry_of(geometry)
+    cdef Block b
+    return layout(&g, &b, NULL)
+
+
+def run(bytes geometry, x, w, bias, residual, y, int threads):
+    """Compute y; return whether a sum was NaN or infinite."""
+    cdef Geometry g = geometry_of(geometry)
+    cdef Block b
+    layout(&g, &b, NULL)
+    cdef Py_ssize_t blocks = ceil_div(g.O * b.rows * b.columns, g.pixel_block) * ceil_div(g.K, g.channel_block)
+    return run_tasks(block, &g, g.N * g.G * blocks, constants_of(geometry), x, w, bias, residual, y, threads)
+
+
+def packed_size(bytes geometry):
+    """Numbers that packed weights take."""
+    cdef Geometry g = geometry_of(geometry)
+    return g.G * padded(g.K, NR) * g.alpha_h * g.alpha_w * g.C * g.T
+
+
+def pack(bytes geometry, w, packed):
+    """packed (G, ceil(K / NR), elements, T C, NR) <- w (G K, C, T, R, S), transformed in float64 and rounded once."""
+    cdef Geometry g = geometry_of(geometry)
+    cdef Arrays a
+    cdef Py_ssize_t taps = g.T * g.R * g.S, group, k
+    cdef const double* constants = constants_of(geometry)
+    cdef real* plain = <real*>malloc(taps * g.C * NR * sizeof(real))
+    if plain == NULL:
+        raise MemoryError("no memory to pack weights")
+    try:
+        g.workspace = 0
+        arrays_open(&a, &g, w, w, None, None, packed, 1)
+        with nogil:
+            for group in range(g.G):
+                k = 0
+                while k < g.K:
+                    pack_panel(&g, constants, a.w + (group * g.K + k) * g.C * taps,
+                               min(<Py_ssize_t>NR, g.K - k), plain,
+                               a.y + (group * padded(g.K, NR) + k) * g.alpha_h * g.alpha_w * g.C * g.T)
+                    k += NR
+        arrays_release(&a)
+    finally:
+        free(plain)
