@@ -57,13 +57,14 @@ def case(size, kernel, C=1, K=1, N=1, groups=1, **arguments) -> Case:
 
 
 WIDTHS = (1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17, 31, 33, 37)      # LANES - 1, LANES, LANES + 1 of every build, and primes
-PADDINGS = (1, (2, 1), ((1, 0), (0, 2)), "same", "same_lower", "full", 7)
+PADDINGS = (1, (2, 1), ((1, 0), (0, 2)), "same", "same_lower", "full", (3, 4), 7)
 
 TAILS = [case((3, 4), (2, 3), C=34 - n, K=n, padding=1) for n in range(1, 34)]
 ROWS = [case((2, w), (2, 3), C=2, K=3, stride=s, padding=(0, 1)) for w in WIDTHS for s in (1, 2, 3)]
 STEPS = [case((11, 12), (3, 2), C=3, K=5, N=2, stride=s, dilation=d, padding=2)
          for s, d in product((1, 2, 3, (3, 1)), (1, 2, 3, (1, 4)))]
-BORDERS = [case((5, 6), (3, 4), C=2, K=3, padding=p, padding_mode=mode) for mode in PADDING_MODES for p in PADDINGS]
+BORDERS = [case((5, 6), (3, 4), C=2, K=3, padding=p, padding_mode=mode) for mode in PADDING_MODES for p in PADDINGS
+           if mode != "zeros" or p != 7]                            # which would see little but zeros
 BORDERS += [case((5, 6), (3, 2), C=2, K=3, stride=2, padding=p, padding_mode=mode)
             for mode in PADDING_MODES for p in (3, "same", "same_lower")]
 BORDERS += [case((1, 6), (3, 3), C=2, K=3, padding=2, padding_mode=mode) for mode in PADDING_MODES]
@@ -103,10 +104,10 @@ def accepting_rows(problem: Problem) -> list:
     return [row for row in TABLE[problem.operation] if not row.refuses(problem)]
 
 
-def every_row(cases, **changes):
+def every_row(cases):
     """Parameters (case, channels_last, row): one for each row that does not refuse."""
     return [pytest.param(c, last, row, id=f"{c}-{layout_name(last)}-{row.name}")
-            for c in cases for last in (False, True) for row in accepting_rows(c.problem(channels_last=last, **changes))]
+            for c in cases for last in (False, True) for row in accepting_rows(c.problem(channels_last=last))]
 
 
 def every_build():
