@@ -49,6 +49,7 @@ DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
 LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors waits for its own sums
 LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then stays below 4 MiB
 LARGEST_TURNED = 1 << 18    # numbers of an image that is turned in cache
+LARGEST_SMALL = 1024        # output pixels of an image that one task computes whole
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -136,7 +137,7 @@ def im2col_refuses(problem: Problem) -> str:
 def small_refuses(problem: Problem) -> str:
     if problem.channels_last:
         return "channels are on the lanes already (im2col)"
-    if volume(problem) * problem.C // problem.G > LARGEST_TURNED:
+    if problem.pixels > LARGEST_SMALL or volume(problem) * problem.C // problem.G > LARGEST_TURNED:
         return "the image is too large to be turned in cache"
     return im2col_refuses(problem)
 

@@ -113,10 +113,11 @@ class Convolution:
         if dtype != self.dtype:
             raise TypeError(f"input has type {dtype} but the weights have type {self.dtype}: convert one of them")
         shape = self.batched_shape(x.shape)
+        batched = len(shape) == x.ndim
         plan = self.plan(shape, r is not None)
         packed = self.packed_for(plan)
-        y = execute(plan, x, self.weight, self.bias, r, out, dtype, shape is x.shape, packed)
-        if r is None and shape is x.shape and y.size and dtype == COMPUTED[self.real]:
+        y = execute(plan, x, self.weight, self.bias, r, out, dtype, batched, packed)
+        if r is None and batched and y.size and dtype == COMPUTED[self.real]:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
             self._known[shape, config.get_num_threads()] = COMPUTED[self.real], plan, packed, y.shape

@@ -40,11 +40,11 @@ def balanced(n: int, most: int) -> int:
 
 
 def pixel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of im2col_pixels: a panel of `chunk` channels takes two thirds of L1, the sums of a task about L2."""
+    """Blocks of im2col_pixels: a panel of `chunk` channels takes an eighth of L2, the sums of a task at most L2."""
     K, C = p.K // p.G, p.C // p.G
-    panel_rows = m.L1 * 2 // 3 // (m.NR * p.itemsize)
+    panel_rows = m.L2 // 8 // (m.NR * p.itemsize)
     chunk = balanced(C, panel_rows // p.taps)
-    most = max(2 * m.NR, min(1024, 2 * m.L2 // (K * p.itemsize) // m.NR * m.NR))
+    most = max(2 * m.NR, min(512, m.L2 // (K * p.itemsize) // m.NR * m.NR))
     best = None
     for k_parts in range(1, min(threads, ceil_div(K, m.MR)) + 1):
         k_block = ceil_div(ceil_div(K, k_parts), m.MR) * m.MR
@@ -63,15 +63,18 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     """Blocks of im2col_channels: part of a weight panel takes two thirds of L1, the windows of a task stay in L2."""
     K, C = p.K // p.G, p.C // p.G
     panel_rows = m.L1 * 2 // 3 // (m.NR * p.itemsize)
-    patches = int(C < m.lanes and p.taps > 1)
-    run = C * p.taps if patches else C
+    row_runs = int(C < m.lanes and p.kernel[-1] > 1)
+    run = C * p.kernel[-1] if row_runs else C
     chunk = balanced(run, panel_rows) if run > panel_rows else panel_rows // run * run
-    window = run * p.itemsize if patches else p.taps * 8 + C * p.itemsize
-    most = max(m.MR, min(480, m.L2 // 2 // (window + m.NR * p.itemsize)) // m.MR * m.MR)
+    if p.channels_last:
+        window = p.taps * (C * p.itemsize if row_runs else 8) + C * p.itemsize
+        most = max(m.MR, min(480, m.L2 // 2 // (window + m.NR * p.itemsize)) // m.MR * m.MR)
+    else:                       # every task turns the whole image
+        most = p.pixels
     best = None
     for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
         k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
-        for q_parts in range(ceil_div(p.pixels, most), ceil_div(p.pixels, most) + 2 * threads):
+        for q_parts in range(ceil_div(p.pixels, most), ceil_div(p.pixels, most) + (2 * threads if p.channels_last else 1)):
             q_block = ceil_div(p.pixels, q_parts)
             tasks = p.N * p.G * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
             vectors = ceil_div(min(K, k_block), m.lanes)
@@ -79,7 +82,7 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
                                                + (0 if p.packed else 0.6 * min(K, k_block)))
             if best is None or cost < best[0] * 0.995:
                 best = cost, q_block, k_block
-    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "patches": patches}
+    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "row_runs": row_runs}
 
 
 BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks}
@@ -109,7 +112,7 @@ class Plan:
     def pack_geometry(self, **changes: int) -> bytes:
         """The kernel's Geometry; its field names are those of src/micro/geometry.pxd."""
         p, m = self.problem, self.machine
-        fields = dict.fromkeys(("chunk", "pixel_block", "channel_block", "in_place", "patches", "workspace", "x_n", "x_c",
+        fields = dict.fromkeys(("chunk", "pixel_block", "channel_block", "in_place", "row_runs", "workspace", "x_n", "x_c",
                                 "x_d", "x_h", "x_w"), 0)
         fields |= {"N": p.N, "G": p.G, "C": p.C // p.G, "K": p.K // p.G}
         fields |= zip("DHW", p.in_three_axes(p.size, 1))

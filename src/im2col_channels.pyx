@@ -6,7 +6,8 @@ Loops, outermost first, and what each block is sized for:
     u, c        chunk of taps x channels    the part of that panel in L1
     q           up to MR pixels             the register tile
 A window is read where it lies: for every tap a pointer to the channels of one pixel, or to zeros where the padding is
-(an *indirect* product, M. Dukhan, arXiv:1907.02129). With `patches`, for few channels, windows are copied instead.
+(an *indirect* product, M. Dukhan, arXiv:1907.02129). With `row_runs`, for few channels, a pointer stands for a whole row
+of the window; rows that reach over the border are copied.
 A small image with channels first is first turned, as a whole, into the workspace, and its sums are turned back.
 
 Needs    x (N, D, H, W, G C), channels contiguous, or (N, G C, D, H, W) with rows contiguous; w (G K, C, T, R, S) or
@@ -15,7 +16,7 @@ Leaves   y written in full.
 Rounds   one fused chain per output, in order t, r, s, c; then bias, residual, activation.
 Costs    2 N G K C T R S O P Q flop, less the taps at which all pixels of a tile see zero padding.
 """
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
 from micro.finish cimport any_odd, row_finish
@@ -31,9 +32,9 @@ cdef struct Block:          # one task: what it computes and where its workspace
     Py_ssize_t x_c, x_d, x_h, x_w
     const real** window     # (runs, pixels): where the multipliers of a pixel start
     char* live              # (runs, tiles): 0 if every window of the tile lies in zero padding
-    real* zeros             # C zeros
+    real* zeros             # one run of zeros
     real* image             # the turned image (D H W, C) with channels first
-    real* copies            # windows (pixels, T R S C) with `patches`
+    real* copies            # rows of windows (pixels, T R, S C) with `row_runs`
     real* weights           # one packed panel (T R S C, NR), if the weights do not come packed
     real* totals            # (pixels, NR)
     real* turned            # (NR, pixels) sums of channels-first output
@@ -53,58 +54,77 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
     """Place the buffers of the largest block in the workspace; return the bytes they take. plan.py asks for them."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, length = taps * g.C, pixels = min(g.pixel_block, g.O * g.P * g.Q)
     cdef char* free = workspace
-    b.runs = 1 if g.patches else taps
-    b.length = length if g.patches else g.C
+    b.runs = g.T * g.R if g.row_runs else taps
+    b.length = g.S * g.C if g.row_runs else g.C
     b.window = <const real**>place(&free, b.runs * pixels * sizeof(void*))
     b.live = place(&free, b.runs * ceil_div(pixels, MR))
-    b.zeros = <real*>place(&free, g.C * sizeof(real))
+    b.zeros = <real*>place(&free, b.length * sizeof(real))
     b.image = <real*>place(&free, 0 if g.channels_last else g.D * g.H * g.W * g.C * sizeof(real))
-    b.copies = <real*>place(&free, pixels * length * sizeof(real) if g.patches else 0)
+    b.copies = <real*>place(&free, pixels * length * sizeof(real) if g.row_runs else 0)
     b.weights = <real*>place(&free, 0 if g.packed else length * NR * sizeof(real))
     b.totals = <real*>place(&free, padded(pixels, LANES) * NR * sizeof(real))
     b.turned = <real*>place(&free, 0 if g.channels_last else padded(pixels, LANES) * NR * sizeof(real))
     return free - workspace
 
 
-cdef const real* pixel(const Geometry* g, const Block* b, Py_ssize_t o, Py_ssize_t p, Py_ssize_t q, Py_ssize_t t,
-                       Py_ssize_t r, Py_ssize_t s) noexcept nogil:
-    """Where the channels of one tap of output pixel (o, p, q) lie."""
-    cdef Py_ssize_t d = border_index(g.padding_mode, o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
-    cdef Py_ssize_t h = border_index(g.padding_mode, p * g.stride_h - g.pad_h + r * g.dilation_h, g.H)
-    cdef Py_ssize_t w = border_index(g.padding_mode, q * g.stride_w - g.pad_w + s * g.dilation_w, g.W)
-    return b.zeros if d < 0 or h < 0 or w < 0 else b.x + d * b.x_d + h * b.x_h + w * b.x_w
+cdef void copy_row(const Geometry* g, const Block* b, const real* row, Py_ssize_t w, real* copy) noexcept nogil:
+    """copy (S, C) <- the pixels that one row of a window reads in the input row at `row`, from column w on."""
+    cdef Py_ssize_t s, column
+    cdef int c
+    for s in range(g.S):
+        column = border_index(g.padding_mode, w + s * g.dilation_w, g.W)
+        for c in range(<int>g.C):
+            copy[c] = 0 if column < 0 else row[column * b.x_w + c]
+        copy += g.C
 
 
 cdef void find_windows(const Geometry* g, Block* b) noexcept nogil:
-    """Fill `window` and `live` (and `copies`, with patches) for the pixels of the block."""
-    cdef Py_ssize_t i, o, p, q, t, r, s, u, tile
+    """Fill `window` and `live` (and `copies`, with row_runs) for the pixels of the block."""
+    cdef Py_ssize_t i, o, p, q, t, r, s, d, h, w, column, u, tile = 0
+    cdef bint contiguous = g.dilation_w == 1 and b.x_w == g.C
+    cdef const real* row
     cdef const real* at
-    cdef real* copy = b.copies
-    memset(b.zeros, 0, g.C * sizeof(real))
-    memset(b.live, 1 if g.patches else 0, b.runs * b.tiles)
-    tile = 0
+    memset(b.zeros, 0, b.length * sizeof(real))
+    memset(b.live, 0, b.runs * b.tiles)
+    p = b.q0 // g.Q
+    q = b.q0 - p * g.Q - 1
+    o = p // g.P
+    p -= o * g.P
     for i in range(b.pixels):
-        q = b.q0 + i
-        p = q // g.Q
-        q -= p * g.Q
-        o = p // g.P
-        p -= o * g.P
+        q += 1
+        if q == g.Q:
+            q = 0
+            p += 1
+            if p == g.P:
+                p = 0
+                o += 1
         if i == (tile + 1) * b.pixels // b.tiles:
             tile += 1
+        w = q * g.stride_w - g.pad_w
         u = 0
-        if g.patches:
-            b.window[i] = copy
         for t in range(g.T):
+            d = border_index(g.padding_mode, o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
             for r in range(g.R):
-                for s in range(g.S):
-                    at = pixel(g, b, o, p, q, t, r, s)
-                    if g.patches:
-                        memcpy(copy, at, g.C * sizeof(real))
-                        copy += g.C
+                h = border_index(g.padding_mode, p * g.stride_h - g.pad_h + r * g.dilation_h, g.H)
+                row = NULL if d < 0 or h < 0 else b.x + d * b.x_d + h * b.x_h
+                if g.row_runs:
+                    if row == NULL:
+                        at = b.zeros
+                    elif contiguous and w >= 0 and w + g.S <= g.W:
+                        at = row + w * g.C
                     else:
+                        at = b.copies + (i * b.runs + u) * b.length
+                        copy_row(g, b, row, w, <real*>at)
+                    b.window[u * b.pixels + i] = at
+                    b.live[u * b.tiles + tile] |= row != NULL
+                    u += 1
+                else:
+                    for s in range(g.S):
+                        column = border_index(g.padding_mode, w + s * g.dilation_w, g.W)
+                        at = b.zeros if row == NULL or column < 0 else row + column * b.x_w
                         b.window[u * b.pixels + i] = at
                         b.live[u * b.tiles + tile] |= at != b.zeros
-                    u += 1
+                        u += 1
 
 
 cdef void turn_image(const Geometry* g, Block* b) noexcept nogil:

@@ -20,7 +20,7 @@ cdef struct Geometry:
     Py_ssize_t pixel_block, channel_block               # output pixels and channels that one task computes
     Py_ssize_t packed                                   # weights come packed once, not as (K, C, T, R, S)
     Py_ssize_t in_place                                 # im2col_pixels: panels are rows of x itself
-    Py_ssize_t patches                                  # im2col_channels: the window of a pixel is copied into one run
+    Py_ssize_t row_runs                                 # im2col_channels: pointers to rows of a window, not to its pixels
     Py_ssize_t workspace                                # bytes that each thread may use
 
 
