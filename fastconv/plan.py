@@ -102,6 +102,7 @@ class Plan:
         self.geometry = self.pack_geometry()
         self.kernel = self.module.run
         self.packs = hasattr(self.module, "pack")
+        self.in_place = row.name == "pointwise" and not problem.channels_last     # pixels of a channel in one run
         self.strict = None
         if problem.padded and problem.padding_mode == "zeros" and not row.strict:
             self.strict = make_plan(problem, TABLE[problem.operation][-1].name, isa, threads)
@@ -143,6 +144,8 @@ class Plan:
     def run(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, residual: np.ndarray | None, y: np.ndarray,
             packed: np.ndarray | None = None) -> None:
         """Compute y. `packed` is what `pack` made of `weight`; it must be given if the problem says so."""
+        if self.in_place and not x.flags.c_contiguous:
+            x = np.ascontiguousarray(x)
         if packed is None:
             packed = self.pack(weight) if self.pack_first else weight
         odd = self.kernel(self.geometry, x, packed, bias, residual, y, self.threads)
