@@ -9,6 +9,7 @@ import numpy as np
 
 PAGE = mmap.PAGESIZE
 CANARY = 0xA5
+MARGIN = PAGE               # bytes watched on the side of an array that has no guard page
 
 
 class Arena:
@@ -26,16 +27,19 @@ class Arena:
 
     def place(self, array: np.ndarray, at_end: bool) -> np.ndarray:
         """A copy of an array that ends right before, or begins right after, a page that may not be touched."""
-        self.used = slice(self.size - array.nbytes, self.size) if at_end else slice(0, array.nbytes)
-        assert array.nbytes <= self.size
-        self.bytes[:] = CANARY
-        copy = self.bytes[self.used].view(array.dtype).reshape(array.shape)
+        assert array.nbytes + MARGIN <= self.size
+        if at_end:
+            room, self.around = self.bytes[-array.nbytes or self.size:], self.bytes[-array.nbytes - MARGIN:][:MARGIN]
+        else:
+            room, self.around = self.bytes[:array.nbytes], self.bytes[array.nbytes:][:MARGIN]
+        self.around[:] = CANARY
+        copy = room.view(array.dtype).reshape(array.shape)
         copy[...] = array
         return copy
 
     def untouched_around(self) -> bool:
-        """Whether the rest of the arena still is as `place` left it."""
-        return bool((self.bytes[:self.used.start] == CANARY).all() and (self.bytes[self.used.stop:] == CANARY).all())
+        """Whether the bytes on the open side of the array still are as `place` left them."""
+        return bool((self.around == CANARY).all())
 
 
 def mxcsr():
