@@ -22,11 +22,11 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
+from math import inf, prod
 
 PADDING_MODES = ("zeros", "reflect", "symmetric", "replicate", "circular")
 PADDING_NAMES = ("valid", "full", "same", "same_upper", "same_lower")
-ACTIVATIONS = ("none", "relu", "clip", "leaky_relu", "sigmoid", "tanh", "silu", "gelu", "hardswish", "hardsigmoid")
+ACTIVATIONS = ("clip", "leaky_relu", "sigmoid", "tanh", "silu", "gelu", "hardswish", "hardsigmoid")
 LARGEST = 2**31 - 1         # stride, dilation and padding; index arithmetic on them then fits 64 bits
 LARGEST_ARRAY = 2**63 - 1   # bytes
 
@@ -50,7 +50,7 @@ class Problem:
     padding: Pairs
     padding_mode: str = "zeros"
     channels_last: bool = False
-    activation: tuple[str, float, float] = ("none", 0.0, 0.0)
+    activation: tuple[str, float, float] = ("clip", -inf, inf)      # none
     bias: bool = False
     residual: bool = False
     packed: bool = False        # weights were packed beforehand, by a layer
@@ -187,14 +187,14 @@ def resolve_padding(padding, size: Sequence[int], kernel: Sequence[int], stride:
 
 
 def resolve_activation(activation) -> tuple[str, float, float]:
-    """Name and the two bounds that the finish needs; for "leaky_relu" the first of them is the slope."""
+    """A name in ACTIVATIONS and two numbers: the bounds of a clip, or the slope of a leaky ReLU and nothing."""
+    clips = {"relu": (0.0, inf), "relu6": (0.0, 6.0)}
     if activation is None:
-        return "none", 0.0, 0.0
-    names = (*ACTIVATIONS[1:2], "relu6", *ACTIVATIONS[3:])
+        return "clip", -inf, inf
     if isinstance(activation, str):
-        if activation == "relu6":
-            return "clip", 0.0, 6.0
-        if activation in names:
+        if activation in clips:
+            return "clip", *clips[activation]
+        if activation in ACTIVATIONS[1:]:
             return activation, 0.01 if activation == "leaky_relu" else 0.0, 0.0
     elif is_sequence(activation) and len(activation) > 0 and isinstance(activation[0], str):
         name, *numbers = activation
@@ -210,8 +210,8 @@ def resolve_activation(activation) -> tuple[str, float, float]:
             return name, *numbers
     else:
         raise TypeError(f"activation must be None, a name or a tuple, got {activation!r}")
-    raise ValueError(f"activation={activation!r} is none of {', '.join(names)}, ('clip', low, high), "
-                     "('leaky_relu', slope)")
+    raise ValueError(f"activation={activation!r} is none of {', '.join((*clips, *ACTIVATIONS[1:]))}, "
+                     "('clip', low, high), ('leaky_relu', slope)")
 
 
 def convolution_problem(operation: str, input_shape: Sequence[int], weight_shape: Sequence[int], real: str, stride=1,

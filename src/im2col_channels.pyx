@@ -210,7 +210,7 @@ cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights,
             u += runs
 
 
-cdef bint panel_finish(const Geometry* g, const Arrays* a, const Block* b, Py_ssize_t k, Py_ssize_t channels) noexcept nogil:
+cdef vec panel_finish(const Geometry* g, const Arrays* a, const Block* b, Py_ssize_t k, Py_ssize_t channels) noexcept nogil:
     """Finish the totals: `channels` channels from k on, which counts through all groups."""
     cdef Py_ssize_t at = b.n * g.y_n + k * g.y_k + b.q0 * g.y_q, i
     cdef const real* bias = NULL if a.bias == NULL else a.bias + k
@@ -225,7 +225,7 @@ cdef bint panel_finish(const Geometry* g, const Arrays* a, const Block* b, Py_ss
         for i in range(channels):
             odd = odd + row_finish(g, b.turned + i * padded(b.pixels, LANES), NULL if bias == NULL else bias + i, 0,
                                    NULL if residual == NULL else residual + i * g.y_k, a.y + at + i * g.y_k, b.pixels)
-    return any_odd(odd)
+    return odd
 
 
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
@@ -233,8 +233,9 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef Py_ssize_t taps = g.T * g.R * g.S, pixels = g.O * g.P * g.Q
     cdef Py_ssize_t k_blocks = ceil_div(g.K, g.channel_block), q_blocks = ceil_div(pixels, g.pixel_block)
     cdef Py_ssize_t k = task % k_blocks * g.channel_block, k1 = min(g.K, k + g.channel_block), channels
+    cdef Py_ssize_t i
     cdef const real* weights
-    cdef bint odd = False
+    cdef vec odd = vec_zero()
     cdef Block b
     layout(g, &b, workspace)
     b.q0 = task // k_blocks % q_blocks * g.pixel_block
@@ -246,7 +247,12 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     b.x_c, b.x_d, b.x_h, b.x_w = g.x_c, g.x_d, g.x_h, g.x_w
     if not g.channels_last:
         turn_image(g, &b)
-    find_windows(g, &b)
+    if g.in_place and (g.H == 1 or b.x_h == g.W * b.x_w) and (g.D == 1 or b.x_d == g.H * b.x_h):
+        memset(b.live, 1, b.tiles)
+        for i in range(b.pixels):
+            b.window[i] = b.x + (b.q0 + i) * b.x_w
+    else:
+        find_windows(g, &b)
     while k < k1:
         channels = min(<Py_ssize_t>NR, k1 - k)
         if g.packed:
@@ -255,9 +261,9 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
             pack_columns(a.w + (b.group * g.K + k) * g.C * taps, g.C * taps, <int>channels, g.C, taps, b.weights)
             weights = b.weights
         panel_multiply(g, &b, weights, <int>ceil_div(channels, LANES))
-        odd |= panel_finish(g, a, &b, b.group * g.K + k, channels)
+        odd = odd + panel_finish(g, a, &b, b.group * g.K + k, channels)
         k += NR
-    return odd
+    return any_odd(odd)
 
 
 def tile_size():

@@ -61,7 +61,7 @@ cdef inline void tile_rows(int m, const int nv, Py_ssize_t n, const real* a, con
         tile_multiply(11, nv, n, a, b, width, total, first)
 
 
-cdef bint finish(const Geometry* g, const Arrays* a, Py_ssize_t n, Py_ssize_t k, Py_ssize_t q, int m, Py_ssize_t pixels,
+cdef vec finish(const Geometry* g, const Arrays* a, Py_ssize_t n, Py_ssize_t k, Py_ssize_t q, int m, Py_ssize_t pixels,
                  const real* total) noexcept nogil:
     """Finish m channels from k on, `pixels` pixels from q on; k counts through all groups."""
     cdef Py_ssize_t at = n * g.y_n + k * g.y_k + q
@@ -71,7 +71,7 @@ cdef bint finish(const Geometry* g, const Arrays* a, Py_ssize_t n, Py_ssize_t k,
         odd = odd + row_finish(g, total + i * NR, NULL if a.bias == NULL else a.bias + k + i, 0,
                                NULL if a.residual == NULL else a.residual + at, a.y + at, pixels)
         at += g.y_k
-    return any_odd(odd)
+    return odd
 
 
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
@@ -92,7 +92,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef const real* b
     cdef Py_ssize_t c = 0, channels, q, k, width, rows_distance
     cdef int m, nv
-    cdef bint odd = False
+    cdef vec odd = vec_zero()
     while c < g.C:
         channels = min(g.chunk, g.C - c)
         sums = channels * taps
@@ -123,12 +123,13 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
                 m = <int>min(<Py_ssize_t>MR, k1 - k)
                 tile(m, nv, sums, rows + (k - k0) // MR * rows_distance, b, width, total, c == 0)
                 if c + channels == g.C:
-                    odd |= finish(g, a, n, group * g.K + k, q, m, min(<Py_ssize_t>NR, q1 - q), total)
-                total += MR * NR
+                    odd = odd + finish(g, a, n, group * g.K + k, q, m, min(<Py_ssize_t>NR, q1 - q), total)
+                if g.chunk < g.C:           # else one tile's sums are finished at once and their place is used again
+                    total += MR * NR
                 k += MR
             q += NR
         c += channels
-    return odd
+    return any_odd(odd)
 
 
 def tile_size():
@@ -140,8 +141,9 @@ def workspace_bytes(bytes geometry):
     """Bytes that one thread needs."""
     cdef Geometry g = geometry_of(geometry)
     cdef Py_ssize_t sums = g.chunk * g.T * g.R * g.S, tiles = ceil_div(min(g.channel_block, g.K), MR)
-    cdef Py_ssize_t pixels = ceil_div(min(g.pixel_block, g.O * g.P * g.Q), NR) * NR
-    cdef Py_ssize_t numbers = sums * NR + (0 if g.packed else tiles * sums * MR + LANES) + tiles * MR * pixels
+    cdef Py_ssize_t panels = ceil_div(min(g.pixel_block, g.O * g.P * g.Q), NR)
+    cdef Py_ssize_t numbers = sums * NR + (0 if g.packed else tiles * sums * MR + LANES)
+    numbers += MR * NR * (tiles * panels if g.chunk < g.C else 1)
     return ceil_div(numbers * sizeof(real), 64) * 64
 
 

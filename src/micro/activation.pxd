@@ -1,8 +1,8 @@
 """Activations on vectors: relative error of a few roundings, NaN in gives NaN out, no trap on huge arguments."""
 from micro.simd cimport REAL_BYTES, ROUND_SHIFT, real, vec, vec_if_less, vec_power2, vec_splat, vec_zero
 
-cdef enum:      # in the order of problem.ACTIVATIONS
-    NONE, RELU, CLIP, LEAKY_RELU, SIGMOID, TANH, SILU, GELU, HARDSWISH, HARDSIGMOID
+cdef enum:      # in the order of problem.ACTIVATIONS; none and ReLU are clips to infinite bounds
+    CLIP, LEAKY_RELU, SIGMOID, TANH, SILU, GELU, HARDSWISH, HARDSIGMOID
 
 
 cdef inline vec vec_clip(vec x, vec low, vec high) noexcept nogil:
@@ -85,10 +85,6 @@ cdef inline vec vec_normal(vec x) noexcept nogil:
 
 
 cdef inline vec vec_activate(Py_ssize_t kind, vec x, vec low, vec high) noexcept nogil:
-    if kind == NONE:
-        return x
-    if kind == RELU:
-        return vec_if_less(x, vec_zero(), vec_zero(), x)
     if kind == CLIP:
         return vec_clip(x, low, high)
     if kind == LEAKY_RELU:

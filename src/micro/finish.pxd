@@ -1,8 +1,8 @@
 """Finish: from sums to output. Adds bias and residual, applies the activation, stores, and looks for NaN and Inf."""
 from micro.activation cimport vec_activate
 from micro.geometry cimport Geometry
-from micro.simd cimport (FULL, LANES, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_splat, vec_store,
-                         vec_zero)
+from micro.simd cimport (LANES, real, vec, vec_load, vec_mask_load, vec_mask_select, vec_mask_store, vec_splat,
+                         vec_store, vec_zero)
 
 
 cdef inline vec row_finish(const Geometry* g, const real* total, const real* bias, const int bias_step,
@@ -12,23 +12,26 @@ cdef inline vec row_finish(const Geometry* g, const real* total, const real* bia
     bias_step is 0 for one bias of the whole row, 1 for one per number. Reads `total` in whole vectors.
     Returns a vector that is zero unless a sum was NaN or infinite.
     """
-    cdef vec v, low = vec_splat(<real>g.low), high = vec_splat(<real>g.high), odd = vec_zero()
+    cdef vec v, odd = vec_zero(), low = vec_splat(<real>g.low), high = vec_splat(<real>g.high)
+    cdef vec added = vec_zero() if bias == NULL or bias_step else vec_splat(bias[0])
     cdef Py_ssize_t j = 0
     cdef unsigned lanes
-    while j < n:
-        lanes = FULL if n - j >= LANES else (1u << (n - j)) - 1
+    while j + LANES <= n:
         v = vec_load(total + j)
         odd = odd + (v - v)
-        if bias != NULL:
-            v = v + (vec_mask_load(vec_zero(), lanes, bias + j) if bias_step else vec_splat(bias[0]))
+        v = v + (vec_load(bias + j) if bias_step and bias != NULL else added)
+        if residual != NULL:
+            v = v + vec_load(residual + j)
+        vec_store(y + j, vec_activate(g.activation, v, low, high))
+        j += LANES
+    if j < n:
+        lanes = (1u << (n - j)) - 1
+        v = vec_load(total + j)
+        odd = vec_mask_select(lanes, odd + (v - v), odd)
+        v = v + (vec_mask_load(vec_zero(), lanes, bias + j) if bias_step and bias != NULL else added)
         if residual != NULL:
             v = v + vec_mask_load(vec_zero(), lanes, residual + j)
-        v = vec_activate(g.activation, v, low, high)
-        if lanes == FULL:
-            vec_store(y + j, v)
-        else:
-            vec_mask_store(y + j, lanes, v)
-        j += LANES
+        vec_mask_store(y + j, lanes, vec_activate(g.activation, v, low, high))
     return odd
 
 

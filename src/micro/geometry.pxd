@@ -15,11 +15,11 @@ cdef struct Geometry:
     Py_ssize_t x_n, x_c, x_d, x_h, x_w                  # input strides: taken from the array, not from the plan
     Py_ssize_t y_n, y_k, y_q                            # output strides; q runs over all O * P * Q pixels
     Py_ssize_t activation                               # in the order of problem.ACTIVATIONS
-    double low, high                                    # bounds of a clip; low is also the slope of a leaky ReLU
+    double low, high                                    # bounds of a clip (none, ReLU: infinite); slope of a leaky ReLU
     Py_ssize_t chunk                                    # input channels that one panel holds
     Py_ssize_t pixel_block, channel_block               # output pixels and channels that one task computes
     Py_ssize_t packed                                   # weights come packed once, not as (K, C, T, R, S)
-    Py_ssize_t in_place                                 # im2col_pixels: panels are rows of x itself
+    Py_ssize_t in_place                                 # 1x1, stride 1, no padding: x is read where it lies
     Py_ssize_t row_runs                                 # im2col_channels: pointers to rows of a window, not to its pixels
     Py_ssize_t workspace                                # bytes that each thread may use
 
