@@ -80,7 +80,7 @@ def check_out(out, shape: tuple[int, ...], dtype: np.dtype) -> None:
         raise ValueError(f"out has type {out.dtype}, the result has {dtype}")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
-    if any(n > 1 and step == 0 for n, step in zip(out.shape, out.strides)) or overlaps_itself(out):
+    if out.size and overlaps_itself(out):       # the strides of an empty array mean nothing
         raise ValueError(f"out overlaps itself: shape {out.shape}, strides {out.strides}")
 
 

@@ -161,7 +161,8 @@ class Plan:
         for row in TABLE[self.problem.operation]:
             if row.name != self.row.name:
                 cost = row.cost(self.problem, self.machine)
-                reasons[row.name] = row.refuses(self.problem) or f"predicted to take {cost / mine:.2f} times as long"
+                reasons[row.name] = row.refuses(self.problem) or (f"predicted to take {cost / mine:.2f} times as long" if mine
+                                                                   else "there is nothing to compute")
         return reasons
 
 
@@ -177,6 +178,8 @@ def make_plan(problem: Problem, algorithm: str = "auto", isa: str | None = None,
     ValueError
         If `algorithm` is not "auto" and names no row, or a row that refuses the problem.
     """
+    if not isinstance(algorithm, str):
+        raise TypeError(f"algorithm must be the name of a row, not {type(algorithm).__name__}: {algorithm!r}")
     key = problem, algorithm, isa or kernels.isa, threads
     plan = _plans.get(key)
     if plan is None:
