@@ -31,12 +31,14 @@ def test_input_reaches_its_windows_only(case, channels_last, row, isa, real, val
     """Weights without zeros, so that infinity stays infinity."""
     data, problem = integers(case, channels_last), case.problem(real, channels_last)
     w = np.where(data.w == 0, 1, data.w)
-    for seed in range(2):
+    reached = False
+    for seed in range(4):
         x = with_special(data.x, value, seed)
         expected = by_taps(problem, x, w, data.bias)
-        assert np.isfinite(expected).any() and not np.isfinite(expected).all() or x.size < 60
+        reached |= not np.isfinite(expected).all()
         arrays = [a.astype(NUMPY_REAL[real]) for a in (x, w, data.bias)]
         np.testing.assert_array_equal(compute(problem, row, isa, *arrays), expected)
+    assert reached, "only pixels that no window covers: the test proves nothing"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf], ids=str)
