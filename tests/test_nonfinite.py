@@ -1,7 +1,7 @@
 """NaN, infinity, denormals: they reach the outputs whose window covers them, and no others."""
 import numpy as np
 import pytest
-from cases import (BORDERS, BUILDS, DEPTHWISE, GROUPS, STEPS, VOLUMES, accepting_rows, by_taps, case, compute, every_build,
+from cases import (BORDERS, DEPTHWISE, GROUPS, STEPS, VOLUMES, accepting_rows, by_taps, case, compute, every_build,
                    every_row, integers, layout_name)
 from memory import mxcsr
 
@@ -136,7 +136,3 @@ def test_minus_zero_equals_zero():
     """The sign of a zero is not promised; its value is."""
     x = np.full((1, 1, 1, 5), -0.0)
     assert (fastconv.conv2d(x, np.ones((1, 1, 1, 1)), activation="relu") == 0).all()
-
-
-def test_builds_are_all_tested():
-    assert {isa for isa, _ in BUILDS} == set(fastconv.kernels.available()) and {real for _, real in BUILDS} == {"f32", "f64"}
