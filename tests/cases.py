@@ -47,7 +47,8 @@ class Case(NamedTuple):
 
     def __str__(self) -> str:
         short = {"stride": "s", "dilation": "d", "padding": "p", "padding_mode": ""}
-        words = [f"n{self.N}c{self.C}k{self.K}g{self.groups}", "x".join(map(str, self.size)), "x".join(map(str, self.kernel)),
+        words = [f"n{self.N}c{self.C}k{self.K}g{self.groups}", "x".join(map(str, self.size)),
+                 "x".join(map(str, self.kernel)),
                  *(short.get(name, name) + str(value).replace(" ", "") for name, value in self.arguments)]
         return "-".join(words)
 
@@ -111,7 +112,10 @@ def every_row(cases):
 
 
 def every_build():
-    return [pytest.param(isa, real, id=f"{isa}-{real}") for isa, real in BUILDS]
+    """Parameters (isa, real). A quick run takes the best instruction set and the baseline, and leaves out those between."""
+    quick = kernels.available()[0], kernels.available()[-1]
+    return [pytest.param(isa, real, id=f"{isa}-{real}", marks=() if isa in quick else pytest.mark.slow)
+            for isa, real in BUILDS]
 
 
 class Data(NamedTuple):
@@ -163,7 +167,8 @@ def reals_first(case: Case) -> Data:
 
 
 def in_layout(data: Data, channels_last: bool) -> Data:
-    return data._replace(**{name: arrange(getattr(data, name), channels_last) for name in ("x", "residual", "y", "magnitude")})
+    images = "x", "residual", "y", "magnitude"
+    return data._replace(**{name: arrange(getattr(data, name), channels_last) for name in images})
 
 
 def integers(case: Case, channels_last: bool = False) -> Data:
@@ -208,10 +213,11 @@ def assert_exact(y: np.ndarray, problem: Problem, row, data: Data) -> None:
 
 
 def by_taps(problem: Problem, x, w, bias=None, residual=None) -> np.ndarray:
-    """A second oracle, for NaN and infinity: one tap after the other, zero padding left out and not multiplied. No activation."""
+    """A second oracle, for NaN and infinity: tap after tap, zero padding left out and not multiplied. No activation."""
     x, w = np.asarray(x, float), np.asarray(w, float)
     x = np.moveaxis(x, -1, 1) if problem.channels_last else x
-    mode = {"zeros": {"mode": "constant", "constant_values": -1}, "replicate": {"mode": "edge"}, "circular": {"mode": "wrap"}}
+    mode = {"zeros": {"mode": "constant", "constant_values": -1}, "replicate": {"mode": "edge"},
+            "circular": {"mode": "wrap"}}
     mode = mode.get(problem.padding_mode, {"mode": problem.padding_mode})
     source = [np.pad(np.arange(n), pads, **mode) for n, pads in zip(problem.size, problem.padding)]
     y = np.zeros((problem.N, problem.K, *problem.output_size))

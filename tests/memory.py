@@ -43,7 +43,7 @@ class Arena:
 
 
 def mxcsr():
-    """The control bits of MXCSR of this thread (denormals, rounding, traps; not the flags), or None if they cannot be read."""
+    """The control bits of MXCSR of this thread (denormals, rounding, traps; not the flags); None if they cannot be read."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return None
     try:

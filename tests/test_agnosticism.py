@@ -74,7 +74,8 @@ def test_batch_agnosticism_of_functions(case, channels_last):
     whole = call(case, x, w, bias, channels_last=channels_last)
     for n in range(case.N):
         np.testing.assert_array_equal(call(case, x[n:n + 1], w, bias, channels_last=channels_last)[0], whole[n])
-        np.testing.assert_array_equal(call(case, x[n], w, bias, channels_last=channels_last), whole[n], "without a batch axis")
+        single = call(case, x[n], w, bias, channels_last=channels_last)
+        np.testing.assert_array_equal(single, whole[n], "without a batch axis")
 
 
 def spread(a):
@@ -124,15 +125,16 @@ def odd_strides_of_unit_axes(a):
 
 
 FORMS = {"spread": spread, "cropped": cropped, "reversed last": reversed_along(-1), "reversed rows": reversed_along(-2),
-         "reversed planes": reversed_along(-3), "reversed batch": reversed_along(0), "reversed all": reversed_along(*range(5)),
-         "read-only": read_only, "unaligned": unaligned, "byte-swapped": lambda a: a.astype(a.dtype.newbyteorder()),
+         "reversed planes": reversed_along(-3), "reversed batch": reversed_along(0),
+         "reversed all": reversed_along(*range(5)), "read-only": read_only, "unaligned": unaligned, "byte-swapped": lambda a: a.astype(a.dtype.newbyteorder()),
          "Fortran": np.asfortranarray, "transposed": lambda a: np.ascontiguousarray(a.T).T, "record": field_of_record,
          "odd strides": odd_strides_of_unit_axes, "list": np.ndarray.tolist, "buffer": memoryview}
 
 
 def every_algorithm(cases):
     named = [pytest.param(*p.values[:2], p.values[2].name, id=p.id) for p in every_row(cases)]
-    return named + [pytest.param(c, last, "auto", id=f"{c}-{layout_name(last)}-auto") for c in cases for last in (False, True)]
+    return named + [pytest.param(c, last, "auto", id=f"{c}-{layout_name(last)}-auto")
+                    for c in cases for last in (False, True)]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -142,7 +144,8 @@ def test_memory_agnosticism(case, channels_last, algorithm, form):
     plain = call(case, x, w, bias, residual=residual, channels_last=channels_last, algorithm=algorithm)
     before = [a.copy() for a in (x, w, bias, residual)]
     odd = [FORMS[form](a) for a in (x, w, bias, residual)]
-    np.testing.assert_array_equal(call(case, *odd[:3], residual=odd[3], channels_last=channels_last, algorithm=algorithm), plain)
+    y = call(case, *odd[:3], residual=odd[3], channels_last=channels_last, algorithm=algorithm)
+    np.testing.assert_array_equal(y, plain)
     for a, b in zip(odd, before):
         np.testing.assert_array_equal(a, b, "an input was changed")
     np.testing.assert_array_equal(call(case, odd[0], w, bias, residual=residual, channels_last=channels_last,
@@ -209,7 +212,8 @@ def test_out_overlaps_input_agnosticism(shared, channels_last):
     arrays[name] = place
     start = 11 if "shifted" in shared else 5
     out = pool[start:start + plain.size].reshape(plain.shape)
-    call(c, arrays["input"], arrays["weight"], arrays["bias"], residual=arrays["residual"], channels_last=channels_last, out=out)
+    call(c, arrays["input"], arrays["weight"], arrays["bias"], residual=arrays["residual"], channels_last=channels_last,
+         out=out)
     np.testing.assert_array_equal(out, plain)
 
 

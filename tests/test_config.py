@@ -68,7 +68,8 @@ def test_environment_sets_threads(text, expected):
 
 @pytest.mark.parametrize("variable, text", [
     *(("FASTCONV_NUM_THREADS", text) for text in ("0", "-1", "abc", "", "1.5", "100000", "9" * 30)),
-    *(("FASTCONV_ISA", text) for text in ("", "avx512", "V3", "v9")), ("FASTCONV_VALIDATE", "yes"), ("FASTCONV_VALIDATE", "2")])
+    *(("FASTCONV_ISA", text) for text in ("", "avx512", "V3", "v9")),
+    ("FASTCONV_VALIDATE", "yes"), ("FASTCONV_VALIDATE", "2")])
 def test_meaningless_environment_variable_named(variable, text):
     result = python("import fastconv", **{variable: text})
     last = result.stderr.strip().splitlines()[-1]
@@ -89,7 +90,8 @@ def test_environment_validates(text, validating):
     assert result.stdout.strip() == str(validating), result.stderr
 
 
-@pytest.mark.parametrize("variable, text", [("OMP_NUM_THREADS", t) for t in ("0", "-1", "abc", "1")] + [("OMP_DYNAMIC", "true")])
+@pytest.mark.parametrize("variable, text", [*(("OMP_NUM_THREADS", text) for text in ("0", "-1", "abc", "1")),
+                                            ("OMP_DYNAMIC", "true")])
 def test_openmp_variables_change_nothing(variable, text):
     code = ("import fastconv, numpy, hashlib; x = numpy.random.default_rng(0).standard_normal((1, 16, 40, 40));"
             "w = numpy.random.default_rng(1).standard_normal((24, 16, 3, 3)); fastconv.set_num_threads(2);"

@@ -1,6 +1,7 @@
 """Hostile arguments end in an exception that names the argument, and leave `out` as it was."""
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import as_strided
 
 import fastconv
 
@@ -36,7 +37,8 @@ def shaped(*shape):
 # id: (arguments, exception, words that the message must hold)
 WRONG = {
     "height 0": (changed(input=shaped(2, 4, 0, 7)), ValueError, ["input", "length 0", "(2, 4, 0, 7)"]),
-    "no input channels": (changed(input=shaped(2, 0, 6, 7), weight=shaped(6, 0, 3, 3)), ValueError, ["input", "no channels"]),
+    "no input channels": (changed(input=shaped(2, 0, 6, 7), weight=shaped(6, 0, 3, 3)), ValueError,
+                          ["input", "no channels"]),
     "kernel 0": (changed(weight=shaped(6, 4, 0, 3)), ValueError, ["weight", "length 0", "(6, 4, 0, 3)"]),
     "stride 0": (changed(stride=0), ValueError, ["stride", "0"]),
     "stride 0 on one axis": (changed(stride=(1, 0)), ValueError, ["stride[1]", "0"]),
@@ -84,9 +86,11 @@ WRONG = {
     "bias of another type": (changed(bias=np.ones(6)), TypeError, ["bias", "float64", "float32"]),
     "weight of another type": (changed(weight=W.astype(float)), TypeError, ["weight", "float64", "float32"]),
     "residual of another type": (changed(residual=np.ones((2, 6, 4, 5))), TypeError, ["residual", "float64"]),
-    "residual of another shape": (changed(residual=shaped(2, 6, 4, 4)), ValueError, ["residual", "(2, 6, 4, 5)", "(2, 6, 4, 4)"]),
+    "residual of another shape": (changed(residual=shaped(2, 6, 4, 4)), ValueError,
+                                  ["residual", "(2, 6, 4, 5)", "(2, 6, 4, 4)"]),
     "residual that would broadcast": (changed(residual=shaped(1, 6, 4, 5)), ValueError, ["residual"]),
-    "masked values": (changed(input=np.ma.masked_equal(np.arange(336.0).reshape(2, 4, 6, 7), 3)), TypeError, ["input", "masked"]),
+    "masked values": (changed(input=np.ma.masked_equal(np.arange(336.0).reshape(2, 4, 6, 7), 3)), TypeError,
+                      ["input", "masked"]),
     "algorithm": (changed(algorithm="fast"), ValueError, ["algorithm='fast'", *fastconv.list_algorithms("conv2d")]),
     "algorithm that refuses": (changed(algorithm="depthwise"), ValueError, ["algorithm='depthwise'", "(6, 4, 3, 3)"]),
     "activation": (changed(activation="swish"), ValueError, ["activation='swish'", "silu"]),
@@ -152,8 +156,8 @@ OUTS = {"shape": (np.zeros((2, 6, 4, 4), np.float32), ValueError), "type": (np.z
         "byte order": (np.zeros((2, 6, 4, 5), np.dtype(np.float32).newbyteorder()), ValueError),
         "rank": (np.zeros((6, 4, 5), np.float32), ValueError), "list": ([[0.0]], TypeError), "number": (3.0, TypeError),
         "masked": (np.ma.zeros((2, 6, 4, 5), np.float32), TypeError),
-        "stride 0": (np.lib.stride_tricks.as_strided(np.zeros(120, np.float32), (2, 6, 4, 5), (0, 80, 20, 4)), ValueError),
-        "overlapping": (np.lib.stride_tricks.as_strided(np.zeros(400, np.float32), (2, 6, 4, 5), (480, 80, 16, 4)), ValueError)}
+        "stride 0": (as_strided(np.zeros(120, np.float32), (2, 6, 4, 5), (0, 80, 20, 4)), ValueError),
+        "overlapping": (as_strided(np.zeros(400, np.float32), (2, 6, 4, 5), (480, 80, 16, 4)), ValueError)}
 OUTS["read-only"] = np.zeros((2, 6, 4, 5), np.float32), ValueError
 OUTS["read-only"][0].flags.writeable = False
 

@@ -1,8 +1,18 @@
 """Exact on integers: where no sum rounds, every row on every instruction set equals SciPy to the bit."""
 import numpy as np
 import pytest
-from cases import (BLOCKED, SMALL, accepting_rows, assert_exact, by_taps, compute, every_build, every_row, integers,
-                   layout_name)
+from cases import (
+    BLOCKED,
+    SMALL,
+    accepting_rows,
+    assert_exact,
+    by_taps,
+    compute,
+    every_build,
+    every_row,
+    integers,
+    layout_name,
+)
 
 import fastconv
 from fastconv import reference

@@ -12,8 +12,8 @@ PACKAGE = Path(fastconv.__file__).parent
 SOURCES = PACKAGE.parent / "src"
 MODULES = {path.stem: path for path in PACKAGE.glob("*.py")} | {"kernels": PACKAGE / "kernels" / "__init__.py"}
 # Modules of this package that the lower layers may import; the others may import anything but `kernels`.
-LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(), "kernels": {"cpu"}, "algorithms": {"problem"},
-         "plan": {"problem", "algorithms", "kernels"}, "validation": {"config", "reference"}}
+LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(), "kernels": {"cpu"},
+         "algorithms": {"problem"}, "plan": {"problem", "algorithms", "kernels"}, "validation": {"config", "reference"}}
 INSTRUCTION_SETS = re.compile(r"\b(v[234]|neon|avx\w*|sse\w*|AVX\w*|SSE\w*)\b|\b_mm\d*_")
 NUMERIC = {"numpy", "scipy", "ml_dtypes"}
 
@@ -99,8 +99,8 @@ def test_one_parallel_region(path):
 def test_micro_functions_are_plain_c(path):
     """No threads, no allocation, no Python objects, no memoryviews, and nothing from the layers above."""
     text = code(path)
-    for word in (r"\b\w*alloc\b", r"posix_memalign", r"\bfree\(", r"\bobject\b", r"^\s*def ", r"\braise\b", r"\[:", r"with gil",
-                 r"\bpython\b", r"np\."):
+    for word in (r"\b\w*alloc\b", r"posix_memalign", r"\bfree\(", r"\bobject\b", r"^\s*def ", r"\braise\b", r"\[:",
+                 r"with gil", r"\bpython\b", r"np\."):
         assert not re.search(word, text, re.M), word
     assert all(source.startswith(("micro.", "libc.")) for source in re.findall(r"^from (\S+) cimport", text, re.M))
     functions = [line for line in text.splitlines() if re.match(r"cdef .*\(", line) and "extern" not in line]

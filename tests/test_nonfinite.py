@@ -1,8 +1,21 @@
 """NaN, infinity, denormals: they reach the outputs whose window covers them, and no others."""
 import numpy as np
 import pytest
-from cases import (BORDERS, DEPTHWISE, GROUPS, STEPS, VOLUMES, accepting_rows, by_taps, case, compute, every_build,
-                   every_row, integers, layout_name)
+from cases import (
+    BORDERS,
+    DEPTHWISE,
+    GROUPS,
+    STEPS,
+    VOLUMES,
+    accepting_rows,
+    by_taps,
+    case,
+    compute,
+    every_build,
+    every_row,
+    integers,
+    layout_name,
+)
 from memory import mxcsr
 
 import fastconv

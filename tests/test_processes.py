@@ -86,7 +86,8 @@ def test_sixteen_threads_at_once():
     for c in BLOCKED:
         for last in (False, True):
             x, w, bias, _ = reals(c, last).inputs("f32")
-            layer = getattr(fastconv, c.operation.capitalize())(w, bias, groups=c.groups, channels_last=last, **dict(c.arguments))
+            make = getattr(fastconv, c.operation.capitalize())
+            layer = make(w, bias, groups=c.groups, channels_last=last, **dict(c.arguments))
             jobs.append((layer, x))
 
     def work(i):
