@@ -53,7 +53,8 @@ def extensions(suffix, flags):
 class ParallelBuild(build_ext):
     def build_extensions(self):
         self.check_extensions_list(self.extensions)
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()) as pool:
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        with ThreadPoolExecutor(cpus) as pool:
             list(pool.map(self.build_extension, self.extensions))
 
 

@@ -87,7 +87,7 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     windows = problem.pixels * (problem.taps * WINDOW + (length * COPY_NUMBER if C < machine.lanes else 0))
     turned = 0 if problem.channels_last else C * volume(problem) + K * problem.pixels
     cycles = length * tile_cycles(problem.pixels, vectors, machine) + tiles * TILE_START + windows + turned * TURN_NUMBER
-    return problem.G * (cycles + (0 if problem.packed else 1.5 * PACK_NUMBER * K * length)) * machine.cycle
+    return problem.G * (cycles + (0 if problem.packed else 2 * PACK_NUMBER * K * length)) * machine.cycle
 
 
 def volume(problem: Problem) -> int:

@@ -23,7 +23,7 @@ def as_array(value, name: str) -> np.ndarray:
         try:
             return np.from_dlpack(value)
         except (BufferError, RuntimeError, TypeError) as error:
-            raise TypeError(f"{name} ({type(value).__name__}) cannot be viewed as a NumPy array on the CPU: {error}") from None
+            raise TypeError(f"{name} ({type(value).__name__}) cannot be viewed as an array on the CPU: {error}") from None
     try:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -43,9 +43,9 @@ def common_type(**arrays: np.ndarray | None) -> np.dtype:
         if array is None:
             continue
         if array.dtype.name not in REALS:
-            advice = "numpy.float64" if array.dtype.name in ("int64", "uint64", "longdouble", "float128") else "numpy.float32"
+            wide = array.dtype.name in ("int64", "uint64", "longdouble", "float128")
             raise TypeError(f"{name} has type {array.dtype}; float32, float64, float16 and bfloat16 are computed: "
-                            f"convert it, for example with {name}.astype({advice})")
+                            f"convert it, for example with {name}.astype(numpy.float{64 if wide else 32})")
         dtype = array.dtype.newbyteorder("=")
         if first is None:
             first = name, dtype

@@ -30,8 +30,8 @@ def explain(operation: str, input_shape, weight_shape, stride=1, padding=0, dila
     shape = tuple(input_shape)
     if len(shape) == int(operation[-2]) + 1:
         shape = (1, *shape)
-    problem = convolution_problem(operation, shape, tuple(weight_shape), REALS[str(dtype)], stride, padding, dilation, groups,
-                                  padding_mode, channels_last, activation, packed=packed)
+    problem = convolution_problem(operation, shape, tuple(weight_shape), REALS[str(dtype)], stride, padding, dilation,
+                                  groups, padding_mode, channels_last, activation, packed=packed)
     return explain_plan(make_plan(problem, algorithm, threads=config.get_num_threads()))
 
 

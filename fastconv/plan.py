@@ -40,11 +40,11 @@ def balanced(n: int, most: int) -> int:
 
 
 def pixel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of im2col_pixels: a panel of `chunk` channels takes an eighth of L2, the sums of a task at most L2."""
+    """Blocks of im2col_pixels: a panel of `chunk` channels takes a sixteenth of L2, the sums of a task twice L2."""
     K, C = p.K // p.G, p.C // p.G
-    panel_rows = m.L2 // 8 // (m.NR * p.itemsize)
+    panel_rows = m.L2 // 16 // (m.NR * p.itemsize)
     chunk = balanced(C, panel_rows // p.taps)
-    most = max(2 * m.NR, min(512, m.L2 // (K * p.itemsize) // m.NR * m.NR))
+    most = max(2 * m.NR, min(448, 2 * m.L2 // (K * p.itemsize) // m.NR * m.NR))
     best = None
     for k_parts in range(1, min(threads, ceil_div(K, m.MR)) + 1):
         k_block = ceil_div(ceil_div(K, k_parts), m.MR) * m.MR
@@ -161,8 +161,8 @@ class Plan:
         for row in TABLE[self.problem.operation]:
             if row.name != self.row.name:
                 cost = row.cost(self.problem, self.machine)
-                reasons[row.name] = row.refuses(self.problem) or (f"predicted to take {cost / mine:.2f} times as long" if mine
-                                                                   else "there is nothing to compute")
+                slower = f"predicted to take {cost / mine:.2f} times as long" if mine else "there is nothing to compute"
+                reasons[row.name] = row.refuses(self.problem) or slower
         return reasons
 
 

@@ -62,7 +62,7 @@ cdef inline int arrays_open(Arrays* a, Geometry* g, x, w, bias, residual, y, int
         a.y = <real*>arrays_hold(a, y, PyBUF_STRIDES | PyBUF_WRITABLE)
         if g.workspace and posix_memalign(<void**>&a.workspace, 64, g.workspace * threads):
             raise MemoryError(f"no memory for a workspace of {g.workspace * threads} bytes")
-    except:
+    except BaseException:
         arrays_release(a)
         raise
     return 0

@@ -17,7 +17,7 @@ from arrays cimport Arrays, geometry_of
 from micro.finish cimport any_odd, row_finish
 from micro.gather cimport Span, inside_lanes, lane_indices, load_lanes, row_offset
 from micro.geometry cimport Geometry, ZEROS, ceil_div
-from micro.simd cimport (FULL, LANES, MR, real, vec, vec_load, vec_mask_load_step, vec_mask_select, vec_store, vec_zero)
+from micro.simd cimport LANES, MR, real, vec, vec_load, vec_mask_load_step, vec_mask_select, vec_store, vec_zero
 from region cimport run_tasks
 
 cdef enum:
@@ -47,7 +47,7 @@ cdef inline void row_tile(const Geometry* g, const real* x, const real* w, const
 
     span.count pixels are wanted in all, from span.q on; w is the first row of (m, C, T, R, S).
     """
-    cdef Py_ssize_t length = g.C * g.T * g.R * g.S, c, t, r, s, row, column, step = g.stride_w * g.x_w
+    cdef Py_ssize_t length = g.C * g.T * g.R * g.S, _c, t, r, s, row, column, step = g.stride_w * g.x_w
     cdef vec acc[MR][WIDEST]
     cdef vec v
     cdef Span part
@@ -60,7 +60,7 @@ cdef inline void row_tile(const Geometry* g, const real* x, const real* w, const
     column = span.q * g.stride_w - g.pad_w
     inside = (pixels == vectors * LANES and step == 1 and column >= 0
               and column + (pixels - 1) + (g.S - 1) * g.dilation_w < g.W)
-    for c in range(g.C):
+    for _c in range(g.C):
         for t in range(g.T):
             for r in range(g.R):
                 row = row_offset(g, span, t, r)

@@ -143,48 +143,50 @@ cdef void turn_image(const Geometry* g, Block* b) noexcept nogil:
 
 
 cdef void tile(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_ssize_t stride, const char* live,
-               Py_ssize_t tiles, const real* b, real* total, bint first) noexcept nogil:
+               Py_ssize_t tiles, const real* b, const real* ahead, real* total, bint first) noexcept nogil:
     if nv == 1:
-        tile_rows(m, 1, runs, n, a, stride, live, tiles, b, total, first)
+        tile_rows(m, 1, runs, n, a, stride, live, tiles, b, ahead, total, first)
     elif nv == 2 or NV == 2:
-        tile_rows(m, 2, runs, n, a, stride, live, tiles, b, total, first)
+        tile_rows(m, 2, runs, n, a, stride, live, tiles, b, ahead, total, first)
     else:
-        tile_rows(m, NV, runs, n, a, stride, live, tiles, b, total, first)
+        tile_rows(m, NV, runs, n, a, stride, live, tiles, b, ahead, total, first)
 
 
 cdef inline void tile_rows(int m, const int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_ssize_t stride,
-                           const char* live, Py_ssize_t tiles, const real* b, real* total, bint first) noexcept nogil:
+                           const char* live, Py_ssize_t tiles, const real* b, const real* ahead, real* total,
+                           bint first) noexcept nogil:
     """The tile of m pixels, compiled for each m so that it lives in registers."""
     if m == MR:
-        tile_multiply_rows(MR, nv, runs, n, a, stride, live, tiles, b, total, first)
+        tile_multiply_rows(MR, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
     elif m == 1:
-        tile_multiply_rows(1, nv, runs, n, a, stride, live, tiles, b, total, first)
+        tile_multiply_rows(1, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
     elif m == 2:
-        tile_multiply_rows(2, nv, runs, n, a, stride, live, tiles, b, total, first)
+        tile_multiply_rows(2, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
     elif m == 3:
-        tile_multiply_rows(3, nv, runs, n, a, stride, live, tiles, b, total, first)
+        tile_multiply_rows(3, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
     elif MR > 4 and m == 4:
-        tile_multiply_rows(4, nv, runs, n, a, stride, live, tiles, b, total, first)
+        tile_multiply_rows(4, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
     elif MR > 5 and m == 5:
-        tile_multiply_rows(5, nv, runs, n, a, stride, live, tiles, b, total, first)
+        tile_multiply_rows(5, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
     elif MR > 6 and m == 6:
-        tile_multiply_rows(6, nv, runs, n, a, stride, live, tiles, b, total, first)
+        tile_multiply_rows(6, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
     elif MR > 7 and m == 7:
-        tile_multiply_rows(7, nv, runs, n, a, stride, live, tiles, b, total, first)
+        tile_multiply_rows(7, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
     elif MR > 8 and m == 8:
-        tile_multiply_rows(8, nv, runs, n, a, stride, live, tiles, b, total, first)
+        tile_multiply_rows(8, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
     elif MR > 9 and m == 9:
-        tile_multiply_rows(9, nv, runs, n, a, stride, live, tiles, b, total, first)
+        tile_multiply_rows(9, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
     elif MR > 10 and m == 10:
-        tile_multiply_rows(10, nv, runs, n, a, stride, live, tiles, b, total, first)
+        tile_multiply_rows(10, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
     elif MR > 11 and m == 11:
-        tile_multiply_rows(11, nv, runs, n, a, stride, live, tiles, b, total, first)
+        tile_multiply_rows(11, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
 
 
 cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights, int nv) noexcept nogil:
     """totals (pixels, NR) = all windows times one panel of weights, in chunks that stay in L1."""
     cdef Py_ssize_t u = 0, c = 0, runs = max(<Py_ssize_t>1, g.chunk // b.length), n = min(b.length, g.chunk)
     cdef Py_ssize_t i, j, q, stop
+    cdef const real* ahead
     cdef const real* shifted[MR]
     cdef bint first = True
     while u < b.runs:
@@ -194,14 +196,15 @@ cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights,
         for i in range(b.tiles):
             q = stop
             stop = (i + 1) * b.pixels // b.tiles
+            ahead = weights + runs * n * (NR + i * LANES)       # of the next chunk, a vector for each step
             if n == b.length:
                 tile(<int>(stop - q), nv, runs, n, b.window + u * b.pixels + q, b.pixels, b.live + u * b.tiles + i,
-                     b.tiles, weights, b.totals + q * NR, first)
+                     b.tiles, weights, ahead, b.totals + q * NR, first)
             else:
                 for j in range(stop - q):
                     shifted[j] = b.window[u * b.pixels + q + j] + c
-                tile(<int>(stop - q), nv, 1, n, shifted, 0, b.live + u * b.tiles + i, 0, weights, b.totals + q * NR,
-                     first)
+                tile(<int>(stop - q), nv, 1, n, shifted, 0, b.live + u * b.tiles + i, 0, weights, ahead,
+                     b.totals + q * NR, first)
         first = False
         weights += runs * n * NR
         c += n

@@ -17,7 +17,7 @@ from micro.finish cimport any_odd, row_finish
 from micro.gather cimport panel_gather
 from micro.geometry cimport Geometry, ceil_div
 from micro.pack cimport pack_rows
-from micro.simd cimport LANES, MR, NR, NV, REAL_BYTES, real, vec, vec_zero
+from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_zero
 from micro.tile cimport tile_multiply
 from region cimport run_tasks
 
@@ -62,7 +62,7 @@ cdef inline void tile_rows(int m, const int nv, Py_ssize_t n, const real* a, con
 
 
 cdef vec finish(const Geometry* g, const Arrays* a, Py_ssize_t n, Py_ssize_t k, Py_ssize_t q, int m, Py_ssize_t pixels,
-                 const real* total) noexcept nogil:
+                const real* total) noexcept nogil:
     """Finish m channels from k on, `pixels` pixels from q on; k counts through all groups."""
     cdef Py_ssize_t at = n * g.y_n + k * g.y_k + q
     cdef vec odd = vec_zero()

@@ -137,7 +137,8 @@ def test_activation_of_nan_and_infinity(activation, isa, real):
     name, low, high = resolve_activation(activation)
     tiny = np.finfo(y.dtype).tiny
     limits = {"relu": (np.inf, 0), "leaky_relu": (np.inf, -np.inf * low), "clip": (high, low), "sigmoid": (1, 0),
-              "tanh": (1, -1), "silu": (np.inf, None), "gelu": (np.inf, None), "hardswish": (np.inf, None), "hardsigmoid": (1, 0)}[name]
+              "tanh": (1, -1), "silu": (np.inf, None), "gelu": (np.inf, None), "hardswish": (np.inf, None),
+              "hardsigmoid": (1, 0)}[name]
     assert np.isnan(y[0])
     assert y[1] == limits[0]
     if limits[1] is not None:

@@ -126,7 +126,8 @@ def odd_strides_of_unit_axes(a):
 
 FORMS = {"spread": spread, "cropped": cropped, "reversed last": reversed_along(-1), "reversed rows": reversed_along(-2),
          "reversed planes": reversed_along(-3), "reversed batch": reversed_along(0),
-         "reversed all": reversed_along(*range(5)), "read-only": read_only, "unaligned": unaligned, "byte-swapped": lambda a: a.astype(a.dtype.newbyteorder()),
+         "reversed all": reversed_along(*range(5)), "read-only": read_only, "unaligned": unaligned,
+         "byte-swapped": lambda a: a.astype(a.dtype.newbyteorder()),
          "Fortran": np.asfortranarray, "transposed": lambda a: np.ascontiguousarray(a.T).T, "record": field_of_record,
          "odd strides": odd_strides_of_unit_axes, "list": np.ndarray.tolist, "buffer": memoryview}
 

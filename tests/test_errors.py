@@ -143,7 +143,7 @@ def test_unhashable_argument_named(name):
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_argument_of_layer(name):
     """At construction, or at the latest in the first call."""
-    arguments, exception, words = WRONG[name]
+    arguments, exception, _ = WRONG[name]
     rest = dict(arguments)
     x, residual = rest.pop("input"), rest.pop("residual", None)
     out = np.full((2, 6, 4, 5), -7, np.float32)
@@ -165,7 +165,7 @@ OUTS["read-only"][0].flags.writeable = False
 @pytest.mark.parametrize("name", OUTS)
 def test_wrong_out(name):
     out, exception = OUTS[name]
-    for twice in range(2):
+    for _ in range(2):
         with pytest.raises(exception, match="out"):
             fastconv.conv2d(X, W, out=out)
         layer = fastconv.Conv2d(W)

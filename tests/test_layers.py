@@ -36,7 +36,7 @@ def test_layer_equals_function_of_same_algorithm(case, channels_last, row):
 
 @pytest.mark.parametrize("channels_last", [False, True], ids=layout_name)
 def test_layer_writes_out(channels_last):
-    layer, function, x, residual = both(LAYERED[0], channels_last)
+    layer, function, x, _ = both(LAYERED[0], channels_last)
     expected = function(x)
     for _ in range(3):                          # the first call, and the shorter way
         for out in (np.full_like(expected, np.nan), np.full((*expected.shape, 2), np.nan, np.float32)[..., 0]):
@@ -71,7 +71,7 @@ def test_later_change_of_weights_does_not_reach_layer(algorithm):
 
 @pytest.mark.parametrize("case, channels_last, row", every_row(LAYERED))
 def test_pickle_round_trip(case, channels_last, row):
-    layer, function, x, _ = both(case, channels_last, algorithm=row.name)
+    layer, _, x, _ = both(case, channels_last, algorithm=row.name)
     expected = layer(x)
     for again in (pickle.loads(pickle.dumps(layer)), copy.copy(layer), copy.deepcopy(layer)):
         np.testing.assert_array_equal(again(x), expected)

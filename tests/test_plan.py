@@ -12,7 +12,8 @@ from fastconv.plan import WORKSPACE, make_plan
 LARGE = [case((224, 224), (7, 7), C=3, K=64, stride=2, padding=3), case((7, 7), (3, 3), C=2048, K=2048, padding=1),
          case((4096, 4096), (3, 3), C=64, K=64, padding=1), case((56, 56), (1, 1), C=256, K=64),
          case((14, 14), (1, 1), C=4096, K=1000), case((10**7,), (1001,), C=1, K=1), case((10**6,), (3,), C=512, K=512),
-         case((64, 256, 256), (3, 3, 3), C=128, K=128), case((512, 512), (64, 64), C=8, K=8), case((32, 32), (31, 31), C=2048, K=2048, padding=15),
+         case((64, 256, 256), (3, 3, 3), C=128, K=128), case((512, 512), (64, 64), C=8, K=8),
+         case((32, 32), (31, 31), C=2048, K=2048, padding=15),
          case((300, 300), (9, 9), C=960, K=960, groups=960), case((100, 100), (5, 5), C=15, K=33, groups=3, dilation=7)]
 HEAVY = {"many kernels": case((7, 7), (1, 1), C=512, K=50257), "more kernels": case((7, 7), (3, 3), C=512, K=200000),
          "large window, few channels": case((300, 300), (181, 181), C=15, K=8),

@@ -6,12 +6,26 @@ from functools import cache
 from importlib import import_module
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from types import ModuleType
+from typing import Protocol
+
+import numpy as np
 
 from . import cpu
 
 REALS = ("f32", "f64")
 HERE = Path(__file__).parent
+
+
+class Kernel(Protocol):
+    """What the compiled module of a file in src/ offers. Those that take weights as they are have no pack and packed_size;
+    those without blocks have no tile_size and workspace_bytes. `geometry` is what cpu.geometry makes."""
+
+    def run(self, geometry: bytes, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, residual: np.ndarray | None,
+            y: np.ndarray, threads: int) -> bool: ...
+    def pack(self, geometry: bytes, w: np.ndarray, packed: np.ndarray) -> None: ...
+    def packed_size(self, geometry: bytes) -> int: ...
+    def workspace_bytes(self, geometry: bytes) -> int: ...
+    def tile_size(self) -> tuple[int, int, int]: ...
 
 
 @cache
@@ -43,7 +57,7 @@ def choose() -> str:
 
 
 @cache
-def load(file: str, isa: str, real: str) -> ModuleType:
+def load(file: str, isa: str, real: str) -> Kernel:
     return import_module(f"{__name__}.{file}_{isa}_{real}")
 
 

@@ -7,7 +7,10 @@ a span lie `stride_w` apart in one input row, so a span is one masked load; padd
     spans           [      0: lane 0..9       |  1: lane 10..15 ]
 """
 from micro.geometry cimport Geometry, border_index, ZEROS
-from micro.simd cimport (FULL, LANES, real, vec, vec_load, vec_mask_load, vec_mask_load_step, vec_store, vec_zero)
+from micro.simd cimport (FULL, LANES, real, vec, vec_load, vec_mask_load_step, vec_store, vec_zero)
+
+cdef enum:
+    TAPS = 16               # of a kernel row that are prepared at a time
 
 cdef struct Span:
     int lane, count
@@ -69,17 +72,40 @@ cdef inline vec load_lanes(const real* x, const Py_ssize_t* index) noexcept nogi
     return vec_load(lane)
 
 
-cdef inline void copy_channels(const int spans, const Py_ssize_t step, Py_ssize_t channels, const real** x,
-                               Py_ssize_t x_c, const unsigned* lanes, real* panel, Py_ssize_t distance) noexcept nogil:
-    """One tap of one vector of pixels, for `channels` channels: merge its spans and store them `distance` apart."""
-    cdef Py_ssize_t c
+cdef inline void scattered_gather(const Geometry* g, const real* x, Py_ssize_t channels, const Span* span, int spans,
+                                  real* panel, Py_ssize_t width) noexcept nogil:
+    """vector_gather for pixels whose windows reach over a border that repeats the image."""
+    cdef Py_ssize_t index[LANES]
+    cdef Py_ssize_t t, r, s, c, distance = g.T * g.R * g.S * width
+    cdef int i
+    for i in range(LANES):
+        index[i] = -1
+    for t in range(g.T):
+        for r in range(g.R):
+            for s in range(g.S):
+                for i in range(spans):
+                    lane_indices(g, span + i, row_offset(g, span + i, t, r),
+                                 span[i].q * g.stride_w - g.pad_w + s * g.dilation_w, index)
+                for c in range(channels):
+                    vec_store(panel + c * distance, load_lanes(x + c * g.x_c, index))
+                panel += width
+
+
+cdef inline void copy_taps(const int spans, const Py_ssize_t step, Py_ssize_t channels, Py_ssize_t taps, const real** x,
+                           Py_ssize_t x_c, const Py_ssize_t* offset, const unsigned* lanes, const unsigned* live,
+                           real* panel, Py_ssize_t width, Py_ssize_t distance) noexcept nogil:
+    """One row of the window of a vector of pixels: for each channel and tap, merge the spans and store them."""
+    cdef Py_ssize_t c, s, at = 0
     cdef vec v
     cdef int i
     for c in range(channels):
-        v = vec_zero()
-        for i in range(spans):
-            v = vec_mask_load_step(v, lanes[i], x[i] + c * x_c, step)
-        vec_store(panel + c * distance, v)
+        for s in range(taps):
+            v = vec_zero()
+            for i in range(spans):
+                v = vec_mask_load_step(v, lanes[s * LANES + i] & live[i], x[i] + at + offset[s * LANES + i], step)
+            vec_store(panel + s * width, v)
+        panel += distance
+        at += x_c
 
 
 cdef inline void vector_gather(const Geometry* g, const real* x, Py_ssize_t channels, const Span* span, int spans,
@@ -88,60 +114,46 @@ cdef inline void vector_gather(const Geometry* g, const real* x, Py_ssize_t chan
 
     x points at the first pixel of the first channel. Lanes behind the last span get zeros.
     """
-    cdef Py_ssize_t taps = g.T * g.R * g.S, distance = taps * width, step = g.stride_w * g.x_w
-    cdef Py_ssize_t row[LANES]
-    cdef Py_ssize_t index[LANES]
-    cdef const real* start[LANES]
-    cdef unsigned lanes[LANES]
-    cdef Py_ssize_t t, r, s, w, c
-    cdef unsigned inside
-    cdef int i, found
-    cdef bint scattered
-    for t in range(g.T):
-        for r in range(g.R):
+    cdef Py_ssize_t distance = g.T * g.R * g.S * width, step = g.stride_w * g.x_w
+    cdef Py_ssize_t offset[TAPS * LANES]
+    cdef unsigned lanes[TAPS * LANES]
+    cdef unsigned live[LANES]
+    cdef const real* row[LANES]
+    cdef Py_ssize_t t, r, s, w, first = 0, taps, at
+    cdef real* target
+    cdef bint inside = True
+    cdef int i
+    while first < g.S:
+        taps = min(<Py_ssize_t>TAPS, g.S - first)
+        for s in range(taps):
             for i in range(spans):
-                row[i] = row_offset(g, span + i, t, r)
-            for s in range(g.S):
-                found = 0
-                scattered = False
+                w = span[i].q * g.stride_w - g.pad_w + (first + s) * g.dilation_w
+                lanes[s * LANES + i] = inside_lanes(g, span + i, w)
+                offset[s * LANES + i] = w * g.x_w - span[i].lane * step
+                inside &= lanes[s * LANES + i] == ((1u << span[i].count) - 1) << span[i].lane
+        if not inside and g.padding_mode != ZEROS:
+            scattered_gather(g, x, channels, span, spans, panel, width)
+            return
+        for t in range(g.T):
+            for r in range(g.R):
                 for i in range(spans):
-                    w = span[i].q * g.stride_w - g.pad_w + s * g.dilation_w
-                    inside = inside_lanes(g, span + i, w)
-                    if row[i] >= 0:
-                        if g.padding_mode != ZEROS and inside != ((1u << span[i].count) - 1) << span[i].lane:
-                            scattered = True
-                        if inside:
-                            lanes[found] = inside
-                            start[found] = x + row[i] + w * g.x_w - span[i].lane * step
-                            found += 1
-                if scattered:
-                    for i in range(LANES):
-                        index[i] = -1
-                    for i in range(spans):
-                        lane_indices(g, span + i, row[i], span[i].q * g.stride_w - g.pad_w + s * g.dilation_w, index)
-                    for c in range(channels):
-                        vec_store(panel + c * distance, load_lanes(x + c * g.x_c, index))
-                elif found == 0:
-                    for c in range(channels):
-                        vec_store(panel + c * distance, vec_zero())
-                elif found == 1 and lanes[0] == FULL and step == 1:
-                    for c in range(channels):
-                        vec_store(panel + c * distance, vec_load(start[0] + c * g.x_c))
+                    at = row_offset(g, span + i, t, r)
+                    live[i] = FULL if at >= 0 else 0
+                    row[i] = x + max(at, <Py_ssize_t>0)
+                target = panel + ((t * g.R + r) * g.S + first) * width
+                if step == 1 and spans == 1:
+                    copy_taps(1, 1, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance)
+                elif step == 1 and spans == 2:
+                    copy_taps(2, 1, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance)
                 elif step == 1:
-                    if found == 1:
-                        copy_channels(1, 1, channels, start, g.x_c, lanes, panel, distance)
-                    elif found == 2:
-                        copy_channels(2, 1, channels, start, g.x_c, lanes, panel, distance)
-                    else:
-                        copy_channels(found, 1, channels, start, g.x_c, lanes, panel, distance)
+                    copy_taps(spans, 1, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance)
+                elif step == 2 and spans == 1:
+                    copy_taps(1, 2, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance)
                 elif step == 2:
-                    if found == 1:
-                        copy_channels(1, 2, channels, start, g.x_c, lanes, panel, distance)
-                    else:
-                        copy_channels(found, 2, channels, start, g.x_c, lanes, panel, distance)
+                    copy_taps(spans, 2, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance)
                 else:
-                    copy_channels(found, step, channels, start, g.x_c, lanes, panel, distance)
-                panel += width
+                    copy_taps(spans, step, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance)
+        first += taps
 
 
 cdef inline void panel_gather(const Geometry* g, const real* x, Py_ssize_t channels, Py_ssize_t pixel,

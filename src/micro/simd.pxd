@@ -8,6 +8,7 @@ cdef extern from "simd.h" nogil:
 
     vec vec_load(const real* p)
     void vec_store(real* p, vec v)
+    void prefetch(const real* p)
     vec vec_zero()
     vec vec_splat(real x)
     vec vec_if_less(vec a, vec b, vec yes, vec no)
