@@ -3,16 +3,18 @@
 Called directly on arrays like SciPy, with the semantics of deep learning (channels, groups, strides) and the borders of
 image processing. See ``help(fastconv.conv2d)`` for the arguments that all functions share.
 """
+from . import arithmetic
 from .algorithms import list_algorithms
 from .config import get_num_threads, set_num_threads, threads
 from .convolution import conv1d, conv2d, conv3d
 from .explanation import explain
+from .introspection import show_config
 from .layers import Conv1d, Conv2d, Conv3d
 from .validation import ValidationError, validation
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Conv1d", "Conv2d", "Conv3d", "ValidationError", "conv1d", "conv2d", "conv3d", "explain", "get_num_threads",
-    "list_algorithms", "set_num_threads", "threads", "validation",
+    "Conv1d", "Conv2d", "Conv3d", "ValidationError", "arithmetic", "conv1d", "conv2d", "conv3d", "explain",
+    "get_num_threads", "list_algorithms", "set_num_threads", "show_config", "threads", "validation",
 ]

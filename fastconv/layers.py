@@ -34,7 +34,7 @@ class Convolution:
         self._known: dict[tuple, tuple[np.dtype, Plan, np.ndarray, tuple[int, ...]]] = {}
 
     def check_arguments(self) -> None:
-        """Raise now what any input would raise: the smallest that the kernel fits on stands for all."""
+        """Raise now what any input would raise: a large one, on which any kernel fits, stands for all."""
         if self.bias is not None and self.bias.shape != self.weight.shape[:1]:
             raise ValueError(f"bias must have shape {self.weight.shape[:1]}, one number per output channel, "
                              f"got {self.bias.shape}")

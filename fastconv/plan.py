@@ -1,9 +1,7 @@
 """Plan: how one problem is computed. Chooses a row of the table, sizes the blocks, counts the workspace, explains."""
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
-from functools import cache
 from math import prod
 from threading import Lock
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from . import kernels
 from .algorithms import TABLE, Algorithm, Machine, ceil_div, tile_cycles
+from .machine import machine
 from .problem import ACTIVATIONS, PADDING_MODES, Problem
 
 NUMPY_REAL = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
@@ -18,20 +17,6 @@ WORKSPACE = 8 << 20             # bytes that one thread may use
 SERIAL_MACS = 1 << 17           # below twice 64 K multiply-adds a second thread costs more than it brings
 CYCLE = 1 / 4.0e9               # costs are compared with each other, so one nominal clock does for all
 MOST_PLANS = 4096
-
-
-def cache_bytes(level: str, otherwise: int) -> int:
-    """Size of one of this CPU's caches, as the C library knows it."""
-    try:
-        return os.sysconf(f"SC_LEVEL{level}_SIZE") or otherwise
-    except (ValueError, OSError, AttributeError):
-        return otherwise
-
-
-@cache
-def machine(isa: str, real: str) -> Machine:
-    lanes, MR, NR = kernels.load("im2col_pixels", isa, real).tile_size()
-    return Machine(isa, real, lanes, MR, NR, cache_bytes("1_DCACHE", 32 << 10), cache_bytes("2_CACHE", 512 << 10), CYCLE)
 
 
 def balanced(n: int, most: int) -> int:

@@ -1,6 +1,6 @@
 """The arrays of one call: buffers held from before the parallel region until after it, and the workspace."""
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 from micro.geometry cimport Geometry
@@ -15,6 +15,7 @@ cdef struct Arrays:
     const real* bias            # NULL: none
     const real* residual        # NULL: none
     real* y
+    const double* constants     # what follows the Geometry in the bytes of a plan
     char* workspace             # `threads` pieces of Geometry.workspace bytes
     int held
     Py_buffer view[5]
@@ -68,7 +69,13 @@ cdef inline int arrays_open(Arrays* a, Geometry* g, x, w, bias, residual, y, int
     return 0
 
 
-cdef inline Geometry geometry_of(bytes packed) noexcept:
+cdef inline const double* constants_of(bytes packed) noexcept:
+    return <const double*>(PyBytes_AS_STRING(packed) + sizeof(Geometry))
+
+
+cdef inline Geometry geometry_of(bytes packed) except *:
     cdef Geometry g
+    if PyBytes_GET_SIZE(packed) < <Py_ssize_t>sizeof(Geometry):
+        raise ValueError(f"geometry has {len(packed)} bytes instead of {sizeof(Geometry)}: modules of different builds")
     memcpy(&g, PyBytes_AS_STRING(packed), sizeof(Geometry))
     return g

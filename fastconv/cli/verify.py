@@ -1,0 +1,183 @@
+"""fastconv verify: every row of the table, on every instruction set, number type and layout, against SciPy in float64."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from random import Random
+
+import numpy as np
+
+from .. import config, kernels, reference
+from ..algorithms import TABLE
+from ..arrays import COMPUTED
+from ..convolution import execute
+from ..plan import make_plan
+from ..problem import PADDING_MODES, Problem, convolution_problem, resolve_activation
+from .terminal import make_console, make_table, progress_bar
+
+OPERATIONS = ("conv1d", "conv2d", "conv3d")
+CHANNELS = (1, 2, 3, 5, 7, 8, 9, 13, 16, 17, 31, 33, 64, 65)        # round the register tiles of all instruction sets
+EXTENTS = {1: (1, 2, 7, 15, 16, 17, 31, 33, 63, 64, 65, 127, 131), 2: (1, 2, 3, 7, 8, 9, 15, 16, 17, 23, 33),
+           3: (1, 2, 3, 5, 7, 8, 9)}
+KERNELS = (1, 2, 3, 3, 3, 4, 5, 7)
+STYLES = ("plain", "pointwise", "depthwise", "grouped", "strided", "dilated", "padded", "unequal")
+ACTIVATIONS = (None, None, None, "relu", "relu6", ("leaky_relu", 0.2), "silu", "tanh", "gelu")
+MOST_MACS = 1_000_000           # what SciPy does in some 10 ms
+FULL, QUICK = 320, 48             # problems of each operation
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("--quick", action="store_true", help="fewer problems")
+
+
+def draw(random: Random, operation: str, style: str) -> Problem:
+    """A random problem of awkward extents; ValueError where they do not fit together."""
+    axes = int(operation[-2])
+
+    def each(choices):
+        return tuple(random.choice(choices) for _ in range(axes))
+
+    C, K, G = random.choice(CHANNELS), random.choice(CHANNELS), 1
+    size, kernel = each(EXTENTS[axes]), (1,) * axes if style == "pointwise" else each(KERNELS)
+    stride = each((1, 2, 3)) if style in ("strided", "unequal") else (1,) * axes
+    dilation = each((1, 2, 3)) if style in ("dilated", "unequal") else (1,) * axes
+    padding = tuple((k // 2, k // 2) for k in kernel)
+    if style in ("padded", "unequal"):
+        padding = tuple((random.randint(0, k + 1), random.randint(0, k + 1)) for k in kernel)
+    if style == "depthwise":
+        G, K = C, C * random.choice((1, 1, 2, 3))
+    if style == "grouped":
+        G = random.choice((2, 3, 4))
+        C, K = C * G, K * G
+    mode = random.choice(PADDING_MODES) if style in ("padded", "unequal", "depthwise") else "zeros"
+    shape = random.choice((1, 1, 2)), C, *size
+    return convolution_problem(operation, shape, (K, C // G, *kernel), "f32", stride, padding, dilation, G, mode,
+                               activation=random.choice(ACTIVATIONS), bias=random.random() < 0.7,
+                               residual=random.random() < 0.3)
+
+
+def problems(operation: str, count: int) -> Iterator[Problem]:
+    """The same `count` problems every time, all styles in turn."""
+    random = Random(operation)
+    for number in range(count):
+        while True:
+            try:
+                problem = draw(random, operation, STYLES[number % len(STYLES)])
+            except ValueError:
+                continue
+            if problem.macs <= MOST_MACS:
+                yield problem
+                break
+
+
+@dataclass
+class Record:
+    """What one row did on one instruction set in one number type."""
+
+    cases: int = 0
+    wrong: int = 0              # integer cases that were not exact
+    share: float = 0.0          # of the bound, in the worst case
+    error: float = 0.0          # there, in units of rounding
+    bound: float = 0.0
+    failures: list[str] = field(default_factory=list)
+
+
+class Case:
+    """A problem with arrays and with what SciPy makes of them; the arrays hold float32 numbers, right for both types."""
+
+    def __init__(self, problem: Problem, integers: bool, random: np.random.Generator):
+        self.problem, self.integers = problem, integers
+
+        def numbers(*shape):
+            values = random.integers(-4, 5, shape) if integers else random.standard_normal(shape, np.float32)
+            return values.astype(np.float32)
+
+        if integers:            # smooth activations round
+            plain = resolve_activation(None)
+            self.problem = replace(problem, activation=plain if problem.activation == plain else resolve_activation("relu"))
+        self.x, self.weight = numbers(*problem.input_shape), numbers(*problem.weight_shape)
+        self.bias = numbers(problem.K) if problem.bias else None
+        self.residual = numbers(*problem.output_shape) if problem.residual else None
+        arrays = self.x, self.weight, self.bias, self.residual
+        self.expected = reference.convolution(self.problem, *arrays)
+        self.scale = None if integers else np.maximum(reference.magnitude(self.problem, *arrays), np.abs(self.expected))
+
+    def run(self, row, isa: str, real: str, channels_last: bool, packed: bool, record: Record) -> None:
+        problem = replace(self.problem, real=real, channels_last=channels_last, packed=packed)
+        plan = make_plan(problem, row.name, isa, config.get_num_threads())
+        dtype = COMPUTED[real]
+        x, weight, bias, residual = (None if a is None else a.astype(dtype) for a in
+                                     (self.x, self.weight, self.bias, self.residual))
+        if channels_last:
+            x = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+            residual = None if residual is None else np.ascontiguousarray(np.moveaxis(residual, 1, -1))
+        y = execute(plan, x, weight, bias, residual, None, dtype, True, plan.pack(weight) if packed else None)
+        y = np.moveaxis(y, -1, 1) if channels_last else y
+        record.cases += 1
+        if self.integers and row.error == 1:
+            if not np.array_equal(y, self.expected):
+                record.wrong += 1
+                record.failures.append(f"{np.count_nonzero(y != self.expected)} of {y.size} integers are wrong: {problem}")
+            return
+        unit = np.finfo(dtype).eps / 2
+        scale = np.maximum(np.abs(self.expected), 1) if self.scale is None else self.scale
+        units = np.abs(y - self.expected) / (unit * np.maximum(scale, np.finfo(np.float32).tiny))
+        error = float(np.nan_to_num(units, nan=np.inf).max(initial=0.0))
+        bound = (problem.sum_length + 8) * row.error
+        if error / bound >= record.share:
+            record.share, record.error, record.bound = error / bound, error, bound
+        if not error <= bound:
+            record.failures.append(f"error {error:.3g}, allowed {bound:g}: {problem}")
+
+
+def run(arguments) -> int:
+    console = make_console()
+    operations = [operation for operation in TABLE if operation in OPERATIONS]
+    count = QUICK if arguments.quick else FULL
+    records: dict[tuple[str, str, str], Record] = {}
+    random = np.random.default_rng(2)
+    with progress_bar(console, "problems", len(operations) * count) as advance:
+        for operation in operations:
+            for number, problem in enumerate(problems(operation, count)):
+                for case in (Case(problem, False, random), Case(problem, True, random)):
+                    verify(case, packed=bool(number % 2) != case.integers, records=records)
+                advance()
+    return report(console, records, set(TABLE) - set(operations))
+
+
+def verify(case: Case, packed: bool, records: dict) -> None:
+    """One case by all rows that take it."""
+    for channels_last in (False, True):
+        problem = replace(case.problem, channels_last=channels_last)
+        for row in TABLE[problem.operation]:
+            if not row.refuses(problem):
+                for isa in kernels.available():
+                    for real in kernels.REALS:
+                        case.run(row, isa, real, channels_last, packed, records.setdefault((row.name, isa, real), Record()))
+
+
+def report(console, records: dict[tuple[str, str, str], Record], left_out: set[str]) -> int:
+    table = make_table("Against SciPy in float64", "<algorithm", "<set", "<type", "cases", "exact", "worst error", "allowed",
+                       "share of it")
+    before = None
+    names = list(dict.fromkeys(row.name for rows in TABLE.values() for row in rows))
+    for (name, isa, real), record in sorted(records.items(), key=lambda item: names.index(item[0][0])):
+        if before not in (None, name):
+            table.add_section()
+        table.add_row("" if before == name else name, isa, COMPUTED[real].name, str(record.cases),
+                      "all" if not record.wrong else f"[red]{record.wrong} wrong[/]", f"{record.error:.2f}",
+                      f"{record.bound:g}", f"{'[red]' if record.share > 1 else ''}{100 * record.share:.0f} %")
+        before = name
+    console.print(table)
+    console.print("[dim]worst error: of the case nearest to what is allowed, in units of rounding, |y - SciPy| / (sum of "
+                  "|products| x half the spacing of numbers at 1). exact: whether results for small integers are "
+                  "SciPy's to the bit.[/]")
+    failures = [(key, text) for key, record in records.items() for text in record.failures]
+    for key, text in failures[:10]:
+        console.print(f"[red]failed[/] {' '.join(key)}: {text}", soft_wrap=True)
+    if left_out:
+        console.print(f"Without problems here, not verified: {', '.join(sorted(left_out))}")
+    cases = sum(record.cases for record in records.values())
+    console.print(f"[bold red]{len(failures)} of {cases} cases failed[/]" if failures else
+                  f"[bold green]{cases} cases, all within their bounds[/]")
+    return 1 if failures else 0

@@ -1,0 +1,34 @@
+"""The CPU as plans and costs see it: caches, and the register tile of each build of the kernels."""
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from . import kernels
+from .algorithms import Machine
+
+CPU_FILES = Path("/sys/devices/system/cpu/cpu0/cache")
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+CYCLE = 1 / 4.0e9       # seconds; costs are compared with each other, so one nominal clock does for all
+
+
+@cache
+def caches() -> dict[str, int]:
+    """Bytes of the data caches that the first CPU uses; empty where the operating system does not tell."""
+    sizes = {}
+    for entry in sorted(CPU_FILES.glob("index*")):
+        try:
+            kind, level, size = ((entry / name).read_text().strip() for name in ("type", "level", "size"))
+        except OSError:
+            continue
+        if kind != "Instruction":
+            sizes[f"L{level}"] = int(size.rstrip("KMG")) * UNITS[size.lstrip("0123456789")]
+    return sizes
+
+
+@cache
+def machine(isa: str, real: str) -> Machine:
+    """This CPU with the kernels of one build; where caches are unknown, such as every CPU with AVX2 has."""
+    lanes, MR, NR = kernels.load("im2col_pixels", isa, real).tile_size()
+    sizes = caches()
+    return Machine(isa, real, lanes, MR, NR, sizes.get("L1", 32 << 10), sizes.get("L2", 256 << 10), CYCLE)
