@@ -21,7 +21,8 @@ def test_examples(name):
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("name", sorted(set(fastconv.__all__) - {"ValidationError", "set_num_threads", "threads"}))
+@pytest.mark.parametrize("name", [name for name in fastconv.__all__ if callable(getattr(fastconv, name))
+                                  and name not in ("ValidationError", "set_num_threads", "threads")])
 def test_public_name_has_an_example(name):
     thing = getattr(fastconv, name)
     assert doctest.DocTestFinder(recurse=False).find(thing, name)[0].examples
