@@ -28,7 +28,8 @@ def convolve(operation, input, weight, bias, stride, padding, dilation, groups, 
     if type(input) is np.ndarray and type(weight) is np.ndarray and residual is None and out is None:
         dtype = input.dtype
         if (dtype is weight.dtype and (dtype is F32 or dtype is F64) and type(groups) is int and is_plain(stride)
-                and is_plain(padding) and is_plain(dilation) and (activation is None or type(activation) is str)):
+                and is_plain(padding) and is_plain(dilation) and type(padding_mode) is str and type(algorithm) is str
+                and type(channels_last) is bool and (activation is None or type(activation) is str)):
             key = (operation, dtype is F32, input.shape, weight.shape, bias is None, stride, padding, dilation, groups,
                    padding_mode, channels_last, activation, algorithm, config.get_num_threads())
             known = _known.get(key)
@@ -78,7 +79,8 @@ def execute(plan: Plan, x, w, b, r, out, dtype, batched, packed=None):
         r = None if r is None else contiguous(r, real)
         plan.run(rows if batched else rows[None], w, b, r, y, packed)
         if config.validating:
-            check(problem, rows if batched else rows[None], w, b, r, y if batched else y[None])
+            check(problem, rows if batched else rows[None], w, b, r, y if batched else y[None],
+                  plan.row.error)
     if straight:
         return out
     if out is not None:

@@ -7,7 +7,7 @@ from . import config
 from .arrays import COMPUTED, REALS, as_array, common_type
 from .convolution import MOST_KNOWN, execute
 from .plan import Plan, make_plan
-from .problem import convolution_problem
+from .problem import convolution_problem, index, per_axis
 
 
 class Convolution:
@@ -40,9 +40,9 @@ class Convolution:
                              f"got {self.bias.shape}")
         axes = int(self.operation[-2])
         if self.weight.ndim == axes + 2:
-            groups = self.arguments["groups"]
-            channels = self.weight.shape[1] * (groups if isinstance(groups, int) and groups > 0 else 1)
-            spatial = [1 << (45 // axes)] * axes
+            channels = self.weight.shape[1] * index(self.arguments["groups"], "groups", 1)
+            dilation = per_axis(self.arguments["dilation"], axes, "dilation", 1)
+            spatial = [max(1, d * (k - 1) + 1) for d, k in zip(dilation, self.weight.shape[2:])]
             shape = (1, *spatial, channels) if self.arguments["channels_last"] else (1, channels, *spatial)
         else:
             shape = (1,) * (axes + 2)

@@ -21,6 +21,11 @@ CYCLE = 1 / 4.0e9               # costs are compared with each other, so one nom
 MOST_PLANS = 4096
 
 
+def padded(n: int, unit: int) -> int:
+    """The least multiple of `unit` that is not below n."""
+    return ceil_div(n, unit) * unit
+
+
 def balanced(n: int, most: int) -> int:
     """Size of the parts when n is cut into as few parts of at most `most` as possible, all nearly equal."""
     return ceil_div(n, ceil_div(n, max(1, most)))
@@ -131,8 +136,8 @@ class Plan:
     def pack_geometry(self, **changes: int) -> bytes:
         """The kernel's Geometry; its field names are those of src/micro/geometry.pxd."""
         p, m = self.problem, self.machine
-        fields = dict.fromkeys(("chunk", "pixel_block", "channel_block", "in_place", "row_runs", "alpha_h", "alpha_w", "workspace", "x_n", "x_c",
-                                "x_d", "x_h", "x_w"), 0)
+        fields = dict.fromkeys(("chunk", "pixel_block", "channel_block", "in_place", "row_runs", "alpha_h", "alpha_w",
+                                "workspace", "x_n", "x_c", "x_d", "x_h", "x_w"), 0)
         fields |= {"N": p.N, "G": p.G, "C": p.C // p.G, "K": p.K // p.G}
         fields |= zip("DHW", p.in_three_axes(p.size, 1))
         fields |= zip("TRS", p.in_three_axes(p.kernel, 1))
@@ -151,10 +156,24 @@ class Plan:
         elif self.file in BLOCKS and prod(p.output_shape):
             fields |= BLOCKS[self.file](p, m, self.threads)
         fields |= changes
+        self.workspace = self.fit_workspace(fields)
         self.blocks = {name: fields[name] for name in ("chunk", "pixel_block", "channel_block")}
-        counts = hasattr(self.module, "workspace_bytes")
-        self.workspace = self.module.workspace_bytes(kernels.cpu.geometry(fields)) if counts else 0
         return kernels.cpu.geometry(fields | {"workspace": self.workspace}) + constants
+
+    def fit_workspace(self, fields: dict[str, int]) -> int:
+        """Bytes of workspace for each thread; halves the blocks in `fields` until they are within WORKSPACE."""
+        if not hasattr(self.module, "workspace_bytes"):
+            return 0
+        while True:
+            size = self.module.workspace_bytes(kernels.cpu.geometry(fields))
+            if size <= WORKSPACE or fields["pixel_block"] == fields["channel_block"] == 1:
+                return size
+            for name, unit in (("pixel_block", 1), ("channel_block", self.machine.MR * self.machine.NR)):
+                if fields[name] > unit:
+                    fields[name] = padded(ceil_div(fields[name], 2), unit)
+                    break
+            else:
+                return size
 
     def pack(self, weight: np.ndarray) -> np.ndarray:
         """The weights in the order in which this plan's kernel reads them; themselves if it reads them as they are."""
@@ -180,7 +199,8 @@ class Plan:
         for row in TABLE[self.problem.operation]:
             if row.name != self.row.name:
                 cost = row.cost(self.problem, self.machine)
-                reasons[row.name] = row.refuses(self.problem) or f"predicted to take {cost / mine:.2f} times as long"
+                slower = f"predicted to take {cost / mine:.2f} times as long" if mine else "there is nothing to compute"
+                reasons[row.name] = row.refuses(self.problem) or slower
         return reasons
 
 
@@ -196,6 +216,8 @@ def make_plan(problem: Problem, algorithm: str = "auto", isa: str | None = None,
     ValueError
         If `algorithm` is not "auto" and names no row, or a row that refuses the problem.
     """
+    if not isinstance(algorithm, str):
+        raise TypeError(f"algorithm must be the name of a row, not {type(algorithm).__name__}: {algorithm!r}")
     key = problem, algorithm, isa or kernels.isa, threads
     plan = _plans.get(key)
     if plan is None:

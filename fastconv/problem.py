@@ -155,7 +155,8 @@ def per_axis(value, axes: int, name: str, minimum: int) -> tuple[int, ...]:
 
 
 def is_sequence(value) -> bool:
-    return not isinstance(value, (str, bytes)) and hasattr(value, "__len__") and hasattr(value, "__getitem__")
+    return (not isinstance(value, (str, bytes)) and hasattr(value, "__len__") and hasattr(value, "__getitem__")
+            and getattr(value, "ndim", 1) > 0)
 
 
 def resolve_padding(padding, size: Sequence[int], kernel: Sequence[int], stride: Sequence[int],
@@ -200,6 +201,8 @@ def resolve_activation(activation) -> tuple[str, float, float]:
         name, *numbers = activation
         try:
             numbers = [float(n) for n in numbers]
+        except OverflowError:
+            raise ValueError(f"activation={name!r}: a bound or slope exceeds all floats") from None
         except (TypeError, ValueError):
             raise TypeError(f"activation={activation!r}: bounds and slopes are real numbers") from None
         if name == "leaky_relu" and len(numbers) == 1:

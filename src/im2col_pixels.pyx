@@ -58,6 +58,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef const real* b
     cdef Py_ssize_t c = 0, channels, q, k, width, rows_distance
     cdef int m, nv
+    cdef bint in_place = g.in_place and (g.H == 1 or g.x_h == g.W) and (g.D == 1 or g.x_d == g.H * g.W)
     cdef vec odd = vec_zero()
     while c < g.C:
         channels = min(g.chunk, g.C - c)
@@ -77,7 +78,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
         q = q0
         while q < q1:
             nv = <int>min(<Py_ssize_t>NV, ceil_div(q1 - q, LANES))
-            if g.in_place and q + nv * LANES <= q1:
+            if in_place and q + nv * LANES <= q1:
                 b = x + c * g.x_c + q
                 width = g.x_c
             else:

@@ -1,4 +1,6 @@
 """Activations on vectors: relative error of a few roundings, NaN in gives NaN out, no trap on huge arguments."""
+from libc.math cimport INFINITY
+
 from micro.simd cimport REAL_BYTES, ROUND_SHIFT, real, vec, vec_if_less, vec_power2, vec_splat, vec_zero
 
 cdef enum:      # in the order of problem.ACTIVATIONS; none and ReLU are clips to infinite bounds
@@ -33,8 +35,11 @@ cdef inline vec power_split(vec x, vec* power) noexcept nogil:
 
 
 cdef inline vec vec_exp(vec x) noexcept nogil:
-    cdef vec power, rest = power_split(x, &power)
-    return power + power * rest
+    """e^x; zero and infinity where it is none of the numbers that power_split can make."""
+    cdef real limit = 708.0 if REAL_BYTES == 8 else 87.0
+    cdef vec power, rest = power_split(x, &power), y = power + power * rest
+    y = vec_if_less(x, vec_splat(-limit), vec_zero(), y)
+    return vec_if_less(vec_splat(limit), x, vec_splat(INFINITY), y)
 
 
 cdef inline vec vec_sigmoid(vec x) noexcept nogil:

@@ -1,0 +1,237 @@
+"""Problems, data and builds that the tests share. Everything iterates over the table and the built instruction sets."""
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from functools import cache
+from itertools import product
+from math import isqrt, prod
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from fastconv import kernels, reference
+from fastconv.algorithms import TABLE
+from fastconv.plan import NUMPY_REAL, make_plan
+from fastconv.problem import PADDING_MODES, Problem, arranged, convolution_problem
+
+BUILDS = [(isa, real) for isa in kernels.available() for real in kernels.REALS]
+
+
+class Case(NamedTuple):
+    """One convolution but for number type and layout; `arguments` are those of the functions that are not 1, 0 or none."""
+
+    size: tuple[int, ...]
+    kernel: tuple[int, ...]
+    C: int = 1
+    K: int = 1
+    N: int = 1
+    groups: int = 1
+    arguments: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def operation(self) -> str:
+        return f"conv{len(self.size)}d"
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        return (self.K, self.C // self.groups, *self.kernel)
+
+    def input_shape(self, channels_last: bool = False) -> tuple[int, ...]:
+        return arranged(self.N, self.C, self.size, channels_last)
+
+    def problem(self, real: str = "f64", channels_last: bool = False, **changes) -> Problem:
+        return convolution_problem(self.operation, self.input_shape(channels_last), self.weight_shape, real,
+                                   groups=self.groups, channels_last=channels_last, **dict(self.arguments) | changes)
+
+    def __str__(self) -> str:
+        short = {"stride": "s", "dilation": "d", "padding": "p", "padding_mode": ""}
+        words = [f"n{self.N}c{self.C}k{self.K}g{self.groups}", "x".join(map(str, self.size)),
+                 "x".join(map(str, self.kernel)),
+                 *(short.get(name, name) + str(value).replace(" ", "") for name, value in self.arguments)]
+        return "-".join(words)
+
+
+def case(size, kernel, C=1, K=1, N=1, groups=1, **arguments) -> Case:
+    return Case(size, kernel, C, K, N, groups, tuple(arguments.items()))
+
+
+WIDTHS = (1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17, 31, 33, 37)      # LANES - 1, LANES, LANES + 1 of every build, and primes
+PADDINGS = (1, (2, 1), ((1, 0), (0, 2)), "same", "same_lower", "full", (3, 4), 7)
+
+TAILS = [case((3, 4), (2, 3), C=34 - n, K=n, padding=1) for n in range(1, 34)]
+ROWS = [case((2, w), (2, 3), C=2, K=3, stride=s, padding=(0, 1)) for w in WIDTHS for s in (1, 2, 3)]
+STEPS = [case((11, 12), (3, 2), C=3, K=5, N=2, stride=s, dilation=d, padding=2)
+         for s, d in product((1, 2, 3, (3, 1)), (1, 2, 3, (1, 4)))]
+BORDERS = [case((5, 6), (3, 4), C=2, K=3, padding=p, padding_mode=mode) for mode in PADDING_MODES for p in PADDINGS
+           if mode != "zeros" or p != 7]                            # which would see little but zeros
+BORDERS += [case((5, 6), (3, 2), C=2, K=3, stride=2, padding=p, padding_mode=mode)
+            for mode in PADDING_MODES for p in (3, "same", "same_lower")]
+BORDERS += [case((1, 6), (3, 3), C=2, K=3, padding=2, padding_mode=mode) for mode in PADDING_MODES]
+GROUPS = [case((4, 7), (3, 3), C=C, K=K, N=2, groups=G, padding=1)
+          for G, C, K in ((2, 4, 6), (3, 6, 3), (2, 34, 10), (5, 15, 35), (4, 4, 4), (3, 3, 9), (17, 17, 34), (2, 2, 6))]
+DEPTHWISE = [case((4, 5), (3, 3), C=C, K=C, groups=C, padding=1) for C in (*range(2, 34), 47, 63, 64, 65, 130)]
+DEPTHWISE += [case((6, 9), (3, 2), C=5, K=5, groups=5, stride=s, dilation=d, padding=2, padding_mode=mode)
+              for s, d, mode in ((2, 1, "zeros"), (1, 2, "zeros"), (3, 3, "zeros"), (2, 2, "circular"), (1, 1, "reflect"))]
+LINES = [case((w,), (s,), C=3, K=4, N=2, padding=p) for w, s, p in
+         ((1, 1, 0), (5, 5, 0), (37, 3, 1), (16, 4, "same"), (23, 7, ((6, 0),)), (9, 2, 4), (40, 9, 0))]
+LINES += [case((19,), (3,), C=6, K=6, groups=6, stride=2, padding=2, padding_mode=mode) for mode in PADDING_MODES]
+VOLUMES = [case((3, 4, 5), (2, 3, 3), C=2, K=5, stride=s, dilation=d, padding=p, padding_mode=mode)
+           for s, d, p, mode in ((1, 1, 1, "zeros"), (2, 1, 2, "zeros"), ((1, 2, 3), 1, "full", "zeros"),
+                                 (1, (1, 1, 2), 3, "reflect"), (1, 2, 4, "circular"), (1, 1, "same", "symmetric"))]
+VOLUMES += [case((3, 4, 5), (3, 3, 3), C=4, K=4, groups=4, padding=1), case((2, 3, 4), (1, 1, 1), C=3, K=5, N=2)]
+POINTS = [case((3, w), (1, 1), C=5, K=7, N=2) for w in WIDTHS]
+POINTS += [case((4, 9), (1, 1), C=3, K=5, **arguments) for arguments in
+           ({"padding": 1}, {"stride": 2}, {"dilation": 3}, {"padding": 1, "stride": 3, "dilation": 2})]
+SHAPES = [case((4, 5), (4, 5), C=3, K=7), case((1, 9), (1, 5), C=2, K=3), case((9, 1), (5, 1), C=2, K=3),
+          case((7, 7), (3, 3), C=2, K=3, dilation=9, padding=9), case((3, 4), (2, 2), C=2, K=3, stride=50),
+          case((2, 2), (1, 1)), case((1, 1), (1, 1), C=9, K=1), case((1, 40), (1, 1), C=1, K=33)]
+SMALL = [*TAILS, *ROWS, *STEPS, *BORDERS, *GROUPS, *DEPTHWISE, *LINES, *VOLUMES, *POINTS, *SHAPES]
+
+# More than one chunk, more than one block of pixels, more than one of channels, more than one thread.
+BLOCKED = [case((9, 11), (3, 3), C=67, K=50, padding=1), case((41, 43), (3, 3), C=3, K=14, N=2, padding=1),
+           case((6, 7), (1, 1), C=530, K=70, N=2), case((40, 40), (1, 1), C=16, K=30, stride=2),
+           case((30, 31), (3, 3), C=40, K=40, N=2, groups=40, stride=1, padding=1), case((600,), (9,), C=9, K=20, padding=4),
+           case((5, 16, 17), (2, 3, 3), C=4, K=9, dilation=(1, 2, 2), padding="same", padding_mode="circular"),
+           case((37, 20), (5, 5), C=8, K=26, groups=2, stride=2, padding=2, padding_mode="reflect")]
+
+
+def layout_name(channels_last: bool) -> str:
+    return "last" if channels_last else "first"
+
+
+def accepting_rows(problem: Problem) -> list:
+    return [row for row in TABLE[problem.operation] if not row.refuses(problem)]
+
+
+def every_row(cases):
+    """Parameters (case, channels_last, row): one for each row that does not refuse."""
+    return [pytest.param(c, last, row, id=f"{c}-{layout_name(last)}-{row.name}")
+            for c in cases for last in (False, True) for row in accepting_rows(c.problem(channels_last=last))]
+
+
+def every_build():
+    """Parameters (isa, real). A quick run takes the best instruction set and the baseline, and leaves out those between."""
+    quick = kernels.available()[0], kernels.available()[-1]
+    return [pytest.param(isa, real, id=f"{isa}-{real}", marks=() if isa in quick else pytest.mark.slow)
+            for isa, real in BUILDS]
+
+
+class Data(NamedTuple):
+    """What goes into one convolution and what has to come out, in float64 and in the layout of the problem."""
+
+    x: np.ndarray
+    w: np.ndarray
+    bias: np.ndarray
+    residual: np.ndarray
+    y: np.ndarray               # with bias and residual
+    magnitude: np.ndarray       # the same sums over absolute values
+
+    def inputs(self, real: str) -> list[np.ndarray]:
+        return [a.astype(NUMPY_REAL[real]) for a in self[:4]]
+
+
+def arrange(array: np.ndarray, channels_last: bool) -> np.ndarray:
+    return np.ascontiguousarray(np.moveaxis(array, 1, -1)) if channels_last else array
+
+
+def seeded(case: Case) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32(str(case).encode()))
+
+
+def draw(case: Case, number) -> Data:
+    """`number(shape)` gives the data of one array; channels first."""
+    problem = case.problem(bias=True, residual=True)
+    arrays = (number(problem.input_shape), number(problem.weight_shape), number((case.K,)), number(problem.output_shape))
+    return Data(*arrays, reference.convolution(problem, *arrays), reference.magnitude(problem, *arrays))
+
+
+@cache
+def integers_first(case: Case) -> Data:
+    """Small integers: no sum, in whatever order, exceeds 2^24, so that every one is exact. Most sums must not be zero."""
+    rng, problem = seeded(case), case.problem()
+    top = min(8, isqrt(2**23 // problem.sum_length))
+    data = draw(case, lambda shape: rng.integers(-top, top + 1, shape).astype(float))
+    assert data.magnitude.max() < 2**24
+    sums = data.y - data.residual - data.bias.reshape(-1, *(1,) * len(case.size))
+    assert np.count_nonzero(sums) >= 0.3 * prod(sums.shape), "mostly zeros: the case proves nothing"
+    return data
+
+
+@cache
+def reals_first(case: Case) -> Data:
+    """Normal numbers that float32 holds exactly, so that the oracle sees what the kernel sees."""
+    rng = seeded(case)
+    return draw(case, lambda shape: rng.standard_normal(shape).astype(np.float32).astype(float))
+
+
+def in_layout(data: Data, channels_last: bool) -> Data:
+    images = "x", "residual", "y", "magnitude"
+    return data._replace(**{name: arrange(getattr(data, name), channels_last) for name in images})
+
+
+def integers(case: Case, channels_last: bool = False) -> Data:
+    return in_layout(integers_first(case), channels_last)
+
+
+def reals(case: Case, channels_last: bool = False) -> Data:
+    return in_layout(reals_first(case), channels_last)
+
+
+def compute(problem: Problem, row, isa: str, x, w, bias=None, residual=None, threads: int = 1, y=None) -> np.ndarray:
+    """Run one row; the output starts as NaN, so that a number that is not written shows."""
+    problem = replace(problem, bias=bias is not None, residual=residual is not None)
+    plan = make_plan(problem, row.name, isa, threads)
+    if y is None:
+        y = np.full(problem.output_shape, np.nan, x.dtype)
+    plan.run(x, w, bias, residual, y, plan.pack(w) if problem.packed else None)
+    return y
+
+
+def unit(dtype) -> float:
+    return float(np.finfo(dtype).eps) / 2
+
+
+def gamma(n: int, u: float) -> float:
+    """Bound of the relative error of n roundings (Higham, section 3.1)."""
+    return n * u / (1 - n * u)
+
+
+def sum_bound(problem: Problem, row, magnitude: np.ndarray) -> np.ndarray:
+    """Largest error of sum, bias and residual in any order, that of the float64 oracle included."""
+    n = problem.sum_length + 2
+    return (gamma(n, unit(NUMPY_REAL[problem.real])) * row.error + gamma(n, unit(np.float64))) * magnitude
+
+
+def assert_exact(y: np.ndarray, problem: Problem, row, data: Data) -> None:
+    """Equal to the oracle on integers, unless the row's arithmetic rounds even there."""
+    if row.error == 1:
+        np.testing.assert_array_equal(y, data.y)
+    else:
+        assert (np.abs(y - data.y) <= sum_bound(problem, row, data.magnitude)).all()
+
+
+def by_taps(problem: Problem, x, w, bias=None, residual=None) -> np.ndarray:
+    """A second oracle, for NaN and infinity: tap after tap, zero padding left out and not multiplied. No activation."""
+    x, w = np.asarray(x, float), np.asarray(w, float)
+    x = np.moveaxis(x, -1, 1) if problem.channels_last else x
+    mode = {"zeros": {"mode": "constant", "constant_values": -1}, "replicate": {"mode": "edge"},
+            "circular": {"mode": "wrap"}}
+    mode = mode.get(problem.padding_mode, {"mode": problem.padding_mode})
+    source = [np.pad(np.arange(n), pads, **mode) for n, pads in zip(problem.size, problem.padding)]
+    y = np.zeros((problem.N, problem.K, *problem.output_size))
+    C, K = problem.C // problem.G, problem.K // problem.G
+    with np.errstate(invalid="ignore"):
+        for tap in product(*map(range, problem.kernel)):
+            at = [i[t * d:][::s][:n] for i, t, d, s, n in
+                  zip(source, tap, problem.dilation, problem.stride, problem.output_size)]
+            inside = prod(i >= 0 for i in np.ix_(*at))
+            pixels = x[(slice(None), slice(None), *np.ix_(*at))]
+            for k in range(problem.K):
+                for c in range(C):
+                    y[:, k] += np.where(inside, w[(k, c, *tap)] * pixels[:, k // K * C + c], 0)
+        if bias is not None:
+            y += np.reshape(bias, (-1, *(1,) * len(problem.size)))
+        y = np.moveaxis(y, 1, -1) if problem.channels_last else y
+        return y if residual is None else y + residual

@@ -1,0 +1,134 @@
+"""Who may call whom, and who may name what: the structure that the package promises, read from its sources."""
+import ast
+import re
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import fastconv
+
+PACKAGE = Path(fastconv.__file__).parent
+SOURCES = PACKAGE.parent / "src"
+MODULES = {path.stem: path for path in PACKAGE.glob("*.py")} | {"kernels": PACKAGE / "kernels" / "__init__.py"}
+# Modules of this package that the lower layers may import; all others may import anything but `kernels`.
+LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(), "kernels": {"cpu"},
+         "algorithms": {"problem"}, "machine": {"kernels", "algorithms"},
+         "plan": {"problem", "algorithms", "machine", "kernels"}, "validation": {"config", "reference"}}
+ABOUT_KERNELS = {"introspection"}       # tells what is installed and how fast it could be, and has to ask
+YARDSTICK = "peak"                      # measures the machine: no convolution, called by nothing that convolves
+INSTRUCTION_SETS = re.compile(r"\b(v[234]|neon|avx\w*|sse\w*|AVX\w*|SSE\w*)\b|\b_mm\d*_")
+NUMERIC = {"numpy", "scipy", "ml_dtypes"}
+
+if not SOURCES.is_dir():
+    pytest.skip("the sources of the kernels are not here: an installed package", allow_module_level=True)
+
+
+def imports(path: Path) -> tuple[set[str], set[str]]:
+    """Modules of this package, and packages from elsewhere, that a module imports anywhere in its code."""
+    own, foreign = set(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            foreign |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            own |= {node.module.partition(".")[0]} if node.module else {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            foreign.add(node.module.partition(".")[0])
+    return own, foreign
+
+
+def names(path: Path) -> set[str]:
+    """Identifiers and strings of a Python file, without docstrings and comments."""
+    tree = ast.parse(path.read_text())
+    doc = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef))
+           and node.body and isinstance(node.body[0], ast.Expr)}
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in doc:
+            found.add(node.value)
+        elif isinstance(node, (ast.Name, ast.Attribute)):
+            found.add(node.id if isinstance(node, ast.Name) else node.attr)
+    return found
+
+
+def code(path: Path) -> str:
+    """A Cython file without docstrings and comments."""
+    return re.sub(r"#.*", "", re.sub(r'""".*?"""', "", path.read_text(), flags=re.S))
+
+
+CYTHON = sorted(p for p in (*SOURCES.rglob("*.pyx"), *SOURCES.rglob("*.pxd")) if p.stem != YARDSTICK)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_calls_go_down(module):
+    own, foreign = imports(MODULES[module])
+    if module in LOWER:
+        assert own <= LOWER[module]
+    elif module not in ABOUT_KERNELS:
+        assert "kernels" not in own, "only plan.py and machine.py know of kernels"
+    if module == "algorithms":
+        assert not foreign & NUMERIC, "rows hold names, and cost nothing to import"
+
+
+def test_no_module_calls_itself_over_others():
+    graph = {module: imports(path)[0] & set(MODULES) for module, path in MODULES.items()}
+    assert len(list(TopologicalSorter(graph).static_order())) == len(MODULES)
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - ABOUT_KERNELS - {"algorithms", "machine", "plan", "reference",
+                                                                          "kernels"}))
+def test_users_modules_name_no_kernel(module):
+    kernels = {path.stem for path in SOURCES.glob("*.pyx")} - {"cpu"}
+    assert not kernels & names(MODULES[module])
+
+
+@pytest.mark.parametrize("path", [*PACKAGE.rglob("*.py")], ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_python_names_no_instruction_set(path):
+    assert not [name for name in names(path) if INSTRUCTION_SETS.search(name)]
+
+
+@pytest.mark.parametrize("path", [p for p in CYTHON if p.name != "cpu.pyx"], ids=lambda p: p.name)
+def test_kernels_name_no_instruction_set(path):
+    assert not INSTRUCTION_SETS.search(code(path))
+
+
+@pytest.mark.parametrize("path", CYTHON, ids=lambda p: p.name)
+def test_one_parallel_region(path):
+    assert ("prange(" in code(path)) == (path.name == "region.pxd")
+    assert code(path).count("prange(") <= 1
+    assert not re.search(r"\b(parallel\(|omp_|pthread_)", code(path))
+
+
+@pytest.mark.parametrize("path", sorted((SOURCES / "micro").glob("*.pxd")), ids=lambda p: p.name)
+def test_micro_functions_are_plain_c(path):
+    """No threads, no allocation, no Python objects, no memoryviews, and nothing from the layers above."""
+    text = code(path)
+    for word in (r"\b\w*alloc\b", r"posix_memalign", r"\bfree\(", r"\bobject\b", r"^\s*def ", r"\braise\b", r"\[:",
+                 r"with gil", r"\bpython\b", r"np\."):
+        assert not re.search(word, text, re.M), word
+    assert all(source.startswith(("micro.", "libc.")) for source in re.findall(r"^from (\S+) cimport", text, re.M))
+    functions = [line for line in text.splitlines() if re.match(r"cdef .*\(", line) and "extern" not in line]
+    assert all("inline" in line for line in functions)
+
+
+@pytest.mark.parametrize("path", [p for p in CYTHON if p.suffix == ".pyx"], ids=lambda p: p.name)
+def test_kernels_do_not_check_or_allocate(path):
+    text = code(path)
+    assert not re.search(r"\braise\b|ValueError|TypeError", text), "arguments are checked above"
+    assert not re.search(r"\b\w*alloc\(|memalign", text), "arrays.pxd allocates"
+    assert path.read_text().startswith('"""'), "a kernel file starts with its contract"
+    if path.name != "cpu.pyx":
+        for section in ("Needs", "Leaves", "Rounds", "Costs"):
+            assert re.search(rf"^{section}\b", path.read_text(), re.M), section
+
+
+def test_every_row_has_its_file():
+    files = {path.stem for path in SOURCES.glob("*.pyx")} - {"cpu", YARDSTICK}
+    used = {file for rows in fastconv.algorithms.TABLE.values() for row in rows for file in (row.kernel, row.kernel_last)}
+    assert {file.partition(":")[0] for file in used} == files
+
+
+def test_public_names():
+    assert sorted(fastconv.__all__) == list(fastconv.__all__)
+    for name in fastconv.__all__:
+        assert getattr(fastconv, name).__doc__

@@ -1,0 +1,153 @@
+"""Layers: the function with weights packed once, and nothing else that differs."""
+import copy
+import pickle
+
+import ml_dtypes
+import numpy as np
+import pytest
+from cases import BLOCKED, STEPS, case, every_build, every_row, layout_name, reals
+
+import fastconv
+from fastconv.plan import make_plan
+
+LAYERED = [*STEPS[::5], case((7, 9), (1, 1), C=6, K=10, N=2), case((7, 9), (3, 3), C=6, K=6, N=2, groups=6, padding=1),
+           case((21,), (5,), C=4, K=6, padding=2), case((4, 5, 6), (2, 2, 2), C=3, K=5, groups=1)]
+
+
+def both(c, channels_last=False, real="f32", **arguments):
+    """The layer, the function with its arguments, and data."""
+    x, w, bias, residual = reals(c, channels_last).inputs(real)
+    arguments = dict(c.arguments) | dict(groups=c.groups, channels_last=channels_last) | arguments
+    layer = getattr(fastconv, c.operation.capitalize())(w, bias, **arguments)
+    return layer, lambda x, **more: getattr(fastconv, c.operation)(x, w, bias, **arguments, **more), x, residual
+
+
+@pytest.mark.parametrize("case, channels_last, row", every_row(LAYERED))
+def test_layer_equals_function_of_same_algorithm(case, channels_last, row):
+    layer, function, x, residual = both(case, channels_last, algorithm=row.name, activation="silu")
+    np.testing.assert_array_equal(layer(x), function(x))
+    np.testing.assert_array_equal(layer(x), function(x), "the second call takes a shorter way")
+    np.testing.assert_array_equal(layer(x, residual), function(x, residual=residual))
+    np.testing.assert_array_equal(layer(x[0]), function(x)[0], "without a batch axis")
+    np.testing.assert_array_equal(layer(x[0], residual[0]), function(x, residual=residual)[0])
+    np.testing.assert_array_equal(layer(x[:0]), function(x)[:0])
+    np.testing.assert_array_equal(layer(np.flip(np.flip(x).copy())), function(x))
+
+
+@pytest.mark.parametrize("channels_last", [False, True], ids=layout_name)
+def test_layer_writes_out(channels_last):
+    layer, function, x, _ = both(LAYERED[0], channels_last)
+    expected = function(x)
+    for _ in range(3):                          # the first call, and the shorter way
+        for out in (np.full_like(expected, np.nan), np.full((*expected.shape, 2), np.nan, np.float32)[..., 0]):
+            assert layer(x, out=out) is out
+            np.testing.assert_array_equal(out, expected)
+    single = np.empty_like(expected[0])
+    assert layer(x[0], out=single) is single
+    np.testing.assert_array_equal(single, expected[0])
+
+
+def test_layer_out_may_overlap_input():
+    layer, function, x, _ = both(case((7, 9), (1, 1), C=6, K=6, N=2))
+    expected = function(x)
+    layer(x)
+    pool = np.concatenate([x.ravel(), np.zeros(8, np.float32)])
+    layer(pool[:x.size].reshape(x.shape), out=pool[8:].reshape(x.shape))
+    np.testing.assert_array_equal(pool[8:].reshape(x.shape), expected)
+
+
+@pytest.mark.parametrize("algorithm", fastconv.list_algorithms("conv2d"))
+def test_later_change_of_weights_does_not_reach_layer(algorithm):
+    c = case((5, 6), (1, 1), C=4, K=4) if algorithm == "pointwise" else case((5, 6), (3, 3), C=4, K=4, groups=4)
+    x, w, bias, _ = (a.copy() for a in reals(c).inputs("f32"))
+    layer = fastconv.Conv2d(w, bias, groups=c.groups, algorithm=algorithm)
+    late = fastconv.Conv2d(w, bias, groups=c.groups, algorithm=algorithm)
+    before = layer(x)
+    w[...], bias[...] = 0, 0
+    np.testing.assert_array_equal(layer(x), before)
+    np.testing.assert_array_equal(late(x), before, "packed only after the change")
+    assert before.any()
+
+
+@pytest.mark.parametrize("case, channels_last, row", every_row(LAYERED))
+def test_pickle_round_trip(case, channels_last, row):
+    layer, _, x, _ = both(case, channels_last, algorithm=row.name)
+    expected = layer(x)
+    for again in (pickle.loads(pickle.dumps(layer)), copy.copy(layer), copy.deepcopy(layer)):
+        np.testing.assert_array_equal(again(x), expected)
+        assert repr(again) == repr(layer)
+
+
+def test_pickle_holds_plain_weights_only():
+    """Another machine may pack them otherwise: what was packed here must not travel."""
+    w = np.random.default_rng(0).standard_normal((64, 64, 3, 3)).astype(np.float32)
+    layer = fastconv.Conv2d(w, padding=1)
+    fresh = len(pickle.dumps(layer))
+    layer(np.ones((1, 64, 9, 9), np.float32))
+    assert len(pickle.dumps(layer)) == fresh < 1.1 * w.nbytes + 2000
+
+
+@pytest.mark.parametrize("isa, real", every_build())
+@pytest.mark.parametrize("case, channels_last, row", every_row(BLOCKED))
+def test_packed_weights_are_bounded(case, channels_last, row, isa, real):
+    """The weights, rounded up to whole tiles of channels in every group; sums of a transform may take more."""
+    problem = case.problem(real, channels_last, packed=True)
+    plan = make_plan(problem, row.name, isa)
+    w = reals(case, channels_last).inputs(real)[1]
+    tile = max(plan.machine.MR, plan.machine.NR)
+    tiles = (problem.K // problem.G + tile - 1) * problem.G * problem.sum_length
+    growth = 1 if row.error == 1 else 7.2
+    assert plan.pack(w).size <= growth * tiles + tile
+
+
+def test_layer_packs_once_per_order():
+    """Inputs of many sizes do not add copies of the weights."""
+    layer = fastconv.Conv2d(np.ones((8, 8, 3, 3), np.float32), padding=1)
+    for n in range(1, 40):
+        layer(np.ones((1, 8, n, n), np.float32))
+    assert sum(a.nbytes for a in layer._packed.values()) <= 4 * 32 * 8 * 9 * 4
+
+
+def test_explain_of_layer():
+    layer = fastconv.Conv2d(np.ones((8, 8, 3, 3), np.float32), padding=1)
+    text = layer.explain((2, 8, 20, 20))
+    for word in ("conv2d", "(2, 8, 20, 20)", "GFLOP", "workspace", "KiB", "thread", "not direct"):
+        assert word in text
+    assert layer.explain((8, 20, 20)).splitlines()[0].endswith("(1, 8, 20, 20)")
+    for name in set(fastconv.list_algorithms("conv2d")):
+        assert name in text
+    with pytest.raises(ValueError, match="channels"):
+        layer.explain((2, 7, 20, 20))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, ml_dtypes.bfloat16, np.int32])
+def test_input_of_another_type_refused(dtype):
+    layer = fastconv.Conv2d(np.ones((2, 3, 3, 3), np.float32))
+    x = np.ones((1, 3, 5, 5), np.float32)
+    for _ in range(2):
+        with pytest.raises(TypeError, match="input has type"):
+            layer(x.astype(dtype))
+        layer(x)
+
+
+def test_layer_accepts_what_the_function_accepts():
+    for real in (np.float32, np.float64):
+        assert fastconv.Conv3d(np.ones((5, 1, 1, 1, 1), real))(np.ones((1, 2, 2, 2), real)).shape == (5, 2, 2, 2)
+        full = fastconv.Conv3d(np.ones((2, 2, 2, 3, 3), real), padding="full")
+        assert full(np.ones((2, 2, 2, 2), real)).shape == (2, 3, 4, 4)
+    far = fastconv.Conv1d(np.ones((1, 1, 2), np.float32), dilation=2**21)
+    assert far(np.ones((1, 1, 2**21 + 3), np.float32)).shape == (1, 1, 3)
+    assert fastconv.Conv2d(np.ones((4, 2, 1, 1)), groups=np.int64(2))(np.ones((4, 2, 2))).shape == (4, 2, 2)
+
+
+def test_layer_says_what_is_wrong_when_it_is_made():
+    w = np.ones((4, 2, 3, 3), np.float32)
+    for arguments, word in (({"stride": 0}, "stride"), ({"groups": 3}, "groups"), ({"padding": "some"}, "padding"),
+                            ({"activation": "swish"}, "activation"), ({"bias": np.ones(3, np.float32)}, "bias"),
+                            ({"padding_mode": "mirror"}, "padding_mode"), ({"dilation": -1}, "dilation")):
+        with pytest.raises(ValueError, match=word):
+            fastconv.Conv2d(w, **arguments)
+    with pytest.raises(ValueError, match="weight"):
+        fastconv.Conv2d(np.ones((4, 2, 3), np.float32))
+    with pytest.raises(TypeError, match="bias"):
+        fastconv.Conv2d(w, np.ones(4))
