@@ -7,6 +7,7 @@ below are cycles, measured on one core of an AMD Zen 5 (AVX-512) with the weight
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import NamedTuple
 
 from .problem import Problem
@@ -22,6 +23,7 @@ class Machine(NamedTuple):
     NR: int             # ... of NR numbers
     L1: int             # bytes of data cache of one core
     L2: int
+    L3: int
     cycle: float        # seconds; two vector multiply-adds each
 
 
@@ -49,7 +51,8 @@ COPY_NUMBER = 0.15      # one number of a window that is copied
 DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
 LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors waits for its own sums
 TRANSFORM = {2: 110, 4: 260, 6: 480}    # Winograd F(m, 3): input of one tile, for a vector of channels; so for output
-STREAM = 0.12           # one number of weights that do not stay in L2
+STREAM_L3 = 0.15        # one number of weights that do not stay in L2 ...
+STREAM_MEMORY = 0.4     # ... nor in L3
 LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then stays below 4 MiB
 LARGEST_TURNED = 1 << 18    # numbers of an image that is turned in cache
 LARGEST_SMALL = 1024        # output pixels of an image that one task computes whole
@@ -96,6 +99,8 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
 def winograd_cost(m: int) -> Callable[[Problem, Machine], float]:
     """Transforms of whole tiles and a matrix product for each element; weights are read once for each block of tiles."""
     def cost(problem: Problem, machine: Machine) -> float:
+        if m > 4 and problem.real == "f32":
+            return inf          # rounding errors too large to be chosen unasked
         C, K = problem.C // problem.G * (problem.taps // 9 or 1), problem.K // problem.G
         lines = [1, *problem.output_size][-2:]
         elements = (m + 2) * (m + 2 if problem.kernel[-2:-1] == (3,) else 1)
@@ -104,11 +109,12 @@ def winograd_cost(m: int) -> Callable[[Problem, Machine], float]:
         share = elements / (m + 2) ** 2
         calls = elements * ceil_div(tiles, machine.MR) * ceil_div(K, machine.NR)
         cycles = elements * C * tile_cycles(tiles, ceil_div(K, machine.lanes), machine) + calls * TILE_START
-        cycles += share * TRANSFORM[m] * tiles * (ceil_div(C, machine.lanes) + ceil_div(K, machine.lanes))
-        cycles += TURN_NUMBER * (0 if problem.channels_last else C * volume(problem) * 1.5 + K * problem.pixels)
         weights = elements * C * K
         if weights * problem.itemsize > machine.L2:
-            cycles += STREAM * weights * ceil_div(tiles, 96)
+            number = STREAM_MEMORY if weights * problem.itemsize > machine.L3 else STREAM_L3
+            cycles = max(cycles, number * weights * ceil_div(tiles, 96))
+        cycles += share * TRANSFORM[m] * tiles * (ceil_div(C, machine.lanes) + ceil_div(K, machine.lanes))
+        cycles += TURN_NUMBER * (0 if problem.channels_last else C * volume(problem) * 1.5 + K * problem.pixels)
         if not problem.packed:
             cycles += weights * 1.2
         return problem.G * cycles * machine.cycle
@@ -167,14 +173,12 @@ def small_refuses(problem: Problem) -> str:
     return im2col_refuses(problem)
 
 
-def winograd_refuses(problem: Problem, m: int) -> str:
+def winograd_refuses(problem: Problem) -> str:
     axes = len(problem.kernel)
     if problem.kernel[-1] != 3 or (axes > 1 and problem.kernel[-2] not in (1, 3)):
         return "only for kernels of 3 or 3x3 taps"
     if any(s != 1 or d != 1 for s, d in zip(problem.stride[-2:], problem.dilation[-2:])):
         return "only for stride and dilation 1"
-    if m > 4 and problem.real == "f32":
-        return "its rounding errors are too large for float32"
     return im2col_refuses(problem)
 
 
@@ -198,7 +202,7 @@ def never_refuses(problem: Problem) -> str:
 
 def winograd(name: str, m: int, error: float) -> Algorithm:
     return Algorithm(name, f"minimal filtering F({m}, 3) along one or two axes", "winograd", "winograd",
-                     lambda problem: winograd_refuses(problem, m), winograd_cost(m), error, m=m)
+                     winograd_refuses, winograd_cost(m), error, m=m)
 
 
 CONVOLUTION = (

@@ -31,4 +31,5 @@ def machine(isa: str, real: str) -> Machine:
     """This CPU with the kernels of one build; where caches are unknown, such as every CPU with AVX2 has."""
     lanes, MR, NR = kernels.load("im2col_pixels", isa, real).tile_size()
     sizes = caches()
-    return Machine(isa, real, lanes, MR, NR, sizes.get("L1", 32 << 10), sizes.get("L2", 256 << 10), CYCLE)
+    return Machine(isa, real, lanes, MR, NR, sizes.get("L1", 32 << 10), sizes.get("L2", 256 << 10),
+                   sizes.get("L3", 4 << 20), CYCLE)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
-from math import prod
+from math import inf, prod
 from threading import Lock
 
 import numpy as np
@@ -200,6 +200,8 @@ class Plan:
             if row.name != self.row.name:
                 cost = row.cost(self.problem, self.machine)
                 slower = f"predicted to take {cost / mine:.2f} times as long" if mine else "there is nothing to compute"
+                if cost == inf:
+                    slower = "only when it is asked for: its rounding errors are large"
                 reasons[row.name] = row.refuses(self.problem) or slower
         return reasons
 

@@ -1,6 +1,8 @@
 """Every operation in terms of scipy.signal.correlate(method="direct") in float64: the oracle. Slow and plain."""
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 
 NUMPY_MODES = {"zeros": "constant", "reflect": "reflect", "symmetric": "symmetric", "replicate": "edge", "circular": "wrap"}
@@ -19,6 +21,8 @@ def convolution(problem, x, weight, bias=None, residual=None) -> np.ndarray:
     """conv1d, conv2d and conv3d: dilation as a kernel with zeros between its taps, stride as every stride-th output."""
     axes = len(problem.size)
     x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
+    if not (np.isfinite(x).all() and np.isfinite(weight).all()):
+        return activate(problem.activation, by_taps(problem, x, weight, bias, residual))
     if problem.channels_last:
         x = np.moveaxis(x, -1, 1)
     x = np.pad(x, [(0, 0), (0, 0), *problem.padding], mode=NUMPY_MODES[problem.padding_mode])
@@ -38,6 +42,33 @@ def convolution(problem, x, weight, bias=None, residual=None) -> np.ndarray:
     if residual is not None:
         y = y + np.asarray(residual, np.float64)
     return activate(problem.activation, y)
+
+
+def by_taps(problem, x, weight, bias=None, residual=None) -> np.ndarray:
+    """A second oracle, for NaN and infinity: tap after tap, zero padding left out and not multiplied. No activation.
+
+    SciPy would multiply an infinity by the zeros of the padding and by those between the taps of a dilated kernel.
+    """
+    x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
+    x = np.moveaxis(x, -1, 1) if problem.channels_last else x
+    outside = {"constant_values": -1} if problem.padding_mode == "zeros" else {}
+    source = [np.pad(np.arange(n), pads, mode=NUMPY_MODES[problem.padding_mode], **outside)
+              for n, pads in zip(problem.size, problem.padding)]
+    y = np.zeros((problem.N, problem.K, *problem.output_size))
+    C, K = problem.C // problem.G, problem.K // problem.G
+    with np.errstate(invalid="ignore"):
+        for tap in product(*map(range, problem.kernel)):
+            at = np.ix_(*(i[t * d:][::s][:n] for i, t, d, s, n in
+                          zip(source, tap, problem.dilation, problem.stride, problem.output_size)))
+            inside = np.all(np.broadcast_arrays(*(i >= 0 for i in at)), axis=0)
+            pixels = x[(slice(None), slice(None), *at)]
+            for k in range(problem.K):
+                for c in range(C):
+                    y[:, k] += np.where(inside, weight[(k, c, *tap)] * pixels[:, k // K * C + c], 0)
+        if bias is not None:
+            y += np.reshape(bias, (-1, *(1,) * len(problem.size)))
+        y = np.moveaxis(y, 1, -1) if problem.channels_last else y
+        return y if residual is None else y + residual
 
 
 def activate(activation: tuple[str, float, float], y: np.ndarray) -> np.ndarray:

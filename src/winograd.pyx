@@ -16,13 +16,11 @@ Rounds   as a sum over C T of transformed numbers: growth in transforms.growth. 
          tiles; the plan then has the call repeated by another row.
 Costs    2 alpha^2 / m^2 N G K C T O P Q flop and the transforms, about 200 operations a tile and channel for F(4, 3) each.
 """
-from libc.stdlib cimport free, malloc
-
 from arrays cimport Arrays, arrays_open, arrays_release, constants_of, geometry_of
 from micro.finish cimport any_odd, pixels_finish
 from micro.geometry cimport ZEROS, Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns
-from micro.simd cimport (LANES, MR, NR, NV, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_narrow, vec_store,
+from micro.simd cimport (LANES, MR, NR, NV, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_narrow, vec_store,
                          vec_transpose, vec_widen, vec_zero, wide)
 from micro.tile cimport any_tile_multiply_rows
 from micro.winograd cimport transform_input, transform_output, transform_weights
@@ -30,7 +28,7 @@ from region cimport run_tasks
 
 cdef enum:
     MOST_ALPHA = 8
-    RUN = 8                     # tiles of one row of tiles that are transformed together
+    RUN = 16                    # tiles of one row of tiles that are transformed together
     MOST_COLUMNS = RUN * MOST_ALPHA + LANES
 
 cdef struct Block:              # one task: what it computes and where its workspace lies
@@ -110,6 +108,7 @@ cdef void fill_row(const Geometry* g, const real* row, Py_ssize_t w, Py_ssize_t 
         lanes = (1u << n) - 1
         for i in range(LANES):
             block[i] = vec_mask_load(vec_zero(), lanes, row + i * g.x_c + w + j) if i < channels else vec_zero()
+            prefetch(row + (LANES + i) * g.x_c + w + j)             # of the next vector of channels
         vec_transpose(block)
         for i in range(LANES):
             if i < n:
@@ -362,20 +361,13 @@ def pack(bytes geometry, w, packed):
     cdef Arrays a
     cdef Py_ssize_t taps = g.T * g.R * g.S, group, k
     cdef const double* constants = constants_of(geometry)
-    cdef real* plain = <real*>malloc(taps * g.C * NR * sizeof(real))
-    if plain == NULL:
-        raise MemoryError("no memory to pack weights")
-    try:
-        g.workspace = 0
-        arrays_open(&a, &g, w, w, None, None, packed, 1)
-        with nogil:
-            for group in range(g.G):
-                k = 0
-                while k < g.K:
-                    pack_panel(&g, constants, a.w + (group * g.K + k) * g.C * taps,
-                               min(<Py_ssize_t>NR, g.K - k), plain,
-                               a.y + (group * padded(g.K, NR) + k) * g.alpha_h * g.alpha_w * g.C * g.T)
-                    k += NR
-        arrays_release(&a)
-    finally:
-        free(plain)
+    g.workspace = taps * g.C * NR * sizeof(real)
+    arrays_open(&a, &g, w, w, None, None, packed, 1)
+    with nogil:
+        for group in range(g.G):
+            k = 0
+            while k < g.K:
+                pack_panel(&g, constants, a.w + (group * g.K + k) * g.C * taps, min(<Py_ssize_t>NR, g.K - k),
+                           <real*>a.workspace, a.y + (group * padded(g.K, NR) + k) * g.alpha_h * g.alpha_w * g.C * g.T)
+                k += NR
+    arrays_release(&a)

@@ -210,28 +210,3 @@ def assert_exact(y: np.ndarray, problem: Problem, row, data: Data) -> None:
         np.testing.assert_array_equal(y, data.y)
     else:
         assert (np.abs(y - data.y) <= sum_bound(problem, row, data.magnitude)).all()
-
-
-def by_taps(problem: Problem, x, w, bias=None, residual=None) -> np.ndarray:
-    """A second oracle, for NaN and infinity: tap after tap, zero padding left out and not multiplied. No activation."""
-    x, w = np.asarray(x, float), np.asarray(w, float)
-    x = np.moveaxis(x, -1, 1) if problem.channels_last else x
-    mode = {"zeros": {"mode": "constant", "constant_values": -1}, "replicate": {"mode": "edge"},
-            "circular": {"mode": "wrap"}}
-    mode = mode.get(problem.padding_mode, {"mode": problem.padding_mode})
-    source = [np.pad(np.arange(n), pads, **mode) for n, pads in zip(problem.size, problem.padding)]
-    y = np.zeros((problem.N, problem.K, *problem.output_size))
-    C, K = problem.C // problem.G, problem.K // problem.G
-    with np.errstate(invalid="ignore"):
-        for tap in product(*map(range, problem.kernel)):
-            at = [i[t * d:][::s][:n] for i, t, d, s, n in
-                  zip(source, tap, problem.dilation, problem.stride, problem.output_size)]
-            inside = prod(i >= 0 for i in np.ix_(*at))
-            pixels = x[(slice(None), slice(None), *np.ix_(*at))]
-            for k in range(problem.K):
-                for c in range(C):
-                    y[:, k] += np.where(inside, w[(k, c, *tap)] * pixels[:, k // K * C + c], 0)
-        if bias is not None:
-            y += np.reshape(bias, (-1, *(1,) * len(problem.size)))
-        y = np.moveaxis(y, 1, -1) if problem.channels_last else y
-        return y if residual is None else y + residual

@@ -146,7 +146,6 @@ def test_activation_of_nan_and_infinity(activation, isa, real):
     assert np.isfinite(y[3])
 
 
-@pytest.mark.xfail(reason="-inf times a gate that is not quite zero is -inf; the limit is 0, and -inf * 0 would be NaN")
 @pytest.mark.parametrize("isa, real", every_build())
 @pytest.mark.parametrize("activation", ["silu", "gelu"])
 def test_gated_activation_of_minus_infinity(activation, isa, real):

@@ -14,7 +14,8 @@ MODULES = {path.stem: path for path in PACKAGE.glob("*.py")} | {"kernels": PACKA
 # Modules of this package that the lower layers may import; all others may import anything but `kernels`.
 LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(), "kernels": {"cpu"},
          "algorithms": {"problem"}, "machine": {"kernels", "algorithms"},
-         "plan": {"problem", "algorithms", "machine", "kernels"}, "validation": {"config", "reference"}}
+         "transforms": set(),
+         "plan": {"problem", "algorithms", "machine", "kernels", "transforms"}, "validation": {"config", "reference"}}
 ABOUT_KERNELS = {"introspection"}       # tells what is installed and how fast it could be, and has to ask
 YARDSTICK = "peak"                      # measures the machine: no convolution, called by nothing that convolves
 INSTRUCTION_SETS = re.compile(r"\b(v[234]|neon|avx\w*|sse\w*|AVX\w*|SSE\w*)\b|\b_mm\d*_")

@@ -8,7 +8,6 @@ from cases import (
     STEPS,
     VOLUMES,
     accepting_rows,
-    by_taps,
     case,
     compute,
     every_build,
@@ -19,6 +18,7 @@ from cases import (
 from memory import mxcsr
 
 import fastconv
+from fastconv import reference
 from fastconv.plan import NUMPY_REAL
 
 SPREAD = [*STEPS[::3], *BORDERS[::4], *GROUPS[:3], *DEPTHWISE[-5:], *VOLUMES[:2], case((5, 9), (1, 1), C=5, K=7),
@@ -47,7 +47,7 @@ def test_input_reaches_its_windows_only(case, channels_last, row, isa, real, val
     reached = False
     for seed in range(4):
         x = with_special(data.x, value, seed)
-        expected = by_taps(problem, x, w, data.bias)
+        expected = reference.by_taps(problem, x, w, data.bias)
         reached |= not np.isfinite(expected).all()
         arrays = [a.astype(NUMPY_REAL[real]) for a in (x, w, data.bias)]
         np.testing.assert_array_equal(compute(problem, row, isa, *arrays), expected)
@@ -66,7 +66,7 @@ def test_weight_under_zero_padding_contributes_nothing(case, channels_last, row,
             problem = case.problem(real, channels_last, packed=packed)
             if not row.refuses(problem):
                 arrays = [a.astype(NUMPY_REAL[real]) for a in (x, w, data.bias, data.residual)]
-                expected = by_taps(problem, x, w, data.bias, data.residual)
+                expected = reference.by_taps(problem, x, w, data.bias, data.residual)
                 np.testing.assert_array_equal(compute(problem, row, isa, *arrays), expected)
 
 
@@ -80,7 +80,7 @@ def test_default_path_treats_them_alike(case, channels_last):
     ones = np.where(data.x == 0, 1, data.x), np.where(data.w == 0, 1, data.w)
     for value in (np.nan, np.inf):
         for x, w in ((with_special(ones[0], value, 3), ones[1]), (ones[0], with_special(ones[1], value, 3))):
-            expected = by_taps(problem, x, w, data.bias)
+            expected = reference.by_taps(problem, x, w, data.bias)
             x, w, bias = (a.astype(np.float32) for a in (x, w, data.bias))
             np.testing.assert_array_equal(convolve(x, w, bias, **options), expected)
             np.testing.assert_array_equal(layer(w, bias, **options)(x), expected)
@@ -112,7 +112,7 @@ def test_denormals_are_not_flushed(channels_last, isa, real):
     for of_x, of_w in ((float(info.smallest_subnormal), 1.0), (2.0 ** (info.minexp // 2), 2.0 ** (info.minexp - info.nmant
                                                                                                - info.minexp // 2))):
         x, w = (data.x * of_x).astype(info.dtype), (data.w * of_w).astype(info.dtype)
-        expected = (by_taps(problem, data.x, data.w) * (of_x * of_w)).astype(info.dtype)
+        expected = (reference.by_taps(problem, data.x, data.w) * (of_x * of_w)).astype(info.dtype)
         assert (np.abs(expected[expected != 0]) < info.tiny).any()
         for row in accepting_rows(problem):
             if row.error == 1:

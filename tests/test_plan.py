@@ -36,11 +36,7 @@ def test_workspace_of_large_shapes_is_bounded(case, isa, real):
     assert not over_limit(case, isa, real)
 
 
-TOO_MUCH = pytest.mark.xfail(strict=False, reason="blocks are not cut by what the workspace holds (caches differ)")
-
-
-@pytest.mark.parametrize("name", [name if name == "large window, many channels" else pytest.param(name, marks=TOO_MUCH)
-                                  for name in HEAVY])
+@pytest.mark.parametrize("name", HEAVY)
 def test_workspace_of_extreme_shapes_is_bounded(name):
     for isa, real in BUILDS:
         assert not over_limit(HEAVY[name], isa, real)
