@@ -51,6 +51,7 @@ COPY_NUMBER = 0.15      # one number of a window that is copied
 DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
 LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors waits for its own sums
 TRANSFORM = {2: 110, 4: 260, 6: 480}    # Winograd F(m, 3): input of one tile, for a vector of channels; so for output
+TRANSFORM_NUMBER = 2.0  # one transformed weight
 STREAM_L3 = 0.15        # one number of weights that do not stay in L2 ...
 STREAM_MEMORY = 0.4     # ... nor in L3
 LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then stays below 4 MiB
@@ -116,7 +117,7 @@ def winograd_cost(m: int) -> Callable[[Problem, Machine], float]:
         cycles += share * TRANSFORM[m] * tiles * (ceil_div(C, machine.lanes) + ceil_div(K, machine.lanes))
         cycles += TURN_NUMBER * (0 if problem.channels_last else C * volume(problem) * 1.5 + K * problem.pixels)
         if not problem.packed:
-            cycles += weights * 1.2
+            cycles += TRANSFORM_NUMBER * weights
         return problem.G * cycles * machine.cycle
     return cost
 
@@ -140,18 +141,17 @@ def pointwise_cost(problem: Problem, machine: Machine) -> float:
 
 
 def direct_cost(problem: Problem, machine: Machine) -> float:
-    """Vectors of pixels of one output row, for MR, 4 or 1 output channels at a time."""
+    """Vectors of pixels of one output row, for MR, 4 or 1 output channels at a time; those at its ends need masks."""
     K, Q = problem.K // problem.G, problem.output_size[-1]
-    vectors = problem.pixels // Q * ceil_div(Q, machine.lanes)
+    lines, vectors = problem.pixels // Q, ceil_div(Q, machine.lanes)
     simple = problem.stride[-1] == 1 and not problem.channels_last
-    border = 2 if simple else ceil_div(Q, machine.lanes)        # vectors of a row that need masks
     scattered = machine.lanes if problem.channels_last or problem.stride[-1] > 2 else 1
     step = 0.0
-    for rows, count, cycles in ((machine.MR, K // machine.MR, machine.MR / 2 + 2), (4, K % machine.MR // 4, 3),
-                                (1, K % machine.MR % 4, 1)):
-        step += count * (cycles * vectors + (DIRECT_BORDER + scattered + rows) * border * (vectors * Q // problem.pixels + 1)
-                         * problem.pixels // Q)
-    return problem.G * problem.sum_length * step * machine.cycle
+    for rows, width, count, cycles in ((machine.MR, 1, K // machine.MR, machine.MR / 2 + 2),
+                                       (4, 2, K % machine.MR // 4, 3), (1, 4, K % machine.MR % 4, 1)):
+        masked = min(vectors, 2 * width) if simple else vectors
+        step += count * (cycles * vectors + (DIRECT_BORDER + scattered + rows) * masked)
+    return problem.G * problem.sum_length * lines * step * machine.cycle
 
 
 def depthwise_cost(problem: Problem, machine: Machine) -> float:

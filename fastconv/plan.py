@@ -87,7 +87,7 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, tile: int) -> dict[str
     lines = [1, *p.output_size][-2:]
     tiles = (p.pixels // (lines[0] * lines[1]) * ceil_div(lines[0], tile if alpha_h > 1 else 1)
              * ceil_div(lines[1], tile))
-    room = 4 * m.L2 // (alpha_h * alpha * p.itemsize)
+    room = 6 * m.L2 // (alpha_h * alpha * p.itemsize)
     most = max(m.MR, min(96, room // depth // m.MR * m.MR))
     best = None
     for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
@@ -98,7 +98,7 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, tile: int) -> dict[str
             vectors = ceil_div(min(K, k_block), m.lanes)
             # in cycles per input channel: products, input transform, share of the weights' way from memory
             cost = ceil_div(tasks, threads) * (tile_cycles(t_block, vectors, m) * alpha_h * alpha + 16 * t_block
-                                               + 2 * vectors * m.lanes)
+                                               + 2 * vectors * m.lanes * (1 if p.packed else alpha_h * alpha))
             if best is None or cost < best[0] * 0.995:
                 best = cost, t_block, k_block
     chunk = max(m.NR, room // 4 // best[1] // m.NR * m.NR)
@@ -129,7 +129,9 @@ class Plan:
             self.again = make_plan(unpacked, "im2col", isa, threads)
         elif problem.padded and problem.padding_mode == "zeros" and not row.strict:
             self.again = make_plan(unpacked, TABLE[problem.operation][-1].name, isa, threads)
-        self.pack_first = self.packs and not problem.packed and (not self.workspace or self.workspace > WORKSPACE)
+        # Whether a call packs all weights before it runs, rather than each task those that it needs.
+        self.pack_first = self.packs and not problem.packed and (
+            not self.workspace or self.workspace > WORKSPACE or (row.m > 0 and self.tasks_of_pixels() > 2))
         if self.pack_first:                 # then the kernel sees packed weights and needs no room to pack them
             self.geometry = self.pack_geometry(packed=1)
 
@@ -159,6 +161,11 @@ class Plan:
         self.workspace = self.fit_workspace(fields)
         self.blocks = {name: fields[name] for name in ("chunk", "pixel_block", "channel_block")}
         return kernels.cpu.geometry(fields | {"workspace": self.workspace}) + constants
+
+    def tasks_of_pixels(self) -> int:
+        """Tasks of a call that use the same weights."""
+        p = self.problem
+        return p.N * ceil_div(p.pixels, self.row.m ** len(p.size[-2:]) * self.blocks["pixel_block"])
 
     def fit_workspace(self, fields: dict[str, int]) -> int:
         """Bytes of workspace for each thread; halves the blocks in `fields` until they are within WORKSPACE."""

@@ -56,10 +56,12 @@ ALWAYS void prefetch(const real *p) { __builtin_prefetch(p, 0, 2); }   /* into L
 ALWAYS vec vec_zero(void) { return (vec){0}; }
 ALWAYS vec vec_splat(real x) { vec v; for (int i = 0; i < LANES; i++) v[i] = x; return v; }
 
-/* As many doubles as a vector has lanes: for what is computed once and rounded once. */
-typedef double wide __attribute__((vector_size(LANES * 8)));
-ALWAYS wide vec_widen(vec v) { return __builtin_convertvector(v, wide); }
-ALWAYS vec vec_narrow(wide v) { return __builtin_convertvector(v, vec); }
+/* WIDE doubles, loaded from and stored to numbers of type real: for what is computed once and rounded once. */
+#define WIDE (VECTOR_BYTES / 8)
+typedef double wide __attribute__((vector_size(VECTOR_BYTES)));
+typedef real some __attribute__((vector_size(WIDE * REAL_BYTES), aligned(REAL_BYTES), may_alias));
+ALWAYS wide wide_load(const real *p) { return __builtin_convertvector(*(const some *)p, wide); }
+ALWAYS void wide_store(real *p, wide v) { *(some *)p = __builtin_convertvector(v, some); }
 
 /* Lane by lane `a < b ? yes : no`; a NaN in a or b takes `no`. */
 ALWAYS vec vec_if_less(vec a, vec b, vec yes, vec no) {

@@ -20,8 +20,8 @@ from arrays cimport Arrays, arrays_open, arrays_release, constants_of, geometry_
 from micro.finish cimport any_odd, pixels_finish
 from micro.geometry cimport ZEROS, Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns
-from micro.simd cimport (LANES, MR, NR, NV, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_narrow, vec_store,
-                         vec_transpose, vec_widen, vec_zero, wide)
+from micro.simd cimport (LANES, MR, NR, NV, WIDE, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_store,
+                         vec_transpose, vec_zero, wide, wide_load, wide_store)
 from micro.tile cimport any_tile_multiply_rows
 from micro.winograd cimport transform_input, transform_output, transform_weights
 from region cimport run_tasks
@@ -247,14 +247,15 @@ cdef inline void panel_transform(const Geometry* g, const double* G, const real*
     """packed (elements, T C, NR) <- the transform of plain (T R S, C, NR)."""
     cdef Py_ssize_t t, c, depth = g.C * g.T, elements = g.alpha_h * g.alpha_w
     cdef wide taps[9]
+    cdef real line[MOST_ALPHA * MOST_ALPHA * NR]
     cdef wide half[MOST_ALPHA * 3]
     cdef wide whole[MOST_ALPHA * MOST_ALPHA]
     cdef int i, j, r, rows = 1 if g.alpha_h == 1 else 3
     for t in range(g.T):
         for c in range(g.C):
-            for j in range(NV):
+            for j in range(NR // WIDE):
                 for i in range(rows * 3):
-                    taps[i] = vec_widen(vec_load(plain + ((t * rows * 3 + i) * g.C + c) * NR + j * LANES))
+                    taps[i] = wide_load(plain + ((t * rows * 3 + i) * g.C + c) * NR + j * WIDE)
                 if g.alpha_h == 1:
                     transform_weights(alpha, 3, G, taps, 1, whole, 1)
                 else:
@@ -263,7 +264,10 @@ cdef inline void panel_transform(const Geometry* g, const double* G, const real*
                     for i in range(alpha):
                         transform_weights(alpha, 3, G, half + i, alpha, whole + i, alpha)
                 for i in range(elements):
-                    vec_store(packed + (i * depth + t * g.C + c) * NR + j * LANES, vec_narrow(whole[i]))
+                    wide_store(line + i * NR + j * WIDE, whole[i])
+            for i in range(elements):           # whole cache lines: the elements lie a power of two apart
+                for j in range(NV):
+                    vec_store(packed + (i * depth + t * g.C + c) * NR + j * LANES, vec_load(line + i * NR + j * LANES))
 
 
 cdef void pack_panel(const Geometry* g, const double* constants, const real* w, Py_ssize_t channels, real* plain,

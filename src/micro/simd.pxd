@@ -3,8 +3,8 @@
 cdef extern from "simd.h" nogil:
     ctypedef float real             # float or double
     ctypedef float vec              # Cython need only know that vectors add, subtract, multiply and divide
-    ctypedef double wide            # LANES doubles
-    enum: LANES, MR, NV, NR, MV, FULL, REAL_BYTES
+    ctypedef double wide            # WIDE doubles
+    enum: LANES, WIDE, MR, NV, NR, MV, FULL, REAL_BYTES
     const real ROUND_SHIFT
 
     vec vec_load(const real* p)
@@ -12,8 +12,8 @@ cdef extern from "simd.h" nogil:
     void prefetch(const real* p)
     vec vec_zero()
     vec vec_splat(real x)
-    wide vec_widen(vec v)
-    vec vec_narrow(wide v)
+    wide wide_load(const real* p)
+    void wide_store(real* p, wide v)
     vec vec_if_less(vec a, vec b, vec yes, vec no)
     vec vec_power2(vec shifted)
     void vec_transpose(vec* row)
