@@ -64,7 +64,7 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     else:                       # every task turns the whole image
         most = p.pixels
     if p.channels_last and C * p.taps <= chunk:     # sums that are finished at once stay in L1
-        most = min(most, m.L1 // 2 // (m.NR * p.itemsize) // m.MR * m.MR)
+        most = min(most, m.L1 // 3 // (m.NR * p.itemsize) // m.MR * m.MR)
     best = None
     for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
         k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR

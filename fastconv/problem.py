@@ -26,7 +26,7 @@ from math import inf, prod
 
 PADDING_MODES = ("zeros", "reflect", "symmetric", "replicate", "circular")
 PADDING_NAMES = ("valid", "full", "same", "same_upper", "same_lower")
-ACTIVATIONS = ("clip", "leaky_relu", "sigmoid", "tanh", "silu", "gelu", "hardswish", "hardsigmoid")
+ACTIVATIONS = ("none", "clip", "leaky_relu", "sigmoid", "tanh", "silu", "gelu", "hardswish", "hardsigmoid")
 LARGEST = 2**31 - 1         # stride, dilation and padding; index arithmetic on them then fits 64 bits
 LARGEST_ARRAY = 2**63 - 1   # bytes
 
@@ -50,7 +50,7 @@ class Problem:
     padding: Pairs
     padding_mode: str = "zeros"
     channels_last: bool = False
-    activation: tuple[str, float, float] = ("clip", -inf, inf)      # none
+    activation: tuple[str, float, float] = ("none", 0.0, 0.0)
     bias: bool = False
     residual: bool = False
     packed: bool = False        # weights were packed beforehand, by a layer
@@ -191,11 +191,11 @@ def resolve_activation(activation) -> tuple[str, float, float]:
     """A name in ACTIVATIONS and two numbers: the bounds of a clip, or the slope of a leaky ReLU and nothing."""
     clips = {"relu": (0.0, inf), "relu6": (0.0, 6.0)}
     if activation is None:
-        return "clip", -inf, inf
+        return "none", 0.0, 0.0
     if isinstance(activation, str):
         if activation in clips:
             return "clip", *clips[activation]
-        if activation in ACTIVATIONS[1:]:
+        if activation in ACTIVATIONS[2:]:
             return activation, 0.01 if activation == "leaky_relu" else 0.0, 0.0
     elif is_sequence(activation) and len(activation) > 0 and isinstance(activation[0], str):
         name, *numbers = activation
@@ -213,7 +213,7 @@ def resolve_activation(activation) -> tuple[str, float, float]:
             return name, *numbers
     else:
         raise TypeError(f"activation must be None, a name or a tuple, got {activation!r}")
-    raise ValueError(f"activation={activation!r} is none of {', '.join((*clips, *ACTIVATIONS[1:]))}, "
+    raise ValueError(f"activation={activation!r} is none of {', '.join((*clips, *ACTIVATIONS[2:]))}, "
                      "('clip', low, high), ('leaky_relu', slope)")
 
 

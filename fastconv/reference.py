@@ -75,6 +75,8 @@ def activate(activation: tuple[str, float, float], y: np.ndarray) -> np.ndarray:
     """The activations by their definitions."""
     name, low, high = activation
     with np.errstate(over="ignore", invalid="ignore"):
+        if name == "none":
+            return y
         if name == "clip":
             return np.clip(y, low, high)
         if name == "leaky_relu":
@@ -99,4 +101,4 @@ def magnitude(problem, x, weight, bias=None, residual=None) -> np.ndarray:
     """What errors are measured against: the same sums over absolute values, without the activation."""
     from dataclasses import replace
     parts = (None if a is None else np.abs(np.asarray(a, np.float64)) for a in (x, weight, bias, residual))
-    return convolution(replace(problem, activation=("clip", -np.inf, np.inf)), *parts)
+    return convolution(replace(problem, activation=("none", 0.0, 0.0)), *parts)

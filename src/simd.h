@@ -121,17 +121,38 @@ ALWAYS void vec_transpose(vec *row) {
 #endif
 }
 
+#if defined(__x86_64__)
 #if defined(__AVX512F__)
-#if FASTCONV_DOUBLE
-#define AVX512(name) _mm512_##name##_pd
-typedef __m512d native;
+#define WIDTH_PREFIX _mm512_
+#elif defined(__AVX2__)
+#define WIDTH_PREFIX _mm256_
 #else
-#define AVX512(name) _mm512_##name##_ps
-typedef __m512 native;
+#define WIDTH_PREFIX _mm_
 #endif
-ALWAYS vec vec_mask_load(vec old, unsigned m, const real *p) { return (vec)AVX512(mask_loadu)((native)old, m, p); }
-ALWAYS void vec_mask_store(real *p, unsigned m, vec v) { AVX512(mask_storeu)(p, m, (native)v); }
-ALWAYS vec vec_mask_select(unsigned m, vec yes, vec no) { return (vec)AVX512(mask_blend)(m, (native)no, (native)yes); }
+#if FASTCONV_DOUBLE
+#define TYPE_SUFFIX _pd
+#else
+#define TYPE_SUFFIX _ps
+#endif
+#define JOIN3(a, b, c) a##b##c
+#define JOIN(a, b, c) JOIN3(a, b, c)
+#define X86(name) JOIN(WIDTH_PREFIX, name, TYPE_SUFFIX)         /* the intrinsic of this build's vectors */
+typedef __typeof__(X86(setzero)()) native;
+#endif
+
+/* The larger, the smaller of x and a bound; NaN if x is NaN (x86 returns the second operand then). */
+#if defined(__x86_64__)
+ALWAYS vec vec_at_least(vec x, vec bound) { return (vec)X86(max)((native)bound, (native)x); }
+ALWAYS vec vec_at_most(vec x, vec bound) { return (vec)X86(min)((native)bound, (native)x); }
+#else
+ALWAYS vec vec_at_least(vec x, vec bound) { return vec_if_less(x, bound, bound, x); }
+ALWAYS vec vec_at_most(vec x, vec bound) { return vec_if_less(bound, x, bound, x); }
+#endif
+
+#if defined(__AVX512F__)
+ALWAYS vec vec_mask_load(vec old, unsigned m, const real *p) { return (vec)X86(mask_loadu)((native)old, m, p); }
+ALWAYS void vec_mask_store(real *p, unsigned m, vec v) { X86(mask_storeu)(p, m, (native)v); }
+ALWAYS vec vec_mask_select(unsigned m, vec yes, vec no) { return (vec)X86(mask_blend)(m, (native)no, (native)yes); }
 ALWAYS vec vec_mask_load_even(vec old, unsigned m, const real *p) {
     if (m == FULL) { vec a = vec_load(p), b = vec_load(p + LANES - 1); return EVEN(a, b); }
     vec a = vec_mask_load(vec_zero(), _pdep_u32(m, 0x55555555u) & FULL, p);

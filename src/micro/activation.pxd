@@ -1,15 +1,14 @@
 """Activations on vectors: relative error of a few roundings, NaN in gives NaN out, no trap on huge arguments."""
 from libc.math cimport INFINITY
 
-from micro.simd cimport REAL_BYTES, ROUND_SHIFT, real, vec, vec_if_less, vec_power2, vec_splat, vec_zero
+from micro.simd cimport REAL_BYTES, ROUND_SHIFT, real, vec, vec_at_least, vec_at_most, vec_if_less, vec_power2, vec_splat, vec_zero
 
-cdef enum:      # in the order of problem.ACTIVATIONS; none and ReLU are clips to infinite bounds
-    CLIP, LEAKY_RELU, SIGMOID, TANH, SILU, GELU, HARDSWISH, HARDSIGMOID
+cdef enum:      # in the order of problem.ACTIVATIONS; ReLU is a clip with an infinite bound
+    NONE, CLIP, LEAKY_RELU, SIGMOID, TANH, SILU, GELU, HARDSWISH, HARDSIGMOID
 
 
 cdef inline vec vec_clip(vec x, vec low, vec high) noexcept nogil:
-    x = vec_if_less(x, low, low, x)
-    return vec_if_less(high, x, high, x)
+    return vec_at_most(vec_at_least(x, low), high)
 
 
 cdef inline vec power_split(vec x, vec* power) noexcept nogil:
@@ -90,6 +89,8 @@ cdef inline vec vec_normal(vec x) noexcept nogil:
 
 
 cdef inline vec vec_activate(Py_ssize_t kind, vec x, vec low, vec high) noexcept nogil:
+    if kind == NONE:
+        return x
     if kind == CLIP:
         return vec_clip(x, low, high)
     if kind == LEAKY_RELU:

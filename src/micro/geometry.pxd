@@ -15,7 +15,7 @@ cdef struct Geometry:
     Py_ssize_t x_n, x_c, x_d, x_h, x_w                  # input strides: taken from the array, not from the plan
     Py_ssize_t y_n, y_k, y_q                            # output strides; q runs over all O * P * Q pixels
     Py_ssize_t activation                               # in the order of problem.ACTIVATIONS
-    double low, high                                    # bounds of a clip (none, ReLU: infinite); slope of a leaky ReLU
+    double low, high                                    # bounds of a clip (ReLU: 0, infinity); low: slope of a leaky ReLU
     Py_ssize_t chunk                                    # input channels that one panel holds
     Py_ssize_t pixel_block, channel_block               # output pixels and channels that one task computes
     Py_ssize_t packed                                   # weights come packed once, not as (K, C, T, R, S)

@@ -15,6 +15,8 @@ cdef extern from "simd.h" nogil:
     wide wide_load(const real* p)
     void wide_store(real* p, wide v)
     vec vec_if_less(vec a, vec b, vec yes, vec no)
+    vec vec_at_least(vec x, vec bound)
+    vec vec_at_most(vec x, vec bound)
     vec vec_power2(vec shifted)
     void vec_transpose(vec* row)
     vec vec_mask_load(vec old, unsigned m, const real* p)
