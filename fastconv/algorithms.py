@@ -55,8 +55,8 @@ TRANSFORM_NUMBER = 2.0  # one transformed weight
 STREAM_L3 = 0.15        # one number of weights that do not stay in L2 ...
 STREAM_MEMORY = 0.4     # ... nor in L3
 LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then stays below 4 MiB
-LARGEST_TURNED = 1 << 18    # numbers of an image that is turned in cache
-LARGEST_SMALL = 1024        # output pixels of an image that one task computes whole
+LARGEST_TURNED = 1 << 20    # numbers of an image that is turned in cache
+LARGEST_SMALL = 2048        # output pixels of an image that one task computes whole
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -85,6 +85,24 @@ def pixels_cost(problem: Problem, machine: Machine) -> float:
     return problem.G * (cycles + (0 if problem.packed else PACK_NUMBER * K * length)) * machine.cycle
 
 
+def live_share(problem: Problem, machine: Machine) -> float:
+    """Share of (tile, tap) pairs at which a tile of one row sees more than zero padding."""
+    share = 1.0
+    if problem.padding_mode != "zeros":
+        return share
+    for axis, (n, k, s, d, out) in enumerate(zip(problem.size, problem.kernel, problem.stride, problem.dilation,
+                                                 problem.output_size)):
+        before = problem.padding[axis][0]
+        width = 1 if axis < len(problem.size) - 1 else ceil_div(out, ceil_div(out, machine.MR))
+        live = 0
+        for tap in range(k):
+            first = max(0, ceil_div(before - tap * d, s))                    # output pixels that see the image
+            last = min(out - 1, (n - 1 + before - tap * d) // s)
+            live += last // width - first // width + 1 if last >= first else 0
+        share *= live / (k * ceil_div(out, width))
+    return share
+
+
 def channels_cost(problem: Problem, machine: Machine) -> float:
     """Output channels on the lanes: whole vectors of channels are multiplied, windows are found."""
     C, K, length = problem.C // problem.G, problem.K // problem.G, problem.sum_length
@@ -93,7 +111,8 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     tiles = ceil_div(problem.pixels, machine.MR) * ceil_div(K, machine.NR) * chunks
     windows = problem.pixels * (problem.taps * WINDOW + (length * COPY_NUMBER if C < machine.lanes else 0))
     turned = 0 if problem.channels_last else C * volume(problem) + K * problem.pixels
-    cycles = length * tile_cycles(problem.pixels, vectors, machine) + tiles * TILE_START + windows + turned * TURN_NUMBER
+    cycles = length * tile_cycles(problem.pixels, vectors, machine) * live_share(problem, machine)
+    cycles += tiles * TILE_START + windows + turned * TURN_NUMBER
     return problem.G * (cycles + (0 if problem.packed else 2 * PACK_NUMBER * K * length)) * machine.cycle
 
 

@@ -70,6 +70,8 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
         k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
         for q_parts in range(ceil_div(p.pixels, most), ceil_div(p.pixels, most) + (2 * threads if p.channels_last else 1)):
             q_block = ceil_div(p.pixels, q_parts)
+            if p.padded and q_block >= p.output_size[-1]:       # whole rows
+                q_block = padded(q_block, p.output_size[-1])
             tasks = p.N * p.G * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
             vectors = ceil_div(min(K, k_block), m.lanes)
             cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 0.1 * q_block

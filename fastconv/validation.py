@@ -56,7 +56,8 @@ def check(problem, x, weight, bias, residual, y, growth: float = 1.0) -> None:
     unit = np.finfo(y.dtype).eps / 2
     rtol = (prod(problem.weight_shape[1:]) + 8) * unit * growth if _rtol is None else _rtol
     floor = np.finfo(y.dtype).tiny
-    error = np.abs(y - expected)
+    with np.errstate(invalid="ignore"):
+        error = np.abs(y - expected)
     same = (y == expected) | (np.isnan(y) & np.isnan(expected))
     bad = ~same & ~(error <= rtol * scale + unit * np.abs(expected) + floor)
     if bad.any():

@@ -26,6 +26,9 @@ from micro.simd cimport LANES, MR, NR, real, vec, vec_zero
 from micro.tile cimport any_tile_multiply_rows
 from region cimport run_tasks
 
+cdef enum:
+    SHORTEST_ROW = 6            # pixels: tiles of fewer wait for their own sums
+
 cdef struct Block:          # one task: what it computes and where its workspace lies
     Py_ssize_t n, group, q0, pixels, tiles, runs, length
     const real* x           # first pixel of the image and group
@@ -47,7 +50,7 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
     b.runs = g.T * g.R if g.row_runs else taps
     b.length = g.S * g.C if g.row_runs else g.C
     b.window = <const real**>place(&free, b.runs * pixels * sizeof(void*))
-    b.live = place(&free, b.runs * ceil_div(pixels, MR))
+    b.live = place(&free, b.runs * pixels)
     b.zeros = <real*>place(&free, b.length * sizeof(real))
     b.image = <real*>place(&free, 0 if g.channels_last else g.D * g.H * g.W * g.C * sizeof(real))
     b.copies = <real*>place(&free, pixels * length * sizeof(real) if g.row_runs else 0)
@@ -66,6 +69,14 @@ cdef void copy_row(const Geometry* g, const Block* b, const real* row, Py_ssize_
         for c in range(<int>g.C):
             copy[c] = 0 if column < 0 else row[column * b.x_w + c]
         copy += g.C
+
+
+cdef Py_ssize_t tiles_of(const Geometry* g, Py_ssize_t q0, Py_ssize_t pixels) noexcept nogil:
+    """How many equal tiles a block is cut into. With padding, and whole rows that fill tiles well, none crosses rows:
+    then more of them see nothing but padding at some tap."""
+    if g.pad_h + g.pad_w > 0 and g.Q >= SHORTEST_ROW and q0 % g.Q == 0 and pixels % g.Q == 0:
+        return pixels // g.Q * ceil_div(g.Q, MR)
+    return ceil_div(pixels, MR)
 
 
 cdef void find_windows(const Geometry* g, Block* b) noexcept nogil:
@@ -187,7 +198,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     layout(g, &b, workspace)
     b.q0 = task // k_blocks % q_blocks * g.pixel_block
     b.pixels = min(pixels - b.q0, g.pixel_block)
-    b.tiles = ceil_div(b.pixels, MR)
+    b.tiles = tiles_of(g, b.q0, b.pixels)
     b.group = task // (k_blocks * q_blocks) % g.G
     b.n = task // (k_blocks * q_blocks * g.G)
     b.x = a.x + b.n * g.x_n + b.group * g.C * g.x_c
