@@ -102,3 +102,12 @@ def magnitude(problem, x, weight, bias=None, residual=None) -> np.ndarray:
     from dataclasses import replace
     parts = (None if a is None else np.abs(np.asarray(a, np.float64)) for a in (x, weight, bias, residual))
     return convolution(replace(problem, activation=("none", 0.0, 0.0)), *parts)
+
+
+def error_scale(problem, growth: float, magnitude: np.ndarray) -> np.ndarray:
+    """What an error is compared with: the magnitude of its own sum, or, where a row with growth of rounding errors
+    computes a tile of outputs from the pixels of all their windows, the largest of its channel."""
+    if growth == 1:
+        return magnitude
+    spatial = tuple(range(1, magnitude.ndim - 1)) if problem.channels_last else tuple(range(2, magnitude.ndim))
+    return np.broadcast_to(magnitude.max(axis=spatial, keepdims=True, initial=0), magnitude.shape)

@@ -52,7 +52,7 @@ def validation(rtol: float | None = None) -> Iterator[None]:
 def check(problem, x, weight, bias, residual, y, growth: float = 1.0) -> None:
     """Compare one finished call; the arrays are those that its kernel saw, `growth` is Algorithm.error of its row."""
     expected = reference.convolution(problem, x, weight, bias, residual)
-    scale = reference.magnitude(problem, x, weight, bias, residual)
+    scale = reference.error_scale(problem, growth, reference.magnitude(problem, x, weight, bias, residual))
     unit = np.finfo(y.dtype).eps / 2
     rtol = (prod(problem.weight_shape[1:]) + 8) * unit * growth if _rtol is None else _rtol
     floor = np.finfo(y.dtype).tiny

@@ -201,6 +201,7 @@ def gamma(n: int, u: float) -> float:
 def sum_bound(problem: Problem, row, magnitude: np.ndarray) -> np.ndarray:
     """Largest error of sum, bias and residual in any order, that of the float64 oracle included."""
     n = problem.sum_length + 2
+    magnitude = reference.error_scale(problem, row.error, magnitude)
     return (gamma(n, unit(NUMPY_REAL[problem.real])) * row.error + gamma(n, unit(np.float64))) * magnitude
 
 

@@ -100,7 +100,7 @@ class Case:
         self.residual = numbers(*problem.output_shape) if problem.residual else None
         arrays = self.x, self.weight, self.bias, self.residual
         self.expected = reference.convolution(self.problem, *arrays)
-        self.scale = None if integers else np.maximum(reference.magnitude(self.problem, *arrays), np.abs(self.expected))
+        self.scale = np.maximum(reference.magnitude(self.problem, *arrays), np.abs(self.expected))
 
     def run(self, row, isa: str, real: str, channels_last: bool, packed: bool, record: Record) -> None:
         problem = replace(self.problem, real=real, channels_last=channels_last, packed=packed)
@@ -120,7 +120,7 @@ class Case:
                 record.failures.append(f"{np.count_nonzero(y != self.expected)} of {y.size} integers are wrong: {problem}")
             return
         unit = np.finfo(dtype).eps / 2
-        scale = np.maximum(np.abs(self.expected), 1) if self.scale is None else self.scale
+        scale = reference.error_scale(self.problem, row.error, self.scale)
         units = np.abs(y - self.expected) / (unit * np.maximum(scale, np.finfo(np.float32).tiny))
         error = float(np.nan_to_num(units, nan=np.inf).max(initial=0.0))
         bound = (problem.sum_length + 8) * row.error
