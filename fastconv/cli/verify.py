@@ -75,6 +75,7 @@ class Record:
     """What one row did on one instruction set in one number type."""
 
     cases: int = 0
+    exact: bool = True          # the row promises exact integers
     wrong: int = 0              # integer cases that were not exact
     share: float = 0.0          # of the bound, in the worst case
     error: float = 0.0          # there, in units of rounding
@@ -114,6 +115,7 @@ class Case:
         y = execute(plan, x, weight, bias, residual, None, dtype, True, plan.pack(weight) if packed else None)
         y = np.moveaxis(y, -1, 1) if channels_last else y
         record.cases += 1
+        record.exact = row.error == 1
         if self.integers and row.error == 1:
             if not np.array_equal(y, self.expected):
                 record.wrong += 1
@@ -165,7 +167,8 @@ def report(console, records: dict[tuple[str, str, str], Record], left_out: set[s
         if before not in (None, name):
             table.add_section()
         table.add_row("" if before == name else name, isa, COMPUTED[real].name, str(record.cases),
-                      "all" if not record.wrong else f"[red]{record.wrong} wrong[/]", f"{record.error:.2f}",
+                      "not meant" if not record.exact else f"[red]{record.wrong} wrong[/]" if record.wrong else "all",
+                      f"{record.error:.2f}",
                       f"{record.bound:g}", f"{'[red]' if record.share > 1 else ''}{100 * record.share:.0f} %")
         before = name
     console.print(table)
