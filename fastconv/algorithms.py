@@ -48,6 +48,8 @@ PACK_NUMBER = 0.4       # one weight, transposed into place
 TURN_NUMBER = 0.3       # one number of a small image, transposed
 WINDOW = 6              # one pointer of an indirect product
 COPY_NUMBER = 0.15      # one number of a window that is copied
+STAGE_ROW = 60          # one staged row ...
+STAGE_NUMBER = 0.3      # ... and each of its numbers
 DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
 LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors waits for its own sums
 TRANSFORM = {2: 110, 4: 260, 6: 480}    # Winograd F(m, 3): input of one tile, for a vector of channels; so for output
@@ -56,6 +58,8 @@ STREAM_L3 = 0.15        # one number of weights that do not stay in L2 ...
 STREAM_MEMORY = 0.4     # ... nor in L3
 LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then stays below 4 MiB
 LARGEST_TURNED = 1 << 20    # numbers of an image that is turned in cache
+LARGEST_STAGED = 1 << 17    # numbers of the input rows of one output row
+LONGEST_ROW = 1024          # columns that one task stages
 LARGEST_SMALL = 2048        # output pixels of an image that one task computes whole
 
 
@@ -159,6 +163,17 @@ def pointwise_cost(problem: Problem, machine: Machine) -> float:
     return im2col_cost(problem, machine) - saved * machine.cycle
 
 
+def rows_cost(problem: Problem, machine: Machine) -> float:
+    """Vectors of pixels of one output row; every input row is copied about once, every output row finds its window."""
+    K, Q, length = problem.K // problem.G, problem.output_size[-1], problem.sum_length
+    lines, vectors = problem.pixels // Q, ceil_div(Q, machine.lanes)
+    tiles = ceil_div(K, machine.MR) * ceil_div(Q, machine.NR)
+    cycles = lines * (length * tile_cycles(K, vectors, machine) + tiles * TILE_START + length * WINDOW / 3)
+    staged = problem.C // problem.G * volume(problem) // problem.size[-1] * min(problem.stride[-1], problem.kernel[-1])
+    cycles += staged * (STAGE_ROW + Q * STAGE_NUMBER)
+    return problem.G * (cycles + (0 if problem.packed else PACK_NUMBER * K * length)) * machine.cycle
+
+
 def direct_cost(problem: Problem, machine: Machine) -> float:
     """Vectors of pixels of one output row, for MR, 4 or 1 output channels at a time; those at its ends need masks."""
     K, Q = problem.K // problem.G, problem.output_size[-1]
@@ -182,6 +197,15 @@ def depthwise_cost(problem: Problem, machine: Machine) -> float:
 
 def im2col_refuses(problem: Problem) -> str:
     return f"a window of {problem.taps} taps does not fit the workspace" if problem.taps > LARGEST_TAPS else ""
+
+
+def rows_refuses(problem: Problem) -> str:
+    if problem.channels_last:
+        return "channels are on the lanes already (im2col)"
+    reach = [d * (k - 1) + 1 for k, d in zip(problem.kernel, problem.dilation)]
+    line = min(problem.output_size[-1], LONGEST_ROW) * problem.stride[-1] + reach[-1]
+    staged = problem.C // problem.G * ([1, 1, *problem.kernel][-3] * [1, *reach][-2]) * line
+    return "the rows of one window do not fit in cache" if staged > LARGEST_STAGED else im2col_refuses(problem)
 
 
 def small_refuses(problem: Problem) -> str:
@@ -234,6 +258,8 @@ CONVOLUTION = (
     winograd("winograd6", 6, 509),
     Algorithm("im2col", "panels of windows gathered in cache, times the weights",
               "im2col_pixels", "im2col_channels", im2col_refuses, im2col_cost),
+    Algorithm("rows", "rows of few channels staged once for all taps",
+              "rows", "rows", rows_refuses, rows_cost),
     Algorithm("small", "im2col with output channels on the lanes, the image turned in cache",
               "im2col_channels", "im2col_channels", small_refuses, channels_cost),
     Algorithm("direct", "rows of the input read where they lie, any shape",

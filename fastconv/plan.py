@@ -9,7 +9,7 @@ from threading import Lock
 import numpy as np
 
 from . import kernels
-from .algorithms import TABLE, Algorithm, Machine, ceil_div, tile_cycles
+from .algorithms import LONGEST_ROW, TABLE, Algorithm, Machine, ceil_div, tile_cycles
 from .machine import machine
 from .problem import ACTIVATIONS, PADDING_MODES, Problem
 from .transforms import transforms
@@ -81,6 +81,18 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "row_runs": row_runs}
 
 
+def row_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
+    """Blocks of rows: `pixel_block` output rows of `chunk` columns, whose input rows take a quarter of L2."""
+    lines, Q = [1, *p.output_size][-2:]
+    columns = Q if Q <= LONGEST_ROW else padded(balanced(Q, LONGEST_ROW), m.NR)
+    step, reach = [1, *p.stride][-2], [1, *(d * (k - 1) + 1 for k, d in zip(p.kernel, p.dilation))][-2]
+    line = p.C // p.G * [1, 1, *p.kernel][-3] * (columns * p.stride[-1] + p.kernel[-1] * p.dilation[-1]) * p.itemsize
+    rows = max(1, (m.L2 // 4 // line - reach) // step + 1)
+    tasks = p.N * p.G * p.pixels // (lines * Q) * ceil_div(Q, columns)
+    parts = ceil_div(4 * threads, tasks)            # enough for all threads
+    return {"chunk": columns, "pixel_block": balanced(lines, min(rows, ceil_div(lines, parts))), "channel_block": p.K // p.G}
+
+
 def winograd_blocks(p: Problem, m: Machine, threads: int, tile: int) -> dict[str, int]:
     """Blocks of winograd: the transformed input of a task in L2 if 96 tiles can, products of `chunk` channels in L2."""
     K, depth = p.K // p.G, p.C // p.G * (p.taps // 9 or 1)
@@ -107,7 +119,7 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, tile: int) -> dict[str
     return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "alpha_h": alpha_h, "alpha_w": alpha}
 
 
-BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks}
+BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "rows": row_blocks}
 
 
 class Plan:

@@ -11,7 +11,7 @@ Costs    the seconds asked for, whole blocks of about 20 microseconds.
 from cython.parallel cimport prange
 from libc.stdlib cimport free
 from libc.string cimport memset
-from micro.simd cimport LANES, MR, NV, REAL_BYTES, real, vec, vec_load, vec_splat, vec_store
+from micro.simd cimport LANES, NV, REAL_BYTES, real, vec, vec_load, vec_splat, vec_store
 
 cdef extern from "stdlib.h" nogil:
     int posix_memalign(void** p, size_t alignment, size_t size)
@@ -43,11 +43,11 @@ cdef inline double chains(real half, real one, real* left) noexcept nogil:
     """STEPS multiply-adds on each of CHAINS vectors, which nothing but registers holds; returns their FLOPs."""
     cdef vec acc[ROWS][NV]
     cdef vec b = vec_splat(half), c = vec_splat(one)
-    cdef int i, j, step
+    cdef int i, j, _step
     for i in range(ROWS):
         for j in range(NV):
             acc[i][j] = vec_load(left + (i * NV + j) * LANES)
-    for step in range(STEPS):
+    for _step in range(STEPS):
         for i in range(ROWS):
             for j in range(NV):
                 acc[i][j] = acc[i][j] * b + c
@@ -76,14 +76,14 @@ cdef double chains_rate(double seconds) noexcept nogil:
 cdef double copy_rate(double seconds, Py_ssize_t numbers, real* source, real* target) noexcept nogil:
     """Bytes/s, read and written, of the calling thread; touches its buffers first, so that they are near it."""
     cdef double copied = 0, start, now
-    cdef Py_ssize_t i, times, round_
+    cdef Py_ssize_t i, times, _round
     memset(source, 0, numbers * REAL_BYTES)
     memset(target, 0, numbers * REAL_BYTES)
     times = 1 + (1 << 18) // numbers
     start = omp_get_wtime()
     now = start
     while now - start < seconds:
-        for round_ in range(times):
+        for _round in range(times):
             i = 0
             while i < numbers:
                 vec_store(target + i, vec_load(source + i))
@@ -99,10 +99,10 @@ cdef double copy_rate(double seconds, Py_ssize_t numbers, real* source, real* ta
 def fma(double seconds, int threads):
     """FLOP/s of multiply-adds on whole vectors in registers, `threads` threads together."""
     cdef double rate = 0
-    cdef int thread
+    cdef int _thread
     if threads == 1:
         return chains_rate(seconds)
-    for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1, nogil=True):
+    for _thread in prange(threads, num_threads=threads, schedule="static", chunksize=1, nogil=True):
         rate += chains_rate(seconds)
     return rate
 

@@ -9,16 +9,16 @@ Loops, outermost first, and what each block is sized for:
 F(m, r) works along the axes whose alpha is not 1: both (3x3), one (1-D), with the depth taps T of a 3-D kernel counted as
 further input channels. A. Lavin and S. Gray, arXiv:1509.09308.
 
-Needs    stride and dilation 1 along the transformed axes; x rows (channels last: pixels) contiguous; w (G K, C, T, R, S) or
-         packed; y in the layout of x; distinct buffers. After the Geometry come B' A' G as float64 of fastconv/transforms.py.
+Needs    stride and dilation 1 along the transformed axes; x rows (channels last: pixels) contiguous; w (G K, C, T, R, S)
+         or packed; y in the layout of x; distinct buffers. After the Geometry come B' A' G of fastconv/transforms.py.
 Leaves   y written in full.
 Rounds   as a sum over C T of transformed numbers: growth in transforms.growth. A NaN or infinity reaches all outputs of its
          tiles; the plan then has the call repeated by another row.
-Costs    2 alpha^2 / m^2 N G K C T O P Q flop and the transforms, about 200 operations a tile and channel for F(4, 3) each.
+Costs    2 alpha^2 / m^2 N G K C T O P Q flop and the transforms, about 200 operations each for a tile of F(4, 3).
 """
 from arrays cimport Arrays, arrays_open, arrays_release, constants_of, geometry_of
 from micro.finish cimport any_odd, pixels_finish
-from micro.geometry cimport ZEROS, Geometry, border_index, ceil_div, padded, place
+from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns
 from micro.simd cimport (LANES, MR, NR, NV, WIDE, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_store,
                          vec_transpose, vec_zero, wide, wide_load, wide_store)

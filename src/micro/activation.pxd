@@ -1,7 +1,8 @@
 """Activations on vectors: relative error of a few roundings, NaN in gives NaN out, no trap on huge arguments."""
 from libc.math cimport INFINITY
 
-from micro.simd cimport REAL_BYTES, ROUND_SHIFT, real, vec, vec_at_least, vec_at_most, vec_if_less, vec_power2, vec_splat, vec_zero
+from micro.simd cimport (REAL_BYTES, ROUND_SHIFT, real, vec, vec_at_least, vec_at_most, vec_if_less, vec_power2,
+                         vec_splat, vec_zero)
 
 cdef enum:      # in the order of problem.ACTIVATIONS; ReLU is a clip with an infinite bound
     NONE, CLIP, LEAKY_RELU, SIGMOID, TANH, SILU, GELU, HARDSWISH, HARDSIGMOID

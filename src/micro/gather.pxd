@@ -95,10 +95,10 @@ cdef inline void copy_taps(const int spans, const Py_ssize_t step, Py_ssize_t ch
                            Py_ssize_t x_c, const Py_ssize_t* offset, const unsigned* lanes, const unsigned* live,
                            real* panel, Py_ssize_t width, Py_ssize_t distance) noexcept nogil:
     """One row of the window of a vector of pixels: for each channel and tap, merge the spans and store them."""
-    cdef Py_ssize_t c, s, at = 0
+    cdef Py_ssize_t _c, s, at = 0
     cdef vec v
     cdef int i
-    for c in range(channels):
+    for _c in range(channels):
         for s in range(taps):
             v = vec_zero()
             for i in range(spans):

@@ -35,6 +35,28 @@ cdef inline void tile_multiply(const int m, const int nv, Py_ssize_t n, const re
             vec_store(total + i * NR + j * LANES, acc[i][j])
 
 
+cdef inline void tile_multiply_scattered(const int m, const int nv, Py_ssize_t n, const real* a, const real** b,
+                                         Py_ssize_t offset, real* total) noexcept nogil:
+    """total[i, :] = sum over k < n of a[k, i] * b[k][offset ..]; a is (n, MR)."""
+    cdef vec acc[MR][NV]
+    cdef vec row[NV]
+    cdef Py_ssize_t k
+    cdef int i, j
+    for i in range(m):
+        for j in range(nv):
+            acc[i][j] = vec_zero()
+    for k in range(n):
+        for j in range(nv):
+            row[j] = vec_load(b[k] + offset + j * LANES)
+        for i in range(m):
+            for j in range(nv):
+                acc[i][j] = acc[i][j] + a[i] * row[j]
+        a += MR
+    for i in range(m):
+        for j in range(nv):
+            vec_store(total + i * NR + j * LANES, acc[i][j])
+
+
 cdef inline void tile_multiply_rows(const int m, const int nv, Py_ssize_t runs, Py_ssize_t n, const real** a,
                                     Py_ssize_t stride, const char* live, Py_ssize_t live_stride, const real* b,
                                     const real* ahead, real* total, bint first) noexcept nogil:
@@ -149,3 +171,43 @@ cdef inline void any_tile_multiply_rows(int m, int nv, Py_ssize_t runs, Py_ssize
         m_tile_multiply_rows(m, 2, runs, n, a, stride, live, live_stride, b, ahead, total, first)
     else:
         m_tile_multiply_rows(m, NV, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+
+
+cdef inline void m_tile_multiply_scattered(int m, const int nv, Py_ssize_t n, const real* a, const real** b,
+                                           Py_ssize_t offset, real* total) noexcept nogil:
+    """tile_multiply_scattered, compiled for each m."""
+    if m == MR:
+        tile_multiply_scattered(MR, nv, n, a, b, offset, total)
+    elif m == 1:
+        tile_multiply_scattered(1, nv, n, a, b, offset, total)
+    elif m == 2:
+        tile_multiply_scattered(2, nv, n, a, b, offset, total)
+    elif m == 3:
+        tile_multiply_scattered(3, nv, n, a, b, offset, total)
+    elif MR > 4 and m == 4:
+        tile_multiply_scattered(4, nv, n, a, b, offset, total)
+    elif MR > 5 and m == 5:
+        tile_multiply_scattered(5, nv, n, a, b, offset, total)
+    elif MR > 6 and m == 6:
+        tile_multiply_scattered(6, nv, n, a, b, offset, total)
+    elif MR > 7 and m == 7:
+        tile_multiply_scattered(7, nv, n, a, b, offset, total)
+    elif MR > 8 and m == 8:
+        tile_multiply_scattered(8, nv, n, a, b, offset, total)
+    elif MR > 9 and m == 9:
+        tile_multiply_scattered(9, nv, n, a, b, offset, total)
+    elif MR > 10 and m == 10:
+        tile_multiply_scattered(10, nv, n, a, b, offset, total)
+    elif MR > 11 and m == 11:
+        tile_multiply_scattered(11, nv, n, a, b, offset, total)
+
+
+cdef inline void any_tile_multiply_scattered(int m, int nv, Py_ssize_t n, const real* a, const real** b,
+                                             Py_ssize_t offset, real* total) noexcept nogil:
+    """tile_multiply_scattered for any 1 <= m <= MR, 1 <= nv <= NV. To be wrapped once in each module: it is large."""
+    if nv == 1:
+        m_tile_multiply_scattered(m, 1, n, a, b, offset, total)
+    elif nv == 2 or NV == 2:
+        m_tile_multiply_scattered(m, 2, n, a, b, offset, total)
+    else:
+        m_tile_multiply_scattered(m, NV, n, a, b, offset, total)

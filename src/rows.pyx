@@ -1,0 +1,202 @@
+"""Convolution of few channels, pixels on the lanes: rows of x are staged once and serve all taps, without panels.
+
+Loops, outermost first, and what each block is sized for:
+    task        in parallel: image x group x depth x pixel_block output rows x chunk output columns
+    c t h       the input rows of the task  staged in L2, padding resolved, split by column modulo stride_w
+    p           one output row              a pointer for each element of the window
+    q           NR pixels                   \
+    k           MR output channels          /   the register tile
+With the columns split, the pixels that a tap reads for consecutive outputs lie side by side for any stride and dilation.
+
+Needs    x (N, G C, D, H, W), rows contiguous; w (G K, C, T, R, S) or packed as im2col_pixels does; y (N, G K, O, P, Q);
+         distinct buffers.
+Leaves   y written in full.
+Rounds   one fused chain per output, in order c, t, r, s; then bias, residual, activation.
+Costs    2 N G K C T R S O P Q flop; copies each input row about once per pixel_block * stride_h of them.
+"""
+from libc.string cimport memcpy, memset
+
+from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
+from micro.finish cimport any_odd, row_finish
+from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
+from micro.pack cimport pack_rows
+from micro.simd cimport LANES, MR, NR, real, vec, vec_mask_load_step, vec_mask_store, vec_zero
+from micro.tile cimport any_tile_multiply_scattered
+from region cimport run_tasks
+
+cdef struct Block:              # one task: what it computes and where its workspace lies
+    Py_ssize_t n, group, o, p0, rows, q0, columns
+    Py_ssize_t height, reach, pitch     # input rows of one channel; numbers of a staged row that are read, and its length
+    Py_ssize_t length                   # C T R S
+    const real* x
+    real* staged                # (C, T, height, stride_w, pitch)
+    real* zeros                 # one staged row of zeros
+    char* inside                # (T, height): 0 for rows in zero padding
+    const real** window         # (length) where the elements of the window start for the first column
+    real* weights               # packed, if they do not come so
+    real* total                 # (MR, NR)
+
+
+cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept nogil:
+    """Place the buffers of the largest block in the workspace; return the bytes they take."""
+    cdef char* free = workspace
+    cdef Py_ssize_t columns = min(g.chunk, g.Q)
+    b.length = g.C * g.T * g.R * g.S
+    b.height = (min(g.pixel_block, g.P) - 1) * g.stride_h + (g.R - 1) * g.dilation_h + 1
+    b.reach = padded(columns, LANES) + (g.S - 1) * g.dilation_w // g.stride_w
+    b.pitch = padded(b.reach, LANES) + LANES
+    b.staged = <real*>place(&free, g.C * g.T * b.height * g.stride_w * b.pitch * sizeof(real))
+    b.zeros = <real*>place(&free, b.pitch * sizeof(real))
+    b.inside = place(&free, g.T * b.height)
+    b.window = <const real**>place(&free, b.length * sizeof(void*))
+    b.weights = <real*>place(&free, 0 if g.packed else (padded(g.K, MR) * b.length + LANES) * sizeof(real))
+    b.total = <real*>place(&free, MR * NR * sizeof(real))
+    return free - workspace
+
+
+cdef inline real border_pixel(const Geometry* g, const real* row, Py_ssize_t w) noexcept nogil:
+    """What stands at column w of a padded row."""
+    cdef Py_ssize_t column = border_index(g.padding_mode, w, g.W)
+    return 0 if column < 0 else row[column]
+
+
+cdef void stage_row(const Geometry* g, const real* row, Py_ssize_t w, Py_ssize_t n, real* staged) noexcept nogil:
+    """staged[e] <- the pixel at column w + e * stride_w of a padded row, for e < n."""
+    cdef Py_ssize_t step = g.stride_w, first = 0, stop = n, e
+    cdef unsigned lanes
+    if w < 0:
+        first = min(n, (-w + step - 1) // step)
+    if w + (n - 1) * step >= g.W:
+        stop = max(first, (g.W - 1 - w) // step + 1 if w < g.W else <Py_ssize_t>0)
+    for e in range(first):
+        staged[e] = border_pixel(g, row, w + e * step)
+    for e in range(stop, n):
+        staged[e] = border_pixel(g, row, w + e * step)
+    if step == 1:
+        memcpy(staged + first, row + w + first, (stop - first) * sizeof(real))
+        return
+    e = first
+    while e < stop:
+        lanes = (1u << min(<Py_ssize_t>LANES, stop - e)) - 1
+        vec_mask_store(staged + e, lanes, vec_mask_load_step(vec_zero(), lanes, row + w + e * step, step))
+        e += LANES
+
+
+cdef void stage(const Geometry* g, Block* b) noexcept nogil:
+    """Fill `staged`, `zeros` and `inside` with all rows that the windows of the block reach."""
+    cdef Py_ssize_t c, t, i, d, h, phase
+    cdef Py_ssize_t w = b.q0 * g.stride_w - g.pad_w, height = (b.rows - 1) * g.stride_h + (g.R - 1) * g.dilation_h + 1
+    cdef real* target
+    memset(b.zeros, 0, b.pitch * sizeof(real))
+    for t in range(g.T):
+        d = border_index(g.padding_mode, b.o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
+        for i in range(height):
+            h = border_index(g.padding_mode, b.p0 * g.stride_h - g.pad_h + i, g.H)
+            b.inside[t * b.height + i] = d >= 0 and h >= 0
+            if d >= 0 and h >= 0:
+                for c in range(g.C):
+                    target = b.staged + ((c * g.T + t) * b.height + i) * g.stride_w * b.pitch
+                    for phase in range(min(g.stride_w, (g.S - 1) * g.dilation_w + 1)):
+                        stage_row(g, b.x + c * g.x_c + d * g.x_d + h * g.x_h, w + phase, b.reach, target)
+                        target += b.pitch
+
+
+cdef void find_window(const Geometry* g, Block* b, Py_ssize_t row) noexcept nogil:
+    """Where the elements of the window lie for the first column of one output row of the block."""
+    cdef Py_ssize_t c, t, r, s, i, at, k = 0
+    for c in range(g.C):
+        for t in range(g.T):
+            for r in range(g.R):
+                i = row * g.stride_h + r * g.dilation_h
+                at = ((c * g.T + t) * b.height + i) * g.stride_w * b.pitch
+                for s in range(g.S):
+                    b.window[k] = b.zeros
+                    if b.inside[t * b.height + i]:
+                        b.window[k] = (b.staged + at + s * g.dilation_w % g.stride_w * b.pitch
+                                       + s * g.dilation_w // g.stride_w)
+                    k += 1
+
+
+cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real** b, Py_ssize_t offset, real* total) noexcept nogil:
+    any_tile_multiply_scattered(m, nv, n, a, b, offset, total)
+
+
+cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
+    """One task; returns whether a sum was NaN or infinite."""
+    cdef Py_ssize_t row_blocks = ceil_div(g.P, g.pixel_block), column_blocks = ceil_div(g.Q, g.chunk)
+    cdef Py_ssize_t row, q, k, at, pixels, channel
+    cdef const real* weights
+    cdef vec odd = vec_zero()
+    cdef Block b
+    cdef int m, nv, i
+    layout(g, &b, workspace)
+    b.q0 = task % column_blocks * g.chunk
+    b.columns = min(g.chunk, g.Q - b.q0)
+    task //= column_blocks
+    b.p0 = task % row_blocks * g.pixel_block
+    b.rows = min(g.pixel_block, g.P - b.p0)
+    task //= row_blocks
+    b.o = task % g.O
+    b.group = task // g.O % g.G
+    b.n = task // (g.O * g.G)
+    b.x = a.x + b.n * g.x_n + b.group * g.C * g.x_c
+    weights = a.w + b.group * (padded(g.K, MR) if g.packed else g.K) * b.length
+    if not g.packed:
+        for k in range(ceil_div(g.K, MR)):
+            pack_rows(weights + k * MR * b.length, b.length, <int>min(<Py_ssize_t>MR, g.K - k * MR), b.length,
+                      b.weights + k * MR * b.length)
+        weights = b.weights
+    stage(g, &b)
+    for row in range(b.rows):
+        find_window(g, &b, row)
+        q = 0
+        while q < b.columns:
+            pixels = min(<Py_ssize_t>NR, b.columns - q)
+            nv = <int>ceil_div(pixels, LANES)
+            k = 0
+            while k < g.K:
+                m = <int>min(<Py_ssize_t>MR, g.K - k)
+                tile(m, nv, b.length, weights + k * b.length, b.window, q, b.total)
+                for i in range(m):
+                    channel = b.group * g.K + k + i
+                    at = b.n * g.y_n + channel * g.y_k + (b.o * g.P + b.p0 + row) * g.Q + b.q0 + q
+                    odd = odd + row_finish(g, b.total + i * NR, NULL if a.bias == NULL else a.bias + channel, 0,
+                                           NULL if a.residual == NULL else a.residual + at, a.y + at, pixels)
+                k += MR
+            q += NR
+    return any_odd(odd)
+
+
+def workspace_bytes(bytes geometry):
+    """Bytes that one thread needs."""
+    cdef Geometry g = geometry_of(geometry)
+    cdef Block b
+    return layout(&g, &b, NULL)
+
+
+def run(bytes geometry, x, w, bias, residual, y, int threads):
+    """Compute y; return whether a sum was NaN or infinite."""
+    cdef Geometry g = geometry_of(geometry)
+    cdef Py_ssize_t tasks = g.N * g.G * g.O * ceil_div(g.P, g.pixel_block) * ceil_div(g.Q, g.chunk)
+    return run_tasks(block, &g, tasks, NULL, x, w, bias, residual, y, threads)
+
+
+def packed_size(bytes geometry):
+    """Numbers that packed weights take, with those that `pack` writes behind their end."""
+    cdef Geometry g = geometry_of(geometry)
+    return g.G * padded(g.K, MR) * g.C * g.T * g.R * g.S + LANES
+
+
+def pack(bytes geometry, w, packed):
+    """packed (G, ceil(K / MR), C T R S, MR) <- w (G K, C, T, R, S); LANES numbers behind them are overwritten too."""
+    cdef Geometry g = geometry_of(geometry)
+    cdef Arrays a
+    cdef Py_ssize_t length = g.C * g.T * g.R * g.S, group, k
+    g.workspace = 0
+    arrays_open(&a, &g, w, w, None, None, packed, 1)
+    with nogil:
+        for group in range(g.G):
+            for k in range(ceil_div(g.K, MR)):
+                pack_rows(a.w + (group * g.K + k * MR) * length, length, <int>min(<Py_ssize_t>MR, g.K - k * MR), length,
+                          a.y + (group * padded(g.K, MR) + k * MR) * length)
+    arrays_release(&a)
