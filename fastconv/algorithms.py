@@ -164,7 +164,7 @@ CONVOLUTION = (
     Algorithm("pointwise", "matrix product with 1x1 weights, the input read in place",
               "im2col_pixels", "im2col_channels", pointwise_refuses, pointwise_cost),
     Algorithm("depthwise", "every channel with its own kernel, no sum over channels",
-              "direct", "depthwise_channels", depthwise_refuses, depthwise_cost, strict=True),
+              "depthwise_pixels", "depthwise_channels", depthwise_refuses, depthwise_cost),
     Algorithm("im2col", "panels of windows gathered in cache, times the weights",
               "im2col_pixels", "im2col_channels", im2col_refuses, im2col_cost),
     Algorithm("small", "im2col with output channels on the lanes, the image turned in cache",

@@ -72,7 +72,25 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "row_runs": row_runs}
 
 
-BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks}
+def plane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
+    """Blocks of depthwise_pixels: the strip of a plane takes half of L1, a task enough planes to be worth its start."""
+    O, P, Q = p.in_three_axes(p.output_size, 1)
+    T, R, S = p.in_three_axes(p.kernel, 1)
+    _, stride_h, stride_w = p.in_three_axes(p.stride, 1)
+    most = m.L1 // 2 // (p.itemsize * T)        # numbers of one slice of the strip
+    columns = Q if Q <= most // R else balanced(Q, max(m.NR, most // R))
+    rows = P
+    if columns < Q:
+        rows = 1
+    elif P * stride_h + R > most // (columns * stride_w + S):
+        rows = balanced(P, max(7, (most // (columns * stride_w + S) - R) // stride_h // 7 * 7))
+        rows = min(P, ceil_div(rows, 7) * 7)
+    strips = p.N * O * ceil_div(P, rows) * ceil_div(Q, columns)
+    planes = max(1, min(p.K * strips // (16 * threads), 40000 * m.lanes // (rows * columns * p.taps)))
+    return {"pixel_block": rows * Q if columns == Q else columns, "channel_block": balanced(p.K, planes)}
+
+
+BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "depthwise_pixels": plane_blocks}
 
 
 class Plan:

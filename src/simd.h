@@ -54,7 +54,7 @@ ALWAYS vec vec_load(const real *p) { return *(const vec_any *)p; }
 ALWAYS void vec_store(real *p, vec v) { *(vec_any *)p = v; }
 ALWAYS void prefetch(const real *p) { __builtin_prefetch(p, 0, 2); }   /* into L2; never faults */
 ALWAYS vec vec_zero(void) { return (vec){0}; }
-ALWAYS vec vec_splat(real x) { vec v; for (int i = 0; i < LANES; i++) v[i] = x; return v; }
+ALWAYS vec vec_splat(real x) { return x - (vec){0}; }      /* one broadcast; lane by lane gcc makes LANES of them */
 
 /* As many doubles as a vector has lanes: for what is computed once and rounded once. */
 typedef double wide __attribute__((vector_size(LANES * 8)));
