@@ -51,6 +51,12 @@ typedef bits ivec __attribute__((vector_size(VECTOR_BYTES)));
 typedef real vec_any __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BYTES), may_alias));
 
 ALWAYS vec vec_load(const real *p) { return *(const vec_any *)p; }
+/* v, and gcc may not forget it and read it from memory again, nor put off what computes it. */
+#if defined(__x86_64__)
+ALWAYS vec vec_keep(vec v) { __asm__("" : "+v"(v)); return v; }
+#else
+ALWAYS vec vec_keep(vec v) { __asm__("" : "+w"(v)); return v; }
+#endif
 ALWAYS void vec_store(real *p, vec v) { *(vec_any *)p = v; }
 ALWAYS void prefetch(const real *p) { __builtin_prefetch(p, 0, 2); }   /* into L2; never faults */
 ALWAYS vec vec_zero(void) { return (vec){0}; }
