@@ -90,7 +90,20 @@ def plane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     return {"pixel_block": rows * Q if columns == Q else columns, "channel_block": balanced(p.K, planes)}
 
 
-BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "depthwise_pixels": plane_blocks}
+def lane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
+    """Blocks of depthwise_channels: some vectors of channels whose strip of the image stays in L2, tasks for all threads."""
+    O, P, Q = p.in_three_axes(p.output_size, 1)
+    vector_work = p.pixels * p.taps                 # multiply-adds of one vector of channels
+    channels = min(p.C, max(2 * m.lanes, 20000 * m.lanes // vector_work // (2 * m.lanes) * 2 * m.lanes))
+    tasks = p.N * ceil_div(p.C, channels)
+    parts = min(ceil_div(8 * threads, tasks), max(1, vector_work * ceil_div(channels, m.lanes) // 10000))
+    if O * P == 1:
+        return {"pixel_block": ceil_div(ceil_div(Q, parts), 7) * 7, "channel_block": channels}
+    return {"pixel_block": ceil_div(O * P, parts) * Q, "channel_block": channels}
+
+
+BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "depthwise_pixels": plane_blocks,
+          "depthwise_channels": lane_blocks}
 
 
 class Plan:
