@@ -163,7 +163,7 @@ def pointwise_cost(problem: Problem, machine: Machine) -> float:
     return im2col_cost(problem, machine) - saved * machine.cycle
 
 
-def rows_cost(problem: Problem, machine: Machine) -> float:
+def staged_cost(problem: Problem, machine: Machine) -> float:
     """Vectors of pixels of one output row; every input row is copied about once, every output row finds its window."""
     K, Q, length = problem.K // problem.G, problem.output_size[-1], problem.sum_length
     lines, vectors = problem.pixels // Q, ceil_div(Q, machine.lanes)
@@ -199,7 +199,7 @@ def im2col_refuses(problem: Problem) -> str:
     return f"a window of {problem.taps} taps does not fit the workspace" if problem.taps > LARGEST_TAPS else ""
 
 
-def rows_refuses(problem: Problem) -> str:
+def staged_refuses(problem: Problem) -> str:
     if problem.channels_last:
         return "channels are on the lanes already (im2col)"
     reach = [d * (k - 1) + 1 for k, d in zip(problem.kernel, problem.dilation)]
@@ -252,14 +252,14 @@ CONVOLUTION = (
     Algorithm("pointwise", "matrix product with 1x1 weights, the input read in place",
               "im2col_pixels", "im2col_channels", pointwise_refuses, pointwise_cost),
     Algorithm("depthwise", "every channel with its own kernel, no sum over channels",
-              "direct", "depthwise_channels", depthwise_refuses, depthwise_cost, strict=True),
+              "depthwise_pixels", "depthwise_channels", depthwise_refuses, depthwise_cost),
     winograd("winograd", 4, 69),
     winograd("winograd2", 2, 7.2),
     winograd("winograd6", 6, 509),
     Algorithm("im2col", "panels of windows gathered in cache, times the weights",
               "im2col_pixels", "im2col_channels", im2col_refuses, im2col_cost),
-    Algorithm("rows", "rows of few channels staged once for all taps",
-              "rows", "rows", rows_refuses, rows_cost),
+    Algorithm("staged", "rows of few channels staged once for all taps",
+              "staged", "staged", staged_refuses, staged_cost),
     Algorithm("small", "im2col with output channels on the lanes, the image turned in cache",
               "im2col_channels", "im2col_channels", small_refuses, channels_cost),
     Algorithm("direct", "rows of the input read where they lie, any shape",

@@ -81,8 +81,8 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "row_runs": row_runs}
 
 
-def row_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of rows: `pixel_block` output rows of `chunk` columns, whose input rows take a quarter of L2."""
+def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
+    """Blocks of staged: `pixel_block` output rows of `chunk` columns, whose input rows take a quarter of L2."""
     lines, Q = [1, *p.output_size][-2:]
     columns = Q if Q <= LONGEST_ROW else padded(balanced(Q, LONGEST_ROW), m.NR)
     step, reach = [1, *p.stride][-2], [1, *(d * (k - 1) + 1 for k, d in zip(p.kernel, p.dilation))][-2]
@@ -119,7 +119,38 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, tile: int) -> dict[str
     return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "alpha_h": alpha_h, "alpha_w": alpha}
 
 
-BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "rows": row_blocks}
+def plane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
+    """Blocks of depthwise_pixels: the strip of a plane takes half of L1, a task enough planes to be worth its start."""
+    O, P, Q = p.in_three_axes(p.output_size, 1)
+    T, R, S = p.in_three_axes(p.kernel, 1)
+    _, stride_h, stride_w = p.in_three_axes(p.stride, 1)
+    most = m.L1 // 2 // (p.itemsize * T)        # numbers of one slice of the strip
+    columns = Q if Q <= most // R else balanced(Q, max(m.NR, most // R))
+    rows = P
+    if columns < Q:
+        rows = 1
+    elif P * stride_h + R > most // (columns * stride_w + S):
+        rows = balanced(P, max(7, (most // (columns * stride_w + S) - R) // stride_h // 7 * 7))
+        rows = min(P, ceil_div(rows, 7) * 7)
+    strips = p.N * O * ceil_div(P, rows) * ceil_div(Q, columns)
+    planes = max(1, min(p.K * strips // (16 * threads), 40000 * m.lanes // (rows * columns * p.taps)))
+    return {"pixel_block": rows * Q if columns == Q else columns, "channel_block": balanced(p.K, planes)}
+
+
+def lane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
+    """Blocks of depthwise_channels: some vectors of channels whose strip of the image stays in L2, tasks for all threads."""
+    O, P, Q = p.in_three_axes(p.output_size, 1)
+    vector_work = p.pixels * p.taps                 # multiply-adds of one vector of channels
+    channels = min(p.C, max(2 * m.lanes, 20000 * m.lanes // vector_work // (2 * m.lanes) * 2 * m.lanes))
+    tasks = p.N * ceil_div(p.C, channels)
+    parts = min(ceil_div(8 * threads, tasks), max(1, vector_work * ceil_div(channels, m.lanes) // 10000))
+    if O * P == 1:
+        return {"pixel_block": ceil_div(ceil_div(Q, parts), 7) * 7, "channel_block": channels}
+    return {"pixel_block": ceil_div(O * P, parts) * Q, "channel_block": channels}
+
+
+BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "staged": staged_blocks,
+          "depthwise_pixels": plane_blocks, "depthwise_channels": lane_blocks}
 
 
 class Plan:

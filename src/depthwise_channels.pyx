@@ -1,111 +1,283 @@
-"""Depthwise convolution, channels last: channels on the lanes, every channel with its own kernel; no workspace.
+"""Depthwise convolution, channels last: channels on the lanes, every channel with its own kernel.
 
 Loops, outermost first, and what each block is sized for:
-    task        in parallel: image x output row
-    q           one output pixel
-    k           WIDTH vectors of channels   registers
-    t r s       the window
+    task        in parallel: image x block of output pixels x channel_block
+    k           WIDTH vectors of channels   their weights stay in L1
+    q           PIXELS pixels of one row    \
+    t r s       up to TAPS taps at a time   /  the register tile: sums and weights
+An input column is loaded once for all the pixels of the tile that it reaches; a column in zero padding is passed over.
 
-Needs    x (N, D, H, W, C), channels contiguous; w (T R S, C), as `pack` leaves it; y (N, O, P, Q, C); distinct buffers.
+Needs    x (N, D, H, W, C), channels contiguous; w (C, 1, T, R, S) or packed; y (N, O, P, Q, C); distinct buffers.
 Leaves   y written in full.
 Rounds   one fused chain per output, in order t, r, s, over the taps inside the image only.
-Costs    2 N C T R S O P Q flop; one read of x, one write of y: bound by memory outside L2.
+Costs    2 N C T R S O P Q flop, less the taps in zero padding; one read of x, one write of y: bound by memory outside L2.
 """
 from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
-from micro.finish cimport any_odd, row_finish
-from micro.geometry cimport Geometry, border_index
+from micro.finish cimport any_odd, tile_finish
+from micro.geometry cimport Geometry, border_index, ceil_div
 from micro.pack cimport turn
-from micro.simd cimport LANES, real, vec, vec_load, vec_mask_load, vec_store, vec_zero
+from micro.simd cimport FULL, LANES, real, vec, vec_keep, vec_load, vec_mask_load, vec_store, vec_zero
 from region cimport run_tasks
 
-cdef enum:
-    WIDTH = 4
+cdef extern from *:
+    """
+    /* PIXELS * WIDTH sums, TAPS * WIDTH weights and WIDTH of x must fit the registers: 14 + 10 + 2 of 32, 7 + 5 + 1 of 16. */
+    enum { PIXELS = 7, TAPS = 5, WIDTH = MR > 6 ? 2 : 1, BLOCK = WIDTH * LANES };
+    """
+    enum: PIXELS, TAPS, WIDTH, BLOCK
+
+cdef struct Tile:               # PIXELS pixels of one output row and BLOCK channels
+    Py_ssize_t o, p, q, count   # the first pixel, and how many are wanted
+    const real* x               # the image, from the first of the channels on
+    const real* w               # (T R S, BLOCK)
+    Py_ssize_t* offset          # where the columns lie that the taps read, from the start of a row; -1: zero padding
+    unsigned lanes              # of the last vector
+    real* total                 # (PIXELS, BLOCK)
 
 
-cdef inline void window_sum(const Geometry* g, const real* x, const real* w, Py_ssize_t o, Py_ssize_t p, Py_ssize_t q,
-                            const int vectors, Py_ssize_t channels, real* total) noexcept nogil:
-    """total: the sums of `channels` channels (at most vectors * LANES) of output pixel (o, p, q)."""
-    cdef vec acc[WIDTH]
-    cdef Py_ssize_t t, r, s, d, h, column
-    cdef const real* at
-    cdef const real* weights
-    cdef unsigned lanes = 0
-    cdef bint full = channels == vectors * LANES
-    cdef int j
-    for j in range(vectors):
-        acc[j] = vec_zero()
-    if not full:
-        lanes = (1u << (channels - (vectors - 1) * LANES)) - 1
+cdef inline void column_add(const int c, const int n, const int step, const int vectors, const bint careful, vec* acc,
+                            const real* x, const Py_ssize_t* offset, unsigned lanes, const vec* weight) noexcept nogil:
+    """Column c of those that n taps of the tile read, into the sums of its pixels, which lie `step` columns apart."""
+    cdef vec v[WIDTH]
+    cdef int i, j
+    if c >= (PIXELS - 1) * step + n or (careful and offset[c] < 0):
+        return
+    if careful:
+        x = x + offset[c]
+        for j in range(vectors - 1):
+            v[j] = vec_keep(vec_load(x + j * LANES))
+        v[vectors - 1] = vec_keep(vec_mask_load(vec_zero(), lanes, x + (vectors - 1) * LANES))
+    else:
+        for j in range(vectors):
+            v[j] = vec_keep(vec_load(x + j * LANES))
+    for i in range(PIXELS):
+        if i * step <= c and c < i * step + n:
+            for j in range(vectors):
+                acc[i * WIDTH + j] = vec_keep(acc[i * WIDTH + j] + weight[(c - i * step) * WIDTH + j] * v[j])
+
+
+cdef inline void taps_add(const int n, const int step, const int vectors, const bint careful, vec* acc, const real* x,
+                          Py_ssize_t x_w, const Py_ssize_t* offset, unsigned lanes, const real* w) noexcept nogil:
+    """n taps of one row; x: the row, or its first column, which others follow x_w apart, unless `careful`."""
+    cdef vec weight[TAPS * WIDTH]
+    cdef int j, s
+    if careful:
+        x_w = 0
+    for s in range(n):
+        for j in range(vectors):
+            weight[s * WIDTH + j] = vec_keep(vec_load(w + s * BLOCK + j * LANES))
+    column_add(0, n, step, vectors, careful, acc, x, offset, lanes, weight)
+    column_add(1, n, step, vectors, careful, acc, x + 1 * x_w, offset, lanes, weight)
+    column_add(2, n, step, vectors, careful, acc, x + 2 * x_w, offset, lanes, weight)
+    column_add(3, n, step, vectors, careful, acc, x + 3 * x_w, offset, lanes, weight)
+    column_add(4, n, step, vectors, careful, acc, x + 4 * x_w, offset, lanes, weight)
+    column_add(5, n, step, vectors, careful, acc, x + 5 * x_w, offset, lanes, weight)
+    column_add(6, n, step, vectors, careful, acc, x + 6 * x_w, offset, lanes, weight)
+    column_add(7, n, step, vectors, careful, acc, x + 7 * x_w, offset, lanes, weight)
+    column_add(8, n, step, vectors, careful, acc, x + 8 * x_w, offset, lanes, weight)
+    column_add(9, n, step, vectors, careful, acc, x + 9 * x_w, offset, lanes, weight)
+    column_add(10, n, step, vectors, careful, acc, x + 10 * x_w, offset, lanes, weight)
+    column_add(11, n, step, vectors, careful, acc, x + 11 * x_w, offset, lanes, weight)
+    column_add(12, n, step, vectors, careful, acc, x + 12 * x_w, offset, lanes, weight)
+    column_add(13, n, step, vectors, careful, acc, x + 13 * x_w, offset, lanes, weight)
+    column_add(14, n, step, vectors, careful, acc, x + 14 * x_w, offset, lanes, weight)
+    column_add(15, n, step, vectors, careful, acc, x + 15 * x_w, offset, lanes, weight)
+    column_add(16, n, step, vectors, careful, acc, x + 16 * x_w, offset, lanes, weight)
+
+
+cdef inline void tile(const Geometry* g, const Tile* b, const int step, const int vectors, const bint careful) noexcept nogil:
+    """total: the sums of one tile. With step 0 stride and dilation are any, and taps are taken one by one.
+
+    Unless `careful`, all columns lie in the image and all pixels and lanes are wanted.
+    """
+    cdef vec acc[PIXELS * WIDTH]
+    cdef Py_ssize_t t, r, _s, n, d, h, left, x_w = g.x_w if step else g.x_w * g.stride_w
+    cdef Py_ssize_t first = (b.q * g.stride_w - g.pad_w) * g.x_w, next_tap = g.x_w * (1 if step else g.dilation_w)
+    cdef const real* w = b.w
+    cdef const real* x
+    cdef const Py_ssize_t* offset
+    cdef int i, j
+    for i in range(PIXELS):
+        for j in range(vectors):
+            acc[i * WIDTH + j] = vec_zero()
     for t in range(g.T):
-        d = border_index(g.padding_mode, o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
+        d = border_index(g.padding_mode, b.o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
         for r in range(g.R):
-            h = border_index(g.padding_mode, p * g.stride_h - g.pad_h + r * g.dilation_h, g.H)
+            h = border_index(g.padding_mode, b.p * g.stride_h - g.pad_h + r * g.dilation_h, g.H)
             if d < 0 or h < 0:
+                w += g.S * BLOCK
                 continue
-            for s in range(g.S):
-                column = border_index(g.padding_mode, q * g.stride_w - g.pad_w + s * g.dilation_w, g.W)
-                if column < 0:
-                    continue
-                at = x + d * g.x_d + h * g.x_h + column * g.x_w
-                weights = w + ((t * g.R + r) * g.S + s) * g.K
-                if full:
-                    for j in range(vectors):
-                        acc[j] = acc[j] + vec_load(weights + j * LANES) * vec_load(at + j * LANES)
-                else:                       # a single vector, or the last of several
-                    for j in range(vectors - 1):
-                        acc[j] = acc[j] + vec_load(weights + j * LANES) * vec_load(at + j * LANES)
-                    acc[vectors - 1] = (acc[vectors - 1]
-                                        + vec_mask_load(vec_zero(), lanes, weights + (vectors - 1) * LANES)
-                                        * vec_mask_load(vec_zero(), lanes, at + (vectors - 1) * LANES))
-    for j in range(vectors):
-        vec_store(total + j * LANES, acc[j])
+            x = b.x + d * g.x_d + h * g.x_h
+            offset = b.offset
+            if not careful:
+                x += first
+            if step == 0:
+                for _s in range(g.S):
+                    taps_add(1, 1, vectors, careful, acc, x, x_w, offset, b.lanes, w)
+                    if careful:
+                        offset += PIXELS
+                    else:
+                        x += next_tap
+                    w += BLOCK
+                continue
+            left = g.S
+            while left > 0:
+                n = ceil_div(left, ceil_div(left, TAPS))
+                if n == 5:
+                    taps_add(5, step if step else 1, vectors, careful, acc, x, x_w, offset, b.lanes, w)
+                elif n == 4:
+                    taps_add(4, step if step else 1, vectors, careful, acc, x, x_w, offset, b.lanes, w)
+                elif n == 3:
+                    taps_add(3, step if step else 1, vectors, careful, acc, x, x_w, offset, b.lanes, w)
+                elif n == 2:
+                    taps_add(2, step if step else 1, vectors, careful, acc, x, x_w, offset, b.lanes, w)
+                else:
+                    taps_add(1, step if step else 1, vectors, careful, acc, x, x_w, offset, b.lanes, w)
+                if careful:
+                    offset += n
+                else:
+                    x += n * g.x_w
+                w += n * BLOCK
+                left -= n
+    for i in range(PIXELS):
+        for j in range(vectors):
+            vec_store(b.total + i * BLOCK + j * LANES, acc[i * WIDTH + j])
 
 
-cdef bint output_row(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
-    """One task: one output row of one image. The channels are those of all groups: g.K is their number."""
-    cdef Py_ssize_t rows = g.O * g.P, row = task % rows, n = task // rows, o = row // g.P, p = row - o * g.P
-    cdef Py_ssize_t q, k, channels, at
-    cdef real total[WIDTH * LANES]
+cdef void find_columns(const Geometry* g, const Tile* b, bint together) noexcept nogil:
+    """Fill `offset`: in the order of the columns if taps are taken `together`, else tap by tap."""
+    cdef Py_ssize_t w = b.q * g.stride_w - g.pad_w, i, s, column
+    if together:
+        for i in range((PIXELS - 1) * g.stride_w + g.S):
+            column = border_index(g.padding_mode, w + i, g.W) if i < (b.count - 1) * g.stride_w + g.S else -1
+            b.offset[i] = -1 if column < 0 else column * g.x_w
+        return
+    for s in range(g.S):
+        for i in range(PIXELS):
+            column = border_index(g.padding_mode, w + i * g.stride_w + s * g.dilation_w, g.W) if i < b.count else -1
+            b.offset[s * PIXELS + i] = -1 if column < 0 else column * g.x_w
+
+
+cdef inline void tile_any(const Geometry* g, const Tile* b, const int vectors, bint together, bint inside) noexcept nogil:
+    if not together:
+        if inside:
+            tile(g, b, 0, vectors, False)
+        else:
+            tile(g, b, 0, vectors, True)
+    elif g.stride_w == 1:
+        if inside:
+            tile(g, b, 1, vectors, False)
+        else:
+            tile(g, b, 1, vectors, True)
+    elif inside:
+        tile(g, b, 2, vectors, False)
+    else:
+        tile(g, b, 2, vectors, True)
+
+
+cdef void row(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at, Py_ssize_t k, Py_ssize_t channels, Py_ssize_t q,
+              Py_ssize_t stop, vec* odd) noexcept nogil:
+    """Pixels q .. stop of one output row, which starts at y + at, in `channels` channels from k on."""
+    cdef Py_ssize_t w, reach = (PIXELS - 1) * g.stride_w + (g.S - 1) * g.dilation_w
+    cdef bint together = g.dilation_w == 1 and g.stride_w <= 2, inside
+    while q < stop:
+        b.q = q
+        b.count = min(<Py_ssize_t>PIXELS, stop - q)
+        w = q * g.stride_w - g.pad_w
+        inside = channels % LANES == 0 and b.count == PIXELS and w >= 0 and w + reach < g.W
+        if not inside:
+            find_columns(g, b, together)
+        if WIDTH > 1 and channels > LANES:
+            tile_any(g, b, WIDTH, together, inside)
+        else:
+            tile_any(g, b, 1, together, inside)
+        odd[0] = odd[0] + tile_finish(g, b.total, b.count, BLOCK, NULL if a.bias == NULL else a.bias + k, 1,
+                                      NULL if a.residual == NULL else a.residual + at + q * g.y_q,
+                                      a.y + at + q * g.y_q, g.y_q, channels)
+        q += b.count
+
+
+cdef Py_ssize_t layout(const Geometry* g, Tile* b, real** packed, char* workspace) noexcept nogil:
+    """Place the buffers in the workspace; return the bytes they take. plan.py asks for them."""
+    cdef Py_ssize_t taps = g.T * g.R * g.S, offsets
+    offsets = max(g.S * PIXELS, 2 * PIXELS + g.S)
+    b.total = <real*>workspace
+    packed[0] = b.total + PIXELS * BLOCK + LANES
+    b.offset = <Py_ssize_t*>(packed[0] + (0 if g.packed else taps * BLOCK))
+    return ceil_div(<char*>(b.offset + offsets) - workspace, 64) * 64
+
+
+cdef void block_pack(const Geometry* g, const real* w, Py_ssize_t channels, real* packed) noexcept nogil:
+    """packed (T R S, BLOCK) <- w (channels, T R S); lanes behind the last channel get zeros."""
+    cdef Py_ssize_t taps = g.T * g.R * g.S, i
+    if channels < BLOCK:
+        for i in range(taps * BLOCK):
+            packed[i] = 0
+    turn(w, taps, channels, taps, packed, BLOCK)
+
+
+cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
+    """One task: some rows, or part of one row, of an image, in `channel_block` channels. g.K counts those of all groups."""
+    cdef Py_ssize_t taps = g.T * g.R * g.S, rows = max(<Py_ssize_t>1, g.pixel_block // g.Q), columns = min(g.Q, g.pixel_block)
+    cdef Py_ssize_t k_blocks = ceil_div(g.K, g.channel_block), q_blocks = ceil_div(g.Q, columns)
+    cdef Py_ssize_t p_blocks = ceil_div(g.O * g.P, rows), k = task % k_blocks * g.channel_block, channels, p, q, p0, n
+    cdef Py_ssize_t k_stop = min(g.K, k + g.channel_block), p_stop
     cdef vec odd = vec_zero()
-    for q in range(g.Q):
-        k = 0
-        while k < g.K:
-            channels = min(<Py_ssize_t>(WIDTH * LANES), g.K - k)
-            if channels <= LANES:
-                window_sum(g, a.x + n * g.x_n + k, a.w + k, o, p, q, 1, channels, total)
-            elif channels > 2 * LANES and channels <= 3 * LANES:
-                window_sum(g, a.x + n * g.x_n + k, a.w + k, o, p, q, 3, channels, total)
-            elif channels <= 2 * LANES:
-                window_sum(g, a.x + n * g.x_n + k, a.w + k, o, p, q, 2, channels, total)
-            else:
-                window_sum(g, a.x + n * g.x_n + k, a.w + k, o, p, q, WIDTH, channels, total)
-            at = n * g.y_n + (row * g.Q + q) * g.y_q + k
-            odd = odd + row_finish(g, total, NULL if a.bias == NULL else a.bias + k, 1,
-                                   NULL if a.residual == NULL else a.residual + at, a.y + at, channels)
-            k += channels
+    cdef real* packed
+    cdef Tile b
+    layout(g, &b, &packed, workspace)
+    q = task // k_blocks % q_blocks * columns
+    p0 = task // (k_blocks * q_blocks) % p_blocks * rows
+    p_stop = min(g.O * g.P, p0 + rows)
+    n = task // (k_blocks * q_blocks * p_blocks)
+    while k < k_stop:
+        channels = min(<Py_ssize_t>BLOCK, k_stop - k)
+        b.lanes = FULL >> (-channels % LANES)
+        b.x = a.x + n * g.x_n + k
+        b.w = a.w + k * taps
+        if not g.packed:
+            block_pack(g, b.w, channels, packed)
+            b.w = packed
+        for p in range(p0, p_stop):
+            b.o = p // g.P
+            b.p = p - b.o * g.P
+            row(g, a, &b, n * g.y_n + p * g.Q * g.y_q + k, k, channels, q, min(g.Q, q + columns), &odd)
+        k += BLOCK
     return any_odd(odd)
+
+
+def workspace_bytes(bytes geometry):
+    """Bytes that one thread needs."""
+    cdef Geometry g = geometry_of(geometry)
+    cdef real* packed
+    cdef Tile b
+    return layout(&g, &b, &packed, NULL)
 
 
 def run(bytes geometry, x, w, bias, residual, y, int threads):
     """Compute y; return whether a sum was NaN or infinite."""
     cdef Geometry g = geometry_of(geometry)
+    cdef Py_ssize_t rows = max(<Py_ssize_t>1, g.pixel_block // g.Q), columns = min(g.Q, g.pixel_block)
     g.K *= g.G
-    return run_tasks(output_row, &g, g.N * g.O * g.P, NULL, x, w, bias, residual, y, threads)
+    return run_tasks(block, &g, g.N * ceil_div(g.O * g.P, rows) * ceil_div(g.Q, columns) * ceil_div(g.K, g.channel_block),
+                     NULL, x, w, bias, residual, y, threads)
 
 
 def packed_size(bytes geometry):
     """Numbers that packed weights take."""
     cdef Geometry g = geometry_of(geometry)
-    return g.G * g.K * g.T * g.R * g.S
+    return ceil_div(g.G * g.K, BLOCK) * BLOCK * g.T * g.R * g.S
 
 
 def pack(bytes geometry, w, packed):
-    """packed (T R S, C) <- w (C, 1, T, R, S)."""
+    """packed (ceil(C / BLOCK), T R S, BLOCK) <- w (C, 1, T, R, S)."""
     cdef Geometry g = geometry_of(geometry)
-    cdef Py_ssize_t taps = g.T * g.R * g.S
+    cdef Py_ssize_t taps = g.T * g.R * g.S, k = 0, K = g.G * g.K
     cdef Arrays a
     g.workspace = 0
     arrays_open(&a, &g, w, w, None, None, packed, 1)
     with nogil:
-        turn(a.w, taps, g.G * g.K, taps, a.y, g.G * g.K)
+        while k < K:
+            block_pack(&g, a.w + k * taps, min(<Py_ssize_t>BLOCK, K - k), a.y + k * taps)
+            k += BLOCK
     arrays_release(&a)

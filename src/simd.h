@@ -51,10 +51,16 @@ typedef bits ivec __attribute__((vector_size(VECTOR_BYTES)));
 typedef real vec_any __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BYTES), may_alias));
 
 ALWAYS vec vec_load(const real *p) { return *(const vec_any *)p; }
+/* v, and gcc may not forget it and read it from memory again, nor put off what computes it. */
+#if defined(__x86_64__)
+ALWAYS vec vec_keep(vec v) { __asm__("" : "+v"(v)); return v; }
+#else
+ALWAYS vec vec_keep(vec v) { __asm__("" : "+w"(v)); return v; }
+#endif
 ALWAYS void vec_store(real *p, vec v) { *(vec_any *)p = v; }
 ALWAYS void prefetch(const real *p) { __builtin_prefetch(p, 0, 2); }   /* into L2; never faults */
 ALWAYS vec vec_zero(void) { return (vec){0}; }
-ALWAYS vec vec_splat(real x) { vec v; for (int i = 0; i < LANES; i++) v[i] = x; return v; }
+ALWAYS vec vec_splat(real x) { return x - (vec){0}; }      /* one broadcast; lane by lane gcc makes LANES of them */
 
 /* WIDE doubles, loaded from and stored to numbers of type real: for what is computed once and rounded once. */
 #define WIDE (VECTOR_BYTES / 8)

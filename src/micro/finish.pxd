@@ -1,5 +1,7 @@
 """Finish: from sums to output. Adds bias and residual, applies the activation, stores, and looks for NaN and Inf."""
-from micro.activation cimport vec_activate
+from libc.math cimport INFINITY
+
+from micro.activation cimport CLIP, NONE, vec_activate, vec_clip
 from micro.geometry cimport Geometry, padded
 from micro.pack cimport turn
 from micro.simd cimport (LANES, NR, real, vec, vec_load, vec_mask_load, vec_mask_select, vec_mask_store, vec_splat,
@@ -54,6 +56,41 @@ cdef inline vec pixels_finish(const Geometry* g, const real* total, const real* 
         for i in range(channels):
             odd = odd + row_finish(g, turned + i * distance, NULL if bias == NULL else bias + i, 0,
                                    NULL if residual == NULL else residual + i * g.y_k, y + i * g.y_k, pixels)
+    return odd
+
+
+cdef inline vec tile_finish(const Geometry* g, const real* total, Py_ssize_t rows, Py_ssize_t pitch, const real* bias,
+                            const int bias_step, const real* residual, real* y, Py_ssize_t y_pitch, Py_ssize_t n) noexcept nogil:
+    """row_finish of `rows` rows of n numbers; rows of total lie `pitch` apart, those of y and residual `y_pitch`."""
+    cdef vec v, odd = vec_zero(), low = vec_splat(<real>g.low), high = vec_splat(<real>g.high)
+    cdef vec added = vec_zero() if bias == NULL or bias_step else vec_splat(bias[0])
+    cdef Py_ssize_t i, _i, j
+    cdef unsigned lanes = (1u << n % LANES) - 1
+    if g.activation == NONE:
+        low = vec_splat(-INFINITY)
+        high = vec_splat(INFINITY)
+    if g.activation > CLIP or residual != NULL:
+        for i in range(rows):
+            odd = odd + row_finish(g, total + i * pitch, bias, bias_step,
+                                   NULL if residual == NULL else residual + i * y_pitch, y + i * y_pitch, n)
+        return odd
+    for _i in range(rows):
+        j = 0
+        while j + LANES <= n:
+            v = vec_load(total + j)
+            odd = odd + (v - v)
+            if bias_step and bias != NULL:
+                added = vec_load(bias + j)
+            vec_store(y + j, vec_clip(v + added, low, high))
+            j += LANES
+        if lanes:
+            v = vec_load(total + j)
+            odd = vec_mask_select(lanes, odd + (v - v), odd)
+            if bias_step and bias != NULL:
+                added = vec_mask_load(vec_zero(), lanes, bias + j)
+            vec_mask_store(y + j, lanes, vec_clip(v + added, low, high))
+        total += pitch
+        y += y_pitch
     return odd
 
 
