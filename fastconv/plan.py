@@ -140,13 +140,19 @@ def plane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
 def lane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     """Blocks of depthwise_channels: some vectors of channels whose strip of the image stays in L2, tasks for all threads."""
     O, P, Q = p.in_three_axes(p.output_size, 1)
-    vector_work = p.pixels * p.taps                 # multiply-adds of one vector of channels
-    channels = min(p.C, max(2 * m.lanes, 20000 * m.lanes // vector_work // (2 * m.lanes) * 2 * m.lanes))
-    tasks = p.N * ceil_div(p.C, channels)
-    parts = min(ceil_div(8 * threads, tasks), max(1, vector_work * ceil_div(channels, m.lanes) // 10000))
-    if O * P == 1:
-        return {"pixel_block": ceil_div(ceil_div(Q, parts), 7) * 7, "channel_block": channels}
-    return {"pixel_block": ceil_div(O * P, parts) * Q, "channel_block": channels}
+    unit = 2 * m.lanes
+    most = max(unit, min(512, m.L1 // 2 // (p.taps * p.itemsize)) // unit * unit)
+    k_parts = ceil_div(p.C, most)
+    work = p.macs // m.lanes                        # multiply-adds of vectors
+    wanted = min(8 * threads, work // 10000)        # tasks
+    p_parts = min(ceil_div(wanted, p.N * k_parts), O * P if O * P > 1 else ceil_div(Q, 14))
+    if p.pixels < 256:                              # small images are rather cut by channels
+        k_parts = max(k_parts, min(ceil_div(wanted, p.N), ceil_div(p.C, unit)))
+        p_parts = ceil_div(wanted, p.N * k_parts)
+    channels = ceil_div(ceil_div(p.C, k_parts), unit) * unit
+    p_parts = max(1, p_parts)
+    return {"pixel_block": ceil_div(O * P, p_parts) * Q if O * P > 1 else ceil_div(ceil_div(Q, p_parts), 7) * 7,
+            "channel_block": channels}
 
 
 BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "staged": staged_blocks,

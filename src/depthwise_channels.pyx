@@ -2,8 +2,8 @@
 
 Loops, outermost first, and what each block is sized for:
     task        in parallel: image x block of output pixels x channel_block
-    k           WIDTH vectors of channels   their weights stay in L1
-    q           PIXELS pixels of one row    \
+    p q         PIXELS pixels of one row    their windows, and the weights of channel_block channels, stay in L1
+    k           WIDTH vectors of channels   \
     t r s       up to TAPS taps at a time   /  the register tile: sums and weights
 An input column is loaded once for all the pixels of the tile that it reaches; a column in zero padding is passed over.
 
@@ -16,7 +16,7 @@ from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
 from micro.finish cimport any_odd, tile_finish
 from micro.geometry cimport Geometry, border_index, ceil_div
 from micro.pack cimport turn
-from micro.simd cimport FULL, LANES, real, vec, vec_keep, vec_load, vec_mask_load, vec_store, vec_zero
+from micro.simd cimport FULL, LANES, real, vec, vec_keep, vec_load_once, vec_mask_load, vec_store, vec_zero
 from region cimport run_tasks
 
 cdef extern from *:
@@ -26,13 +26,16 @@ cdef extern from *:
     """
     enum: PIXELS, TAPS, WIDTH, BLOCK
 
-cdef struct Tile:               # PIXELS pixels of one output row and BLOCK channels
-    Py_ssize_t o, p, q, count   # the first pixel, and how many are wanted
+cdef struct Tile:               # PIXELS pixels of one output row and BLOCK channels, and the buffers of a task
+    Py_ssize_t q, count         # the first pixel, and how many are wanted
     const real* x               # the image, from the first of the channels on
     const real* w               # (T R S, BLOCK)
-    Py_ssize_t* offset          # where the columns lie that the taps read, from the start of a row; -1: zero padding
+    Py_ssize_t* row             # (T R): offset of the row that the taps read; -1: zero padding
+    Py_ssize_t* column          # offset in a row of each column that the taps read; -1: zero padding
     unsigned lanes              # of the last vector
-    real* total                 # (PIXELS, BLOCK)
+    real* total                 # (PIXELS, width)
+    Py_ssize_t width
+    real* packed                # the weights of the task, if they do not come packed
 
 
 cdef inline void column_add(const int c, const int n, const int step, const int vectors, const bint careful, vec* acc,
@@ -45,11 +48,11 @@ cdef inline void column_add(const int c, const int n, const int step, const int 
     if careful:
         x = x + offset[c]
         for j in range(vectors - 1):
-            v[j] = vec_keep(vec_load(x + j * LANES))
+            v[j] = vec_load_once(x + j * LANES)
         v[vectors - 1] = vec_keep(vec_mask_load(vec_zero(), lanes, x + (vectors - 1) * LANES))
     else:
         for j in range(vectors):
-            v[j] = vec_keep(vec_load(x + j * LANES))
+            v[j] = vec_load_once(x + j * LANES)
     for i in range(PIXELS):
         if i * step <= c and c < i * step + n:
             for j in range(vectors):
@@ -65,7 +68,7 @@ cdef inline void taps_add(const int n, const int step, const int vectors, const 
         x_w = 0
     for s in range(n):
         for j in range(vectors):
-            weight[s * WIDTH + j] = vec_keep(vec_load(w + s * BLOCK + j * LANES))
+            weight[s * WIDTH + j] = vec_load_once(w + s * BLOCK + j * LANES)
     column_add(0, n, step, vectors, careful, acc, x, offset, lanes, weight)
     column_add(1, n, step, vectors, careful, acc, x + 1 * x_w, offset, lanes, weight)
     column_add(2, n, step, vectors, careful, acc, x + 2 * x_w, offset, lanes, weight)
@@ -91,71 +94,68 @@ cdef inline void tile(const Geometry* g, const Tile* b, const int step, const in
     Unless `careful`, all columns lie in the image and all pixels and lanes are wanted.
     """
     cdef vec acc[PIXELS * WIDTH]
-    cdef Py_ssize_t t, r, _s, n, d, h, left, x_w = g.x_w if step else g.x_w * g.stride_w
+    cdef Py_ssize_t r, _s, n, left, x_w = g.x_w if step else g.x_w * g.stride_w
     cdef Py_ssize_t first = (b.q * g.stride_w - g.pad_w) * g.x_w, next_tap = g.x_w * (1 if step else g.dilation_w)
     cdef const real* w = b.w
     cdef const real* x
-    cdef const Py_ssize_t* offset
+    cdef const Py_ssize_t* column
     cdef int i, j
     for i in range(PIXELS):
         for j in range(vectors):
             acc[i * WIDTH + j] = vec_zero()
-    for t in range(g.T):
-        d = border_index(g.padding_mode, b.o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
-        for r in range(g.R):
-            h = border_index(g.padding_mode, b.p * g.stride_h - g.pad_h + r * g.dilation_h, g.H)
-            if d < 0 or h < 0:
-                w += g.S * BLOCK
-                continue
-            x = b.x + d * g.x_d + h * g.x_h
-            offset = b.offset
-            if not careful:
-                x += first
-            if step == 0:
-                for _s in range(g.S):
-                    taps_add(1, 1, vectors, careful, acc, x, x_w, offset, b.lanes, w)
-                    if careful:
-                        offset += PIXELS
-                    else:
-                        x += next_tap
-                    w += BLOCK
-                continue
-            left = g.S
-            while left > 0:
-                n = ceil_div(left, ceil_div(left, TAPS))
-                if n == 5:
-                    taps_add(5, step if step else 1, vectors, careful, acc, x, x_w, offset, b.lanes, w)
-                elif n == 4:
-                    taps_add(4, step if step else 1, vectors, careful, acc, x, x_w, offset, b.lanes, w)
-                elif n == 3:
-                    taps_add(3, step if step else 1, vectors, careful, acc, x, x_w, offset, b.lanes, w)
-                elif n == 2:
-                    taps_add(2, step if step else 1, vectors, careful, acc, x, x_w, offset, b.lanes, w)
-                else:
-                    taps_add(1, step if step else 1, vectors, careful, acc, x, x_w, offset, b.lanes, w)
+    for r in range(g.T * g.R):
+        if b.row[r] < 0:
+            w += g.S * BLOCK
+            continue
+        x = b.x + b.row[r]
+        column = b.column
+        if not careful:
+            x += first
+        if step == 0:
+            for _s in range(g.S):
+                taps_add(1, 1, vectors, careful, acc, x, x_w, column, b.lanes, w)
                 if careful:
-                    offset += n
+                    column += PIXELS
                 else:
-                    x += n * g.x_w
-                w += n * BLOCK
-                left -= n
+                    x += next_tap
+                w += BLOCK
+            continue
+        left = g.S
+        while left > 0:
+            n = min(left, <Py_ssize_t>TAPS)
+            if n == 5:
+                taps_add(5, step if step else 1, vectors, careful, acc, x, x_w, column, b.lanes, w)
+            elif n == 4:
+                taps_add(4, step if step else 1, vectors, careful, acc, x, x_w, column, b.lanes, w)
+            elif n == 3:
+                taps_add(3, step if step else 1, vectors, careful, acc, x, x_w, column, b.lanes, w)
+            elif n == 2:
+                taps_add(2, step if step else 1, vectors, careful, acc, x, x_w, column, b.lanes, w)
+            else:
+                taps_add(1, step if step else 1, vectors, careful, acc, x, x_w, column, b.lanes, w)
+            if careful:
+                column += n
+            else:
+                x += n * g.x_w
+            w += n * BLOCK
+            left -= n
     for i in range(PIXELS):
         for j in range(vectors):
-            vec_store(b.total + i * BLOCK + j * LANES, acc[i * WIDTH + j])
+            vec_store(b.total + i * b.width + j * LANES, acc[i * WIDTH + j])
 
 
 cdef void find_columns(const Geometry* g, const Tile* b, bint together) noexcept nogil:
-    """Fill `offset`: in the order of the columns if taps are taken `together`, else tap by tap."""
-    cdef Py_ssize_t w = b.q * g.stride_w - g.pad_w, i, s, column
+    """Fill `column`: in the order of the columns if taps are taken `together`, else tap by tap."""
+    cdef Py_ssize_t w = b.q * g.stride_w - g.pad_w, i, s, at
     if together:
         for i in range((PIXELS - 1) * g.stride_w + g.S):
-            column = border_index(g.padding_mode, w + i, g.W) if i < (b.count - 1) * g.stride_w + g.S else -1
-            b.offset[i] = -1 if column < 0 else column * g.x_w
+            at = border_index(g.padding_mode, w + i, g.W) if i < (b.count - 1) * g.stride_w + g.S else -1
+            b.column[i] = -1 if at < 0 else at * g.x_w
         return
     for s in range(g.S):
         for i in range(PIXELS):
-            column = border_index(g.padding_mode, w + i * g.stride_w + s * g.dilation_w, g.W) if i < b.count else -1
-            b.offset[s * PIXELS + i] = -1 if column < 0 else column * g.x_w
+            at = border_index(g.padding_mode, w + i * g.stride_w + s * g.dilation_w, g.W) if i < b.count else -1
+            b.column[s * PIXELS + i] = -1 if at < 0 else at * g.x_w
 
 
 cdef inline void tile_any(const Geometry* g, const Tile* b, const int vectors, bint together, bint inside) noexcept nogil:
@@ -175,83 +175,110 @@ cdef inline void tile_any(const Geometry* g, const Tile* b, const int vectors, b
         tile(g, b, 2, vectors, True)
 
 
-cdef void row(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at, Py_ssize_t k, Py_ssize_t channels, Py_ssize_t q,
-              Py_ssize_t stop, vec* odd) noexcept nogil:
-    """Pixels q .. stop of one output row, which starts at y + at, in `channels` channels from k on."""
-    cdef Py_ssize_t w, reach = (PIXELS - 1) * g.stride_w + (g.S - 1) * g.dilation_w
-    cdef bint together = g.dilation_w == 1 and g.stride_w <= 2, inside
-    while q < stop:
-        b.q = q
-        b.count = min(<Py_ssize_t>PIXELS, stop - q)
-        w = q * g.stride_w - g.pad_w
-        inside = channels % LANES == 0 and b.count == PIXELS and w >= 0 and w + reach < g.W
-        if not inside:
-            find_columns(g, b, together)
-        if WIDTH > 1 and channels > LANES:
-            tile_any(g, b, WIDTH, together, inside)
+cdef void find_rows(const Geometry* g, const Tile* b, Py_ssize_t o, Py_ssize_t p) noexcept nogil:
+    """Fill `row` for output row (o, p)."""
+    cdef Py_ssize_t t, r, d, h
+    for t in range(g.T):
+        d = border_index(g.padding_mode, o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
+        for r in range(g.R):
+            h = border_index(g.padding_mode, p * g.stride_h - g.pad_h + r * g.dilation_h, g.H)
+            b.row[t * g.R + r] = -1 if d < 0 or h < 0 else d * g.x_d + h * g.x_h
+
+
+cdef vec pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at, Py_ssize_t k, Py_ssize_t channels,
+                const real* w) noexcept nogil:
+    """The pixels from b.q on, which start at y + at, in `channels` channels from k on, whose weights are at w."""
+    cdef Py_ssize_t first = b.q * g.stride_w - g.pad_w, c = 0, n
+    cdef Py_ssize_t last = first + (PIXELS - 1) * g.stride_w + (g.S - 1) * g.dilation_w
+    cdef bint together = g.dilation_w == 1 and g.stride_w <= 2, inside = b.count == PIXELS and first >= 0 and last < g.W
+    cdef const real* x = b.x
+    cdef real* total = b.total
+    cdef vec odd
+    if not inside or channels % LANES:
+        find_columns(g, b, together)
+    while c < channels:
+        n = min(<Py_ssize_t>BLOCK, channels - c)
+        b.lanes = FULL >> (-n % LANES)
+        b.w = w + c * g.T * g.R * g.S
+        if WIDTH > 1 and n > LANES:
+            tile_any(g, b, WIDTH, together, inside and n % LANES == 0)
         else:
-            tile_any(g, b, 1, together, inside)
-        odd[0] = odd[0] + tile_finish(g, b.total, b.count, BLOCK, NULL if a.bias == NULL else a.bias + k, 1,
-                                      NULL if a.residual == NULL else a.residual + at + q * g.y_q,
-                                      a.y + at + q * g.y_q, g.y_q, channels)
-        q += b.count
+            tile_any(g, b, 1, together, inside and n % LANES == 0)
+        b.x += n
+        b.total += n
+        c += n
+    b.x = x
+    b.total = total
+    odd = tile_finish(g, total, b.count, b.width, NULL if a.bias == NULL else a.bias + k, 1,
+                      NULL if a.residual == NULL else a.residual + at, a.y + at, g.y_q, channels)
+    return odd
 
 
-cdef Py_ssize_t layout(const Geometry* g, Tile* b, real** packed, char* workspace) noexcept nogil:
+cdef char* place(char** free, Py_ssize_t size) noexcept nogil:
+    cdef char* at = free[0]
+    free[0] = at + ceil_div(size, 64) * 64
+    return at
+
+
+cdef Py_ssize_t layout(const Geometry* g, Tile* b, char* workspace) noexcept nogil:
     """Place the buffers in the workspace; return the bytes they take. plan.py asks for them."""
-    cdef Py_ssize_t taps = g.T * g.R * g.S, offsets
-    offsets = max(g.S * PIXELS, 2 * PIXELS + g.S)
-    b.total = <real*>workspace
-    packed[0] = b.total + PIXELS * BLOCK + LANES
-    b.offset = <Py_ssize_t*>(packed[0] + (0 if g.packed else taps * BLOCK))
-    return ceil_div(<char*>(b.offset + offsets) - workspace, 64) * 64
+    cdef char* free = workspace
+    b.width = ceil_div(g.channel_block, BLOCK) * BLOCK
+    b.total = <real*>place(&free, (PIXELS * b.width + LANES) * sizeof(real))
+    b.packed = <real*>place(&free, 0 if g.packed else g.T * g.R * g.S * b.width * sizeof(real))
+    b.row = <Py_ssize_t*>place(&free, g.T * g.R * sizeof(Py_ssize_t))
+    b.column = <Py_ssize_t*>place(&free, max(g.S * PIXELS, 2 * PIXELS + g.S) * sizeof(Py_ssize_t))
+    return free - workspace
 
 
-cdef void block_pack(const Geometry* g, const real* w, Py_ssize_t channels, real* packed) noexcept nogil:
-    """packed (T R S, BLOCK) <- w (channels, T R S); lanes behind the last channel get zeros."""
+cdef void weights_pack(const Geometry* g, const real* w, Py_ssize_t channels, real* packed) noexcept nogil:
+    """packed (ceil(channels / BLOCK), T R S, BLOCK) <- w (channels, T R S); lanes behind the last channel get zeros."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, i
-    if channels < BLOCK:
-        for i in range(taps * BLOCK):
-            packed[i] = 0
-    turn(w, taps, channels, taps, packed, BLOCK)
+    while channels > 0:
+        if channels < BLOCK:
+            for i in range(taps * BLOCK):
+                packed[i] = 0
+        turn(w, taps, min(<Py_ssize_t>BLOCK, channels), taps, packed, BLOCK)
+        w += taps * BLOCK
+        packed += taps * BLOCK
+        channels -= BLOCK
 
 
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: some rows, or part of one row, of an image, in `channel_block` channels. g.K counts those of all groups."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, rows = max(<Py_ssize_t>1, g.pixel_block // g.Q), columns = min(g.Q, g.pixel_block)
     cdef Py_ssize_t k_blocks = ceil_div(g.K, g.channel_block), q_blocks = ceil_div(g.Q, columns)
-    cdef Py_ssize_t p_blocks = ceil_div(g.O * g.P, rows), k = task % k_blocks * g.channel_block, channels, p, q, p0, n
-    cdef Py_ssize_t k_stop = min(g.K, k + g.channel_block), p_stop
+    cdef Py_ssize_t p_blocks = ceil_div(g.O * g.P, rows), k = task % k_blocks * g.channel_block, p, p_stop, q, q_stop, n
+    cdef Py_ssize_t channels = min(g.channel_block, g.K - k)
+    cdef const real* w = a.w + k * taps
     cdef vec odd = vec_zero()
-    cdef real* packed
     cdef Tile b
-    layout(g, &b, &packed, workspace)
+    layout(g, &b, workspace)
+    if not g.packed:
+        weights_pack(g, w, channels, b.packed)
+        w = b.packed
     q = task // k_blocks % q_blocks * columns
-    p0 = task // (k_blocks * q_blocks) % p_blocks * rows
-    p_stop = min(g.O * g.P, p0 + rows)
+    q_stop = min(g.Q, q + columns)
+    p = task // (k_blocks * q_blocks) % p_blocks * rows
+    p_stop = min(g.O * g.P, p + rows)
     n = task // (k_blocks * q_blocks * p_blocks)
-    while k < k_stop:
-        channels = min(<Py_ssize_t>BLOCK, k_stop - k)
-        b.lanes = FULL >> (-channels % LANES)
-        b.x = a.x + n * g.x_n + k
-        b.w = a.w + k * taps
-        if not g.packed:
-            block_pack(g, b.w, channels, packed)
-            b.w = packed
-        for p in range(p0, p_stop):
-            b.o = p // g.P
-            b.p = p - b.o * g.P
-            row(g, a, &b, n * g.y_n + p * g.Q * g.y_q + k, k, channels, q, min(g.Q, q + columns), &odd)
-        k += BLOCK
+    b.x = a.x + n * g.x_n + k
+    while p < p_stop:
+        find_rows(g, &b, p // g.P, p % g.P)
+        b.q = q
+        while b.q < q_stop:
+            b.count = min(<Py_ssize_t>PIXELS, q_stop - b.q)
+            odd = odd + pixels(g, a, &b, n * g.y_n + (p * g.Q + b.q) * g.y_q + k, k, channels, w)
+            b.q += b.count
+        p += 1
     return any_odd(odd)
 
 
 def workspace_bytes(bytes geometry):
     """Bytes that one thread needs."""
     cdef Geometry g = geometry_of(geometry)
-    cdef real* packed
     cdef Tile b
-    return layout(&g, &b, &packed, NULL)
+    return layout(&g, &b, NULL)
 
 
 def run(bytes geometry, x, w, bias, residual, y, int threads):
@@ -272,12 +299,9 @@ def packed_size(bytes geometry):
 def pack(bytes geometry, w, packed):
     """packed (ceil(C / BLOCK), T R S, BLOCK) <- w (C, 1, T, R, S)."""
     cdef Geometry g = geometry_of(geometry)
-    cdef Py_ssize_t taps = g.T * g.R * g.S, k = 0, K = g.G * g.K
     cdef Arrays a
     g.workspace = 0
     arrays_open(&a, &g, w, w, None, None, packed, 1)
     with nogil:
-        while k < K:
-            block_pack(&g, a.w + k * taps, min(<Py_ssize_t>BLOCK, K - k), a.y + k * taps)
-            k += BLOCK
+        weights_pack(&g, a.w, g.G * g.K, a.y)
     arrays_release(&a)

@@ -20,7 +20,8 @@ Costs    2 N K T R S O P Q flop, less the rows of taps that see zero padding alo
 from arrays cimport Arrays, geometry_of
 from micro.finish cimport any_odd, tile_finish
 from micro.geometry cimport Geometry, ZEROS, border_index, ceil_div
-from micro.simd cimport LANES, NV, real, vec, vec_keep, vec_load, vec_mask_load_step, vec_splat, vec_store, vec_zero
+from micro.simd cimport (LANES, NV, real, vec, vec_keep,
+                         vec_load, vec_load_once, vec_mask_load_step, vec_splat, vec_store, vec_zero)
 from region cimport run_tasks
 
 cdef extern from *:
@@ -174,7 +175,7 @@ cdef inline void band(const int low, const int high, const int vectors, const in
     cdef int i, j
     for s in range(S):
         for j in range(vectors):
-            row[j] = vec_load(x + j * LANES)
+            row[j] = vec_load_once(x + j * LANES)
         for i in range(low, high + 1):
             for j in range(vectors):
                 acc[i * WIDTH + j] = acc[i * WIDTH + j] + w[s - i * fold * S] * row[j]
@@ -252,7 +253,7 @@ cdef inline void row_three(const int h, const int vectors, vec* acc, const real*
     cdef int i, j, s
     for s in range(3):
         for j in range(vectors):
-            row[j] = vec_keep(vec_load(x + s + j * LANES))
+            row[j] = vec_load_once(x + s + j * LANES)
         for i in range(ROWS):
             if i <= h and h <= i + 2:
                 for j in range(vectors):

@@ -51,7 +51,9 @@ typedef bits ivec __attribute__((vector_size(VECTOR_BYTES)));
 typedef real vec_any __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BYTES), may_alias));
 
 ALWAYS vec vec_load(const real *p) { return *(const vec_any *)p; }
-/* v, and gcc may not forget it and read it from memory again, nor put off what computes it. */
+/* A load that stays where it is written and happens once: gcc neither hoists it out of the branches that share it nor
+ * repeats it as the operand of each multiply-add. vec_keep: v is computed here, not where it is used at last. */
+ALWAYS vec vec_load_once(const real *p) { return *(const volatile vec_any *)p; }
 #if defined(__x86_64__)
 ALWAYS vec vec_keep(vec v) { __asm__("" : "+v"(v)); return v; }
 #else

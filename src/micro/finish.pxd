@@ -78,7 +78,7 @@ cdef inline vec tile_finish(const Geometry* g, const real* total, Py_ssize_t row
         j = 0
         while j + LANES <= n:
             v = vec_load(total + j)
-            odd = odd + (v - v)
+            odd = odd + v * vec_zero()
             if bias_step and bias != NULL:
                 added = vec_load(bias + j)
             vec_store(y + j, vec_clip(v + added, low, high))

@@ -8,6 +8,7 @@ cdef extern from "simd.h" nogil:
     const real ROUND_SHIFT
 
     vec vec_load(const real* p)
+    vec vec_load_once(const real* p)
     vec vec_keep(vec v)
     void vec_store(real* p, vec v)
     void prefetch(const real* p)
