@@ -190,7 +190,8 @@ def direct_cost(problem: Problem, machine: Machine) -> float:
 
 def depthwise_cost(problem: Problem, machine: Machine) -> float:
     if not problem.channels_last:
-        return direct_cost(problem, machine)
+        vectors = problem.pixels // problem.output_size[-1] * ceil_div(problem.output_size[-1], machine.lanes)
+        return problem.K * (vectors * (0.7 * problem.taps + 12) + 200) * machine.cycle
     vectors = ceil_div(problem.K, machine.lanes)
     return problem.pixels * (problem.taps * (vectors + 4) + 10 * vectors) * machine.cycle
 
@@ -202,6 +203,8 @@ def im2col_refuses(problem: Problem) -> str:
 def staged_refuses(problem: Problem) -> str:
     if problem.channels_last:
         return "channels are on the lanes already (im2col)"
+    if problem.depthwise:
+        return "every channel has its own kernel (depthwise)"
     reach = [d * (k - 1) + 1 for k, d in zip(problem.kernel, problem.dilation)]
     line = min(problem.output_size[-1], LONGEST_ROW) * problem.stride[-1] + reach[-1]
     staged = problem.C // problem.G * ([1, 1, *problem.kernel][-3] * [1, *reach][-2]) * line
