@@ -53,7 +53,7 @@ STAGE_NUMBER = 0.3      # ... and each of its numbers
 DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
 LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors waits for its own sums
 TRANSFORM = {2: 110, 4: 260, 6: 480}    # Winograd F(m, 3): input of one tile, for a vector of channels; so for output
-TRANSFORM_NUMBER = 2.0  # one transformed weight
+TRANSFORM_NUMBER = 1.5  # one transformed weight; twice that if they do not stay in L2
 STREAM_L3 = 0.15        # one number of weights that do not stay in L2 ...
 STREAM_MEMORY = 0.4     # ... nor in L3
 LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then stays below 4 MiB
@@ -140,7 +140,7 @@ def winograd_cost(m: int) -> Callable[[Problem, Machine], float]:
         cycles += share * TRANSFORM[m] * tiles * (ceil_div(C, machine.lanes) + ceil_div(K, machine.lanes))
         cycles += TURN_NUMBER * (0 if problem.channels_last else C * volume(problem) * 1.5 + K * problem.pixels)
         if not problem.packed:
-            cycles += TRANSFORM_NUMBER * weights
+            cycles += (TRANSFORM_NUMBER if weights * problem.itemsize < machine.L2 else 2 * TRANSFORM_NUMBER) * weights
         return problem.G * cycles * machine.cycle
     return cost
 
