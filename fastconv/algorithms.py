@@ -125,7 +125,7 @@ def winograd_cost(m: int) -> Callable[[Problem, Machine], float]:
     def cost(problem: Problem, machine: Machine) -> float:
         if m > 4 and problem.real == "f32":
             return inf          # rounding errors too large to be chosen unasked
-        C, K = problem.C // problem.G * (problem.taps // 9 or 1), problem.K // problem.G
+        C, K = problem.C // problem.G * [1, 1, *problem.kernel][-3], problem.K // problem.G      # depth taps are channels
         lines = [1, *problem.output_size][-2:]
         elements = (m + 2) * (m + 2 if problem.kernel[-2:-1] == (3,) else 1)
         rows = ceil_div(lines[0], m) if elements > m + 2 else lines[0]

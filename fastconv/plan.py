@@ -95,7 +95,7 @@ def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
 
 def winograd_blocks(p: Problem, m: Machine, threads: int, tile: int) -> dict[str, int]:
     """Blocks of winograd: the transformed input of a task in L2 if 96 tiles can, products of `chunk` channels in L2."""
-    K, depth = p.K // p.G, p.C // p.G * (p.taps // 9 or 1)
+    K, depth = p.K // p.G, p.C // p.G * [1, 1, *p.kernel][-3]
     alpha = tile + 2
     alpha_h = alpha if p.kernel[-2:-1] == (3,) else 1
     lines = [1, *p.output_size][-2:]
