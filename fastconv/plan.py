@@ -170,16 +170,15 @@ class Plan:
         self.module = kernels.load(self.file, isa, problem.real)
         self.machine = machine(isa, problem.real)
         self.threads = threads if problem.macs >= SERIAL_MACS else 1
+        # Whether somebody must compute a call again when a sum was NaN or infinite.
+        self.watches = row.m > 0 or (problem.padded and problem.padding_mode == "zeros" and not row.strict)
         self.geometry = self.pack_geometry()
         self.kernel = self.module.run
         self.packs = hasattr(self.module, "pack")
-        # Who computes the call again when a sum was NaN or infinite, and whether only infinite weights are a reason.
-        self.again: Plan | None = None
-        unpacked = replace(problem, packed=False)
-        if row.m:
-            self.again = make_plan(unpacked, "im2col", isa, threads)
-        elif problem.padded and problem.padding_mode == "zeros" and not row.strict:
-            self.again = make_plan(unpacked, TABLE[problem.operation][-1].name, isa, threads)
+        self.again: Plan | None = None      # who does; Winograd's sums may be odd without an infinite weight
+        if self.watches:
+            self.again = make_plan(replace(problem, packed=False), "im2col" if row.m else TABLE[problem.operation][-1].name,
+                                   isa, threads)
         # Whether a call packs all weights before it runs, rather than each task those that it needs.
         self.pack_first = self.packs and not problem.packed and (
             not self.workspace or self.workspace > WORKSPACE or (row.m > 0 and self.tasks_of_pixels() > 2))
@@ -200,6 +199,7 @@ class Plan:
         fields |= zip(("pad_d", "pad_h", "pad_w"), p.in_three_axes([before for before, _ in p.padding], 0))
         fields |= {"padding_mode": PADDING_MODES.index(p.padding_mode), "channels_last": int(p.channels_last),
                    "y_n": p.K * p.pixels, "y_k": 1 if p.channels_last else p.pixels, "y_q": p.K if p.channels_last else 1,
+                   "watch": int(self.watches),
                    "activation": ACTIVATIONS.index(p.activation[0]), "low": p.activation[1], "high": p.activation[2],
                    "packed": int(p.packed and hasattr(self.module, "pack")), "in_place": int(self.row.name == "pointwise")}
         constants = b""

@@ -19,11 +19,11 @@ Costs    2 N G K C T R S O P Q flop, less the taps at which all pixels of a tile
 from libc.string cimport memset
 
 from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
-from micro.finish cimport any_odd, pixels_finish
+from micro.finish cimport any_odd, output_open, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns, turn
 from micro.simd cimport LANES, MR, NR, real, vec, vec_zero
-from micro.tile cimport any_tile_multiply_rows
+from micro.tile cimport Output, any_tile_multiply_rows
 from region cimport run_tasks
 
 cdef enum:
@@ -144,33 +144,36 @@ cdef void turn_image(const Geometry* g, Block* b) noexcept nogil:
 
 
 cdef void tile(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_ssize_t stride, const char* live,
-               Py_ssize_t tiles, const real* b, const real* ahead, real* total, bint first) noexcept nogil:
-    any_tile_multiply_rows(m, nv, runs, n, a, stride, live, tiles, b, ahead, total, first)
+               Py_ssize_t tiles, const real* b, const real* ahead, real* total, bint first, Output* out) noexcept nogil:
+    any_tile_multiply_rows(m, nv, runs, n, a, stride, live, tiles, b, ahead, total, first, out)
 
 
-cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights, int nv) noexcept nogil:
-    """totals (pixels, NR) = all windows times one panel of weights, in chunks that stay in L1."""
+cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights, int nv, real* y, Output* out) noexcept nogil:
+    """totals (pixels, NR) = all windows times one panel of weights, in chunks that stay in L1; with `out`, y instead."""
     cdef Py_ssize_t u = 0, c = 0, runs = max(<Py_ssize_t>1, g.chunk // b.length), n = min(b.length, g.chunk)
     cdef Py_ssize_t i, j, q, stop
     cdef const real* ahead
     cdef const real* shifted[MR]
-    cdef bint first = True
+    cdef bint first = True, last
     while u < b.runs:
         runs = min(runs, b.runs - u)
         n = min(min(b.length, g.chunk), b.length - c)
+        last = out != NULL and u + runs == b.runs and c + n == b.length
         stop = 0
         for i in range(b.tiles):
             q = stop
             stop = (i + 1) * b.pixels // b.tiles
             ahead = weights + runs * n * (NR + i * LANES)       # of the next chunk, a vector for each step
+            if last:
+                out.y = y + q * out.step
             if n == b.length:
                 tile(<int>(stop - q), nv, runs, n, b.window + u * b.pixels + q, b.pixels, b.live + u * b.tiles + i,
-                     b.tiles, weights, ahead, b.totals + q * NR, first)
+                     b.tiles, weights, ahead, b.totals + q * NR, first, out if last else NULL)
             else:
                 for j in range(stop - q):
                     shifted[j] = b.window[u * b.pixels + q + j] + c
                 tile(<int>(stop - q), nv, 1, n, shifted, 0, b.live + u * b.tiles + i, 0, weights, ahead,
-                     b.totals + q * NR, first)
+                     b.totals + q * NR, first, out if last else NULL)
         first = False
         weights += runs * n * NR
         c += n
@@ -195,6 +198,8 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef const real* weights
     cdef vec odd = vec_zero()
     cdef Block b
+    cdef Output out
+    cdef bint direct = output_open(g, a.residual, g.y_q, &out) and g.channels_last, whole
     layout(g, &b, workspace)
     b.q0 = task // k_blocks % q_blocks * g.pixel_block
     b.pixels = min(pixels - b.q0, g.pixel_block)
@@ -218,10 +223,14 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
         else:
             pack_columns(a.w + (b.group * g.K + k) * g.C * taps, g.C * taps, <int>channels, g.C, taps, b.weights)
             weights = b.weights
-        panel_multiply(g, &b, weights, <int>ceil_div(channels, LANES))
-        odd = odd + panel_finish(g, a, &b, b.group * g.K + k, channels)
+        whole = direct and channels % LANES == 0
+        out.bias = NULL if a.bias == NULL else a.bias + b.group * g.K + k
+        panel_multiply(g, &b, weights, <int>ceil_div(channels, LANES),
+                       a.y + b.n * g.y_n + (b.group * g.K + k) * g.y_k + b.q0 * g.y_q, &out if whole else NULL)
+        if not whole:
+            odd = odd + panel_finish(g, a, &b, b.group * g.K + k, channels)
         k += NR
-    return any_odd(odd)
+    return any_odd(odd + out.odd)
 
 
 def tile_size():

@@ -13,18 +13,18 @@ Rounds   one fused chain per output, in order c, t, r, s; then bias, residual, a
 Costs    2 N G K C T R S O P Q flop; gathers x once per channel_block: chunk * taps * NR per MR-th of it.
 """
 from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
-from micro.finish cimport any_odd, row_finish
+from micro.finish cimport any_odd, output_open, row_finish
 from micro.gather cimport panel_gather
 from micro.geometry cimport Geometry, ceil_div
 from micro.pack cimport pack_rows
 from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_zero
-from micro.tile cimport any_tile_multiply
+from micro.tile cimport Output, any_tile_multiply
 from region cimport run_tasks
 
 
 cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width, real* total,
-               bint first) noexcept nogil:
-    any_tile_multiply(m, nv, n, a, b, width, total, first)
+               bint first, Output* out) noexcept nogil:
+    any_tile_multiply(m, nv, n, a, b, width, total, first, out)
 
 
 cdef vec finish(const Geometry* g, const Arrays* a, Py_ssize_t n, Py_ssize_t k, Py_ssize_t q, int m, Py_ssize_t pixels,
@@ -60,8 +60,11 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef int m, nv
     cdef bint in_place = g.in_place and (g.H == 1 or g.x_h == g.W) and (g.D == 1 or g.x_d == g.H * g.W)
     cdef vec odd = vec_zero()
+    cdef Output out
+    cdef bint direct = output_open(g, a.residual, g.y_k, &out), last, whole
     while c < g.C:
         channels = min(g.chunk, g.C - c)
+        last = c + channels == g.C
         sums = channels * taps
         if g.packed:
             rows = w + k0 * length + c * taps * MR
@@ -88,15 +91,18 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
             k = k0
             while k < k1:
                 m = <int>min(<Py_ssize_t>MR, k1 - k)
-                tile(m, nv, sums, rows + (k - k0) // MR * rows_distance, b, width, total, c == 0)
-                if c + channels == g.C:
+                out.y = a.y + n * g.y_n + (group * g.K + k) * g.y_k + q
+                out.bias = NULL if a.bias == NULL else a.bias + group * g.K + k
+                whole = last and direct and q + nv * LANES <= q1
+                tile(m, nv, sums, rows + (k - k0) // MR * rows_distance, b, width, total, c == 0, &out if whole else NULL)
+                if last and not whole:
                     odd = odd + finish(g, a, n, group * g.K + k, q, m, min(<Py_ssize_t>NR, q1 - q), total)
                 if g.chunk < g.C:           # else one tile's sums are finished at once and their place is used again
                     total += MR * NR
                 k += MR
             q += NR
         c += channels
-    return any_odd(odd)
+    return any_odd(odd + out.odd)
 
 
 def tile_size():

@@ -17,11 +17,11 @@ Costs    2 N G K C T R S O P Q flop; copies each input row about once per pixel_
 from libc.string cimport memcpy, memset
 
 from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
-from micro.finish cimport any_odd, row_finish
+from micro.finish cimport any_odd, output_open, row_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_rows
 from micro.simd cimport LANES, MR, NR, real, vec, vec_mask_load_step, vec_mask_store, vec_zero
-from micro.tile cimport any_tile_multiply_scattered
+from micro.tile cimport Output, any_tile_multiply_scattered
 from region cimport run_tasks
 
 cdef struct Block:              # one task: what it computes and where its workspace lies
@@ -117,8 +117,9 @@ cdef void find_window(const Geometry* g, Block* b, Py_ssize_t row) noexcept nogi
                     k += 1
 
 
-cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real** b, Py_ssize_t offset, real* total) noexcept nogil:
-    any_tile_multiply_scattered(m, nv, n, a, b, offset, total)
+cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real** b, Py_ssize_t offset, real* total,
+               Output* out) noexcept nogil:
+    any_tile_multiply_scattered(m, nv, n, a, b, offset, total, out)
 
 
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
@@ -129,6 +130,8 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef vec odd = vec_zero()
     cdef Block b
     cdef int m, nv, i
+    cdef Output out
+    cdef bint direct = output_open(g, a.residual, g.y_k, &out), whole
     layout(g, &b, workspace)
     b.q0 = task % column_blocks * g.chunk
     b.columns = min(g.chunk, g.Q - b.q0)
@@ -156,15 +159,19 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
             k = 0
             while k < g.K:
                 m = <int>min(<Py_ssize_t>MR, g.K - k)
-                tile(m, nv, b.length, weights + k * b.length, b.window, q, b.total)
-                for i in range(m):
+                channel = b.group * g.K + k
+                out.y = a.y + b.n * g.y_n + channel * g.y_k + (b.o * g.P + b.p0 + row) * g.Q + b.q0 + q
+                out.bias = NULL if a.bias == NULL else a.bias + channel
+                whole = direct and pixels == nv * LANES
+                tile(m, nv, b.length, weights + k * b.length, b.window, q, b.total, &out if whole else NULL)
+                for i in range(0 if whole else m):
                     channel = b.group * g.K + k + i
                     at = b.n * g.y_n + channel * g.y_k + (b.o * g.P + b.p0 + row) * g.Q + b.q0 + q
                     odd = odd + row_finish(g, b.total + i * NR, NULL if a.bias == NULL else a.bias + channel, 0,
                                            NULL if a.residual == NULL else a.residual + at, a.y + at, pixels)
                 k += MR
             q += NR
-    return any_odd(odd)
+    return any_odd(odd + out.odd)
 
 
 def workspace_bytes(bytes geometry):

@@ -15,6 +15,7 @@ cdef struct Geometry:
     Py_ssize_t x_n, x_c, x_d, x_h, x_w                  # input strides: taken from the array, not from the plan
     Py_ssize_t y_n, y_k, y_q                            # output strides; q runs over all O * P * Q pixels
     Py_ssize_t activation                               # in the order of problem.ACTIVATIONS
+    Py_ssize_t watch                                    # somebody wants to know whether a sum was NaN or infinite
     double low, high                                    # bounds of a clip (ReLU: 0, infinity); low: slope of a leaky ReLU
     Py_ssize_t chunk                                    # input channels that one panel holds
     Py_ssize_t pixel_block, channel_block               # output pixels and channels that one task computes

@@ -7,13 +7,56 @@
       +-----------+
 
 Sums live in memory as (m, NR) numbers; `first` starts them at zero, else they go on from there: cutting a sum into
-chunks does not change one bit of it.
+chunks does not change one bit of it. Given an Output, a tile finishes its sums in registers instead.
 """
-from micro.simd cimport LANES, MR, NR, NV, prefetch, real, vec, vec_load, vec_store, vec_zero
+from micro.simd cimport (LANES, MR, NR, NV, prefetch, real, vec, vec_at_least, vec_at_most, vec_load, vec_splat, vec_store,
+                         vec_zero)
+
+cdef struct Output:         # where a tile whose sums are complete writes whole vectors of them, and how it finishes them
+    real* y
+    Py_ssize_t step         # between rows of the tile
+    const real* bias        # of the first row, or of the first lane; NULL: none
+    bint clip
+    real low, high          # bounds of the clip
+    bint watch
+    vec odd                 # with `watch`: zero until a sum was NaN or infinite
+
+
+cdef inline void sums_finish(const int m, const int nv, const vec* acc, Output* out, const bint bias_of_rows) noexcept nogil:
+    """y rows = clip(acc + bias), with a bias for each row or for each lane."""
+    cdef vec added[NV]
+    cdef vec odd, v, low = vec_splat(out.low), high = vec_splat(out.high)
+    cdef real* y = out.y
+    cdef int i, j
+    if out.watch:
+        odd = out.odd
+        for i in range(m * NV):
+            if i % NV < nv:
+                odd = odd + acc[i] * vec_zero()
+        out.odd = odd
+    for j in range(nv):
+        added[j] = vec_zero() if bias_of_rows or out.bias == NULL else vec_load(out.bias + j * LANES)
+    for i in range(m):
+        if bias_of_rows and out.bias != NULL:
+            for j in range(nv):
+                added[j] = vec_splat(out.bias[i])
+        for j in range(nv):
+            v = acc[i * NV + j] + added[j]
+            if out.clip:
+                v = vec_at_most(vec_at_least(v, low), high)
+            vec_store(y + j * LANES, v)
+        y += out.step
+
+
+cdef inline void sums_store(const int m, const int nv, const vec* acc, real* total) noexcept nogil:
+    cdef int i, j
+    for i in range(m):
+        for j in range(nv):
+            vec_store(total + i * NR + j * LANES, acc[i * NV + j])
 
 
 cdef inline void tile_multiply(const int m, const int nv, Py_ssize_t n, const real* a, const real* b,
-                               Py_ssize_t width, real* total, bint first) noexcept nogil:
+                               Py_ssize_t width, real* total, bint first, Output* out) noexcept nogil:
     """total[i, :] += sum over k < n of a[k, i] * b[k, :]; a is (n, MR), rows of b are `width` apart."""
     cdef vec acc[MR][NV]
     cdef vec row[NV]
@@ -30,13 +73,14 @@ cdef inline void tile_multiply(const int m, const int nv, Py_ssize_t n, const re
                 acc[i][j] = acc[i][j] + a[i] * row[j]
         a += MR
         b += width
-    for i in range(m):
-        for j in range(nv):
-            vec_store(total + i * NR + j * LANES, acc[i][j])
+    if out != NULL:
+        sums_finish(m, nv, &acc[0][0], out, True)
+    else:
+        sums_store(m, nv, &acc[0][0], total)
 
 
 cdef inline void tile_multiply_scattered(const int m, const int nv, Py_ssize_t n, const real* a, const real** b,
-                                         Py_ssize_t offset, real* total) noexcept nogil:
+                                         Py_ssize_t offset, real* total, Output* out) noexcept nogil:
     """total[i, :] = sum over k < n of a[k, i] * b[k][offset ..]; a is (n, MR)."""
     cdef vec acc[MR][NV]
     cdef vec row[NV]
@@ -52,14 +96,15 @@ cdef inline void tile_multiply_scattered(const int m, const int nv, Py_ssize_t n
             for j in range(nv):
                 acc[i][j] = acc[i][j] + a[i] * row[j]
         a += MR
-    for i in range(m):
-        for j in range(nv):
-            vec_store(total + i * NR + j * LANES, acc[i][j])
+    if out != NULL:
+        sums_finish(m, nv, &acc[0][0], out, True)
+    else:
+        sums_store(m, nv, &acc[0][0], total)
 
 
 cdef inline void tile_multiply_rows(const int m, const int nv, Py_ssize_t runs, Py_ssize_t n, const real** a,
                                     Py_ssize_t stride, const char* live, Py_ssize_t live_stride, const real* b,
-                                    const real* ahead, real* total, bint first) noexcept nogil:
+                                    const real* ahead, real* total, bint first, Output* out) noexcept nogil:
     """The same with multipliers where they lie: run u of row i is a[u * stride + i][0 .. n), b is (runs, n, NR).
 
     Runs with live[u * live_stride] == 0 hold nothing but zero padding and are passed over. From `ahead` on, one vector
@@ -86,128 +131,129 @@ cdef inline void tile_multiply_rows(const int m, const int nv, Py_ssize_t runs, 
                         acc[i][j] = acc[i][j] + run[i][k] * row[j]
         b += n * NR
         ahead += n * LANES
-    for i in range(m):
-        for j in range(nv):
-            vec_store(total + i * NR + j * LANES, acc[i][j])
+    if out != NULL:
+        sums_finish(m, nv, &acc[0][0], out, False)
+    else:
+        sums_store(m, nv, &acc[0][0], total)
 
 
 cdef inline void m_tile_multiply(int m, const int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width,
-                                 real* total, bint first) noexcept nogil:
+                                 real* total, bint first, Output* out) noexcept nogil:
     """tile_multiply, compiled for each m so that every tile lives in registers."""
     if m == MR:
-        tile_multiply(MR, nv, n, a, b, width, total, first)
+        tile_multiply(MR, nv, n, a, b, width, total, first, out)
     elif m == 1:
-        tile_multiply(1, nv, n, a, b, width, total, first)
+        tile_multiply(1, nv, n, a, b, width, total, first, out)
     elif m == 2:
-        tile_multiply(2, nv, n, a, b, width, total, first)
+        tile_multiply(2, nv, n, a, b, width, total, first, out)
     elif m == 3:
-        tile_multiply(3, nv, n, a, b, width, total, first)
+        tile_multiply(3, nv, n, a, b, width, total, first, out)
     elif MR > 4 and m == 4:
-        tile_multiply(4, nv, n, a, b, width, total, first)
+        tile_multiply(4, nv, n, a, b, width, total, first, out)
     elif MR > 5 and m == 5:
-        tile_multiply(5, nv, n, a, b, width, total, first)
+        tile_multiply(5, nv, n, a, b, width, total, first, out)
     elif MR > 6 and m == 6:
-        tile_multiply(6, nv, n, a, b, width, total, first)
+        tile_multiply(6, nv, n, a, b, width, total, first, out)
     elif MR > 7 and m == 7:
-        tile_multiply(7, nv, n, a, b, width, total, first)
+        tile_multiply(7, nv, n, a, b, width, total, first, out)
     elif MR > 8 and m == 8:
-        tile_multiply(8, nv, n, a, b, width, total, first)
+        tile_multiply(8, nv, n, a, b, width, total, first, out)
     elif MR > 9 and m == 9:
-        tile_multiply(9, nv, n, a, b, width, total, first)
+        tile_multiply(9, nv, n, a, b, width, total, first, out)
     elif MR > 10 and m == 10:
-        tile_multiply(10, nv, n, a, b, width, total, first)
+        tile_multiply(10, nv, n, a, b, width, total, first, out)
     elif MR > 11 and m == 11:
-        tile_multiply(11, nv, n, a, b, width, total, first)
+        tile_multiply(11, nv, n, a, b, width, total, first, out)
 
 
 cdef inline void any_tile_multiply(int m, int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width,
-                                   real* total, bint first) noexcept nogil:
+                                   real* total, bint first, Output* out) noexcept nogil:
     """tile_multiply for any 1 <= m <= MR, 1 <= nv <= NV. To be wrapped once in each module: it is large."""
     if nv == 1:
-        m_tile_multiply(m, 1, n, a, b, width, total, first)
+        m_tile_multiply(m, 1, n, a, b, width, total, first, out)
     elif nv == 2 or NV == 2:
-        m_tile_multiply(m, 2, n, a, b, width, total, first)
+        m_tile_multiply(m, 2, n, a, b, width, total, first, out)
     else:
-        m_tile_multiply(m, NV, n, a, b, width, total, first)
+        m_tile_multiply(m, NV, n, a, b, width, total, first, out)
 
 
 cdef inline void m_tile_multiply_rows(int m, const int nv, Py_ssize_t runs, Py_ssize_t n, const real** a,
                                       Py_ssize_t stride, const char* live, Py_ssize_t live_stride, const real* b,
-                                      const real* ahead, real* total, bint first) noexcept nogil:
+                                      const real* ahead, real* total, bint first, Output* out) noexcept nogil:
     """tile_multiply_rows, compiled for each m."""
     if m == MR:
-        tile_multiply_rows(MR, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+        tile_multiply_rows(MR, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
     elif m == 1:
-        tile_multiply_rows(1, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+        tile_multiply_rows(1, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
     elif m == 2:
-        tile_multiply_rows(2, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+        tile_multiply_rows(2, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
     elif m == 3:
-        tile_multiply_rows(3, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+        tile_multiply_rows(3, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
     elif MR > 4 and m == 4:
-        tile_multiply_rows(4, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+        tile_multiply_rows(4, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
     elif MR > 5 and m == 5:
-        tile_multiply_rows(5, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+        tile_multiply_rows(5, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
     elif MR > 6 and m == 6:
-        tile_multiply_rows(6, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+        tile_multiply_rows(6, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
     elif MR > 7 and m == 7:
-        tile_multiply_rows(7, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+        tile_multiply_rows(7, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
     elif MR > 8 and m == 8:
-        tile_multiply_rows(8, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+        tile_multiply_rows(8, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
     elif MR > 9 and m == 9:
-        tile_multiply_rows(9, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+        tile_multiply_rows(9, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
     elif MR > 10 and m == 10:
-        tile_multiply_rows(10, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+        tile_multiply_rows(10, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
     elif MR > 11 and m == 11:
-        tile_multiply_rows(11, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+        tile_multiply_rows(11, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
 
 
 cdef inline void any_tile_multiply_rows(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a,
                                         Py_ssize_t stride, const char* live, Py_ssize_t live_stride, const real* b,
-                                        const real* ahead, real* total, bint first) noexcept nogil:
+                                        const real* ahead, real* total, bint first, Output* out) noexcept nogil:
     """tile_multiply_rows for any 1 <= m <= MR, 1 <= nv <= NV. To be wrapped once in each module: it is large."""
     if nv == 1:
-        m_tile_multiply_rows(m, 1, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+        m_tile_multiply_rows(m, 1, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
     elif nv == 2 or NV == 2:
-        m_tile_multiply_rows(m, 2, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+        m_tile_multiply_rows(m, 2, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
     else:
-        m_tile_multiply_rows(m, NV, runs, n, a, stride, live, live_stride, b, ahead, total, first)
+        m_tile_multiply_rows(m, NV, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
 
 
 cdef inline void m_tile_multiply_scattered(int m, const int nv, Py_ssize_t n, const real* a, const real** b,
-                                           Py_ssize_t offset, real* total) noexcept nogil:
+                                           Py_ssize_t offset, real* total, Output* out) noexcept nogil:
     """tile_multiply_scattered, compiled for each m."""
     if m == MR:
-        tile_multiply_scattered(MR, nv, n, a, b, offset, total)
+        tile_multiply_scattered(MR, nv, n, a, b, offset, total, out)
     elif m == 1:
-        tile_multiply_scattered(1, nv, n, a, b, offset, total)
+        tile_multiply_scattered(1, nv, n, a, b, offset, total, out)
     elif m == 2:
-        tile_multiply_scattered(2, nv, n, a, b, offset, total)
+        tile_multiply_scattered(2, nv, n, a, b, offset, total, out)
     elif m == 3:
-        tile_multiply_scattered(3, nv, n, a, b, offset, total)
+        tile_multiply_scattered(3, nv, n, a, b, offset, total, out)
     elif MR > 4 and m == 4:
-        tile_multiply_scattered(4, nv, n, a, b, offset, total)
+        tile_multiply_scattered(4, nv, n, a, b, offset, total, out)
     elif MR > 5 and m == 5:
-        tile_multiply_scattered(5, nv, n, a, b, offset, total)
+        tile_multiply_scattered(5, nv, n, a, b, offset, total, out)
     elif MR > 6 and m == 6:
-        tile_multiply_scattered(6, nv, n, a, b, offset, total)
+        tile_multiply_scattered(6, nv, n, a, b, offset, total, out)
     elif MR > 7 and m == 7:
-        tile_multiply_scattered(7, nv, n, a, b, offset, total)
+        tile_multiply_scattered(7, nv, n, a, b, offset, total, out)
     elif MR > 8 and m == 8:
-        tile_multiply_scattered(8, nv, n, a, b, offset, total)
+        tile_multiply_scattered(8, nv, n, a, b, offset, total, out)
     elif MR > 9 and m == 9:
-        tile_multiply_scattered(9, nv, n, a, b, offset, total)
+        tile_multiply_scattered(9, nv, n, a, b, offset, total, out)
     elif MR > 10 and m == 10:
-        tile_multiply_scattered(10, nv, n, a, b, offset, total)
+        tile_multiply_scattered(10, nv, n, a, b, offset, total, out)
     elif MR > 11 and m == 11:
-        tile_multiply_scattered(11, nv, n, a, b, offset, total)
+        tile_multiply_scattered(11, nv, n, a, b, offset, total, out)
 
 
 cdef inline void any_tile_multiply_scattered(int m, int nv, Py_ssize_t n, const real* a, const real** b,
-                                             Py_ssize_t offset, real* total) noexcept nogil:
+                                             Py_ssize_t offset, real* total, Output* out) noexcept nogil:
     """tile_multiply_scattered for any 1 <= m <= MR, 1 <= nv <= NV. To be wrapped once in each module: it is large."""
     if nv == 1:
-        m_tile_multiply_scattered(m, 1, n, a, b, offset, total)
+        m_tile_multiply_scattered(m, 1, n, a, b, offset, total, out)
     elif nv == 2 or NV == 2:
-        m_tile_multiply_scattered(m, 2, n, a, b, offset, total)
+        m_tile_multiply_scattered(m, 2, n, a, b, offset, total, out)
     else:
-        m_tile_multiply_scattered(m, NV, n, a, b, offset, total)
+        m_tile_multiply_scattered(m, NV, n, a, b, offset, total, out)
