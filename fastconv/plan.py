@@ -48,7 +48,8 @@ def pixel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
                                                + (0 if p.packed else 0.4 * min(K, k_block)))
             if best is None or cost < best[0] * 0.995:
                 best = cost, q_block, k_block
-    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2]}
+    panels = max(1, m.L1 // 2 // (chunk * p.taps * m.NR * p.itemsize)) if chunk == C else 1
+    return {"chunk": chunk, "panels": panels, "pixel_block": best[1], "channel_block": best[2]}
 
 
 def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
@@ -188,7 +189,7 @@ class Plan:
     def pack_geometry(self, **changes: int) -> bytes:
         """The kernel's Geometry; its field names are those of src/micro/geometry.pxd."""
         p, m = self.problem, self.machine
-        fields = dict.fromkeys(("chunk", "pixel_block", "channel_block", "in_place", "row_runs", "alpha_h", "alpha_w",
+        fields = dict.fromkeys(("chunk", "panels", "pixel_block", "channel_block", "in_place", "row_runs", "alpha_h", "alpha_w",
                                 "workspace", "x_n", "x_c", "x_d", "x_h", "x_w"), 0)
         fields |= {"N": p.N, "G": p.G, "C": p.C // p.G, "K": p.K // p.G}
         fields |= zip("DHW", p.in_three_axes(p.size, 1))

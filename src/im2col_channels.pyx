@@ -19,7 +19,7 @@ Costs    2 N G K C T R S O P Q flop, less the taps at which all pixels of a tile
 from libc.string cimport memset
 
 from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
-from micro.finish cimport any_odd, output_open, pixels_finish
+from micro.finish cimport any_odd, output_open, output_place, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns, turn
 from micro.simd cimport LANES, MR, NR, real, vec, vec_zero
@@ -148,13 +148,14 @@ cdef void tile(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_
     any_tile_multiply_rows(m, nv, runs, n, a, stride, live, tiles, b, ahead, total, first, out)
 
 
-cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights, int nv, real* y, Output* out) noexcept nogil:
+cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights, int nv, Output* out) noexcept nogil:
     """totals (pixels, NR) = all windows times one panel of weights, in chunks that stay in L1; with `out`, y instead."""
     cdef Py_ssize_t u = 0, c = 0, runs = max(<Py_ssize_t>1, g.chunk // b.length), n = min(b.length, g.chunk)
     cdef Py_ssize_t i, j, q, stop
     cdef const real* ahead
     cdef const real* shifted[MR]
     cdef bint first = True, last
+    cdef real* y = NULL if out == NULL else out.y
     while u < b.runs:
         runs = min(runs, b.runs - u)
         n = min(min(b.length, g.chunk), b.length - c)
@@ -224,9 +225,8 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
             pack_columns(a.w + (b.group * g.K + k) * g.C * taps, g.C * taps, <int>channels, g.C, taps, b.weights)
             weights = b.weights
         whole = direct and channels % LANES == 0
-        out.bias = NULL if a.bias == NULL else a.bias + b.group * g.K + k
-        panel_multiply(g, &b, weights, <int>ceil_div(channels, LANES),
-                       a.y + b.n * g.y_n + (b.group * g.K + k) * g.y_k + b.q0 * g.y_q, &out if whole else NULL)
+        output_place(a.y + b.n * g.y_n + (b.group * g.K + k) * g.y_k + b.q0 * g.y_q, a.bias, b.group * g.K + k, &out)
+        panel_multiply(g, &b, weights, <int>ceil_div(channels, LANES), &out if whole else NULL)
         if not whole:
             odd = odd + panel_finish(g, a, &b, b.group * g.K + k, channels)
         k += NR

@@ -3,8 +3,9 @@
 Loops, outermost first, and what each block is sized for:
     task        in parallel: image x group x pixel_block x channel_block
     c           chunk input channels        a block of weights (channel_block, chunk * taps): L2
-    q           NR pixels                   the panel (chunk * taps, NR), gathered here: L1
-    k           MR output channels          the register tile
+    q           panels of NR pixels         (chunk * taps, NR) each, gathered here: L1; several if sums are short
+    k           MR output channels          \
+    i           NR pixels                   /   the register tile
 The whole im2col matrix never exists. With `in_place`, a 1x1 kernel at stride 1, rows of x are the panel.
 
 Needs    x (N, G C, D, H, W), rows contiguous; w (G K, C, T, R, S) or packed; y (N, G K, O, P, Q); distinct buffers.
@@ -13,7 +14,7 @@ Rounds   one fused chain per output, in order c, t, r, s; then bias, residual, a
 Costs    2 N G K C T R S O P Q flop; gathers x once per channel_block: chunk * taps * NR per MR-th of it.
 """
 from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
-from micro.finish cimport any_odd, output_open, row_finish
+from micro.finish cimport any_odd, output_open, output_place, row_finish
 from micro.gather cimport panel_gather
 from micro.geometry cimport Geometry, ceil_div
 from micro.pack cimport pack_rows
@@ -49,19 +50,18 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef Py_ssize_t group = task // (k_blocks * q_blocks) % g.G, n = task // (k_blocks * q_blocks * g.G)
     cdef Py_ssize_t sums = min(g.chunk, g.C) * taps, tiles = ceil_div(k1 - k0, MR)
     cdef real* panel = <real*>workspace
-    cdef real* weights = panel + sums * NR
+    cdef real* weights = panel + sums * NR * g.panels
     cdef real* totals = weights + (0 if g.packed else tiles * sums * MR + LANES)
     cdef real* total
     cdef const real* x = a.x + n * g.x_n + group * g.C * g.x_c
     cdef const real* w = a.w + (group * ceil_div(g.K, MR) * MR if g.packed else group * g.K) * length
     cdef const real* rows
-    cdef const real* b
-    cdef Py_ssize_t c = 0, channels, q, k, width, rows_distance
+    cdef Py_ssize_t c = 0, channels, q, i, k, stop, rows_distance
     cdef int m, nv
     cdef bint in_place = g.in_place and (g.H == 1 or g.x_h == g.W) and (g.D == 1 or g.x_d == g.H * g.W)
     cdef vec odd = vec_zero()
     cdef Output out
-    cdef bint direct = output_open(g, a.residual, g.y_k, &out), last, whole
+    cdef bint direct = output_open(g, a.residual, g.y_k, &out), last, whole, place
     while c < g.C:
         channels = min(g.chunk, g.C - c)
         last = c + channels == g.C
@@ -77,30 +77,33 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
                 k += MR
             rows = weights
             rows_distance = sums * MR
-        total = totals
         q = q0
         while q < q1:
-            nv = <int>min(<Py_ssize_t>NV, ceil_div(q1 - q, LANES))
-            if in_place and q + nv * LANES <= q1:
-                b = x + c * g.x_c + q
-                width = g.x_c
-            else:
-                panel_gather(g, x + c * g.x_c, channels, q, q1, nv, panel, NR)
-                b = panel
-                width = NR
+            stop = min(q1, q + g.panels * NR)
+            place = in_place and (stop - q) % LANES == 0
+            i = q
+            while i < stop and not place:
+                panel_gather(g, x + c * g.x_c, channels, i, q1, <int>min(<Py_ssize_t>NV, ceil_div(stop - i, LANES)),
+                             panel + (i - q) * sums, NR)
+                i += NR
             k = k0
-            while k < k1:
+            while k < k1:           # and within, along the rows of y: whole lines of MR planes at a time
                 m = <int>min(<Py_ssize_t>MR, k1 - k)
-                out.y = a.y + n * g.y_n + (group * g.K + k) * g.y_k + q
-                out.bias = NULL if a.bias == NULL else a.bias + group * g.K + k
-                whole = last and direct and q + nv * LANES <= q1
-                tile(m, nv, sums, rows + (k - k0) // MR * rows_distance, b, width, total, c == 0, &out if whole else NULL)
-                if last and not whole:
-                    odd = odd + finish(g, a, n, group * g.K + k, q, m, min(<Py_ssize_t>NR, q1 - q), total)
-                if g.chunk < g.C:           # else one tile's sums are finished at once and their place is used again
-                    total += MR * NR
+                total = totals
+                if g.chunk < g.C:   # else a tile's sums are finished at once and their place is used again
+                    total += ((q - q0) // NR * tiles + (k - k0) // MR) * MR * NR
+                i = q
+                while i < stop:
+                    nv = <int>min(<Py_ssize_t>NV, ceil_div(stop - i, LANES))
+                    output_place(a.y + n * g.y_n + (group * g.K + k) * g.y_k + i, a.bias, group * g.K + k, &out)
+                    whole = last and direct and i + nv * LANES <= stop
+                    tile(m, nv, sums, rows + (k - k0) // MR * rows_distance, x + c * g.x_c + i if place else panel + (i - q) * sums,
+                         g.x_c if place else NR, total, c == 0, &out if whole else NULL)
+                    if last and not whole:
+                        odd = odd + finish(g, a, n, group * g.K + k, i, m, min(<Py_ssize_t>NR, stop - i), total)
+                    i += NR
                 k += MR
-            q += NR
+            q = stop
         c += channels
     return any_odd(odd + out.odd)
 
@@ -115,7 +118,7 @@ def workspace_bytes(bytes geometry):
     cdef Geometry g = geometry_of(geometry)
     cdef Py_ssize_t sums = g.chunk * g.T * g.R * g.S, tiles = ceil_div(min(g.channel_block, g.K), MR)
     cdef Py_ssize_t panels = ceil_div(min(g.pixel_block, g.O * g.P * g.Q), NR)
-    cdef Py_ssize_t numbers = sums * NR + (0 if g.packed else tiles * sums * MR + LANES)
+    cdef Py_ssize_t numbers = sums * NR * g.panels + (0 if g.packed else tiles * sums * MR + LANES)
     numbers += MR * NR * (tiles * panels if g.chunk < g.C else 1)
     return ceil_div(numbers * sizeof(real), 64) * 64
 

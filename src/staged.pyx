@@ -4,8 +4,8 @@ Loops, outermost first, and what each block is sized for:
     task        in parallel: image x group x depth x pixel_block output rows x chunk output columns
     c t h       the input rows of the task  staged in L2, padding resolved, split by column modulo stride_w
     p           one output row              a pointer for each element of the window
-    q           NR pixels                   \
-    k           MR output channels          /   the register tile
+    k           MR output channels          \
+    q           NR pixels                   /   the register tile
 With the columns split, the pixels that a tap reads for consecutive outputs lie side by side for any stride and dilation.
 
 Needs    x (N, G C, D, H, W), rows contiguous; w (G K, C, T, R, S) or packed as im2col_pixels does; y (N, G K, O, P, Q);
@@ -17,7 +17,7 @@ Costs    2 N G K C T R S O P Q flop; copies each input row about once per pixel_
 from libc.string cimport memcpy, memset
 
 from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
-from micro.finish cimport any_odd, output_open, row_finish
+from micro.finish cimport any_odd, output_open, output_place, row_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_rows
 from micro.simd cimport LANES, MR, NR, real, vec, vec_mask_load_step, vec_mask_store, vec_zero
@@ -152,25 +152,24 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     stage(g, &b)
     for row in range(b.rows):
         find_window(g, &b, row)
-        q = 0
-        while q < b.columns:
-            pixels = min(<Py_ssize_t>NR, b.columns - q)
-            nv = <int>ceil_div(pixels, LANES)
-            k = 0
-            while k < g.K:
-                m = <int>min(<Py_ssize_t>MR, g.K - k)
-                channel = b.group * g.K + k
-                out.y = a.y + b.n * g.y_n + channel * g.y_k + (b.o * g.P + b.p0 + row) * g.Q + b.q0 + q
-                out.bias = NULL if a.bias == NULL else a.bias + channel
+        k = 0
+        while k < g.K:          # and within, along the rows of y: whole lines of MR planes at a time
+            m = <int>min(<Py_ssize_t>MR, g.K - k)
+            channel = b.group * g.K + k
+            q = 0
+            while q < b.columns:
+                pixels = min(<Py_ssize_t>NR, b.columns - q)
+                nv = <int>ceil_div(pixels, LANES)
+                at = b.n * g.y_n + channel * g.y_k + (b.o * g.P + b.p0 + row) * g.Q + b.q0 + q
+                output_place(a.y + at, a.bias, channel, &out)
                 whole = direct and pixels == nv * LANES
                 tile(m, nv, b.length, weights + k * b.length, b.window, q, b.total, &out if whole else NULL)
                 for i in range(0 if whole else m):
-                    channel = b.group * g.K + k + i
-                    at = b.n * g.y_n + channel * g.y_k + (b.o * g.P + b.p0 + row) * g.Q + b.q0 + q
-                    odd = odd + row_finish(g, b.total + i * NR, NULL if a.bias == NULL else a.bias + channel, 0,
+                    odd = odd + row_finish(g, b.total + i * NR, NULL if a.bias == NULL else a.bias + channel + i, 0,
                                            NULL if a.residual == NULL else a.residual + at, a.y + at, pixels)
-                k += MR
-            q += NR
+                    at += g.y_k
+                q += NR
+            k += MR
     return any_odd(odd + out.odd)
 
 

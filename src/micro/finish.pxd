@@ -5,20 +5,27 @@ from micro.activation cimport CLIP, NONE, vec_activate, vec_clip
 from micro.geometry cimport Geometry, padded
 from micro.pack cimport turn
 from micro.tile cimport Output
-from micro.simd cimport (LANES, NR, real, vec, vec_load, vec_mask_load, vec_mask_select, vec_mask_store, vec_splat,
+from micro.simd cimport (LANES, MR, NR, real, vec, vec_load, vec_mask_load, vec_mask_select, vec_mask_store, vec_splat,
                          vec_store, vec_zero)
 
 
 cdef inline bint output_open(const Geometry* g, const real* residual, Py_ssize_t step, Output* out) noexcept nogil:
     """Prepare `out` for tiles whose rows lie `step` apart; False if they cannot finish their sums in registers."""
+    cdef int i
+    for i in range(MR + NR):
+        out.none[i] = 0
     out.step = step
-    out.bias = NULL
-    out.clip = g.activation == CLIP
-    out.low = <real>g.low
-    out.high = <real>g.high
+    out.low = <real>g.low if g.activation == CLIP else -INFINITY
+    out.high = <real>g.high if g.activation == CLIP else INFINITY
     out.watch = g.watch
     out.odd = vec_zero()
     return residual == NULL and g.activation <= CLIP
+
+
+cdef inline void output_place(real* y, const real* bias, Py_ssize_t k, Output* out) noexcept nogil:
+    """The next tile writes at y, from channel k on; bias is that of channel 0, or NULL."""
+    out.y = y
+    out.bias = &out.none[0] if bias == NULL else bias + k
 
 
 cdef inline vec row_finish(const Geometry* g, const real* total, const real* bias, const int bias_step,

@@ -18,6 +18,7 @@ cdef struct Geometry:
     Py_ssize_t watch                                    # somebody wants to know whether a sum was NaN or infinite
     double low, high                                    # bounds of a clip (ReLU: 0, infinity); low: slope of a leaky ReLU
     Py_ssize_t chunk                                    # input channels that one panel holds
+    Py_ssize_t panels                                   # im2col_pixels: how many panels are held at a time
     Py_ssize_t pixel_block, channel_block               # output pixels and channels that one task computes
     Py_ssize_t packed                                   # weights come packed once, not as (K, C, T, R, S)
     Py_ssize_t in_place                                 # 1x1, stride 1, no padding: x is read where it lies
