@@ -20,7 +20,7 @@ INSTRUCTION_SETS = {
 } if X86 else {"neon": []}
 REALS = {"f32": "0", "f64": "1"}
 # -fgcse-las: GCC then forwards a tile's sums from its loop to their stores in registers, not through the stack.
-FLAGS = ["-O3", "-fgcse-las", "--param=max-completely-peeled-insns=500", "-fopenmp", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-g0", "-Wall",
+FLAGS = ["-O3", "-fgcse-las", "--param=max-completely-peeled-insns=500", "--param=max-completely-peel-times=32", "-fopenmp", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-g0", "-Wall",
          "-Wno-unused-function",
          "-Wno-psabi", "-Wno-discarded-qualifiers"]
 DIRECTIVES = {"language_level": "3", "boundscheck": False, "wraparound": False, "cdivision": True,

@@ -145,7 +145,7 @@ cdef void turn_image(const Geometry* g, Block* b) noexcept nogil:
 
 cdef void tile(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_ssize_t stride, const char* live,
                Py_ssize_t tiles, const real* b, const real* ahead, real* total, bint first, Output* out) noexcept nogil:
-    any_tile_multiply_rows(m, nv, runs, n, a, stride, live, tiles, b, ahead, total, first, out)
+    any_tile_multiply_rows(m, nv, runs, n, a, stride, live, tiles, b, ahead, 1, total, first, out)
 
 
 cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights, int nv, Output* out) noexcept nogil:

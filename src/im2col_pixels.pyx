@@ -23,9 +23,9 @@ from micro.tile cimport Output, any_tile_multiply
 from region cimport run_tasks
 
 
-cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width, real* total,
-               bint first, Output* out) noexcept nogil:
-    any_tile_multiply(m, nv, n, a, b, width, total, first, out)
+cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width, Py_ssize_t distance,
+               Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
+    any_tile_multiply(m, nv, n, a, b, width, distance, count, total, first, out)
 
 
 cdef vec finish(const Geometry* g, const Arrays* a, Py_ssize_t n, Py_ssize_t k, Py_ssize_t q, int m, Py_ssize_t pixels,
@@ -56,7 +56,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef const real* x = a.x + n * g.x_n + group * g.C * g.x_c
     cdef const real* w = a.w + (group * ceil_div(g.K, MR) * MR if g.packed else group * g.K) * length
     cdef const real* rows
-    cdef Py_ssize_t c = 0, channels, q, i, k, stop, rows_distance
+    cdef Py_ssize_t c = 0, channels, q, i, k, stop, width, count, rows_distance
     cdef int m, nv
     cdef bint in_place = g.in_place and (g.H == 1 or g.x_h == g.W) and (g.D == 1 or g.x_d == g.H * g.W)
     cdef vec odd = vec_zero()
@@ -95,13 +95,16 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
                 i = q
                 while i < stop:
                     nv = <int>min(<Py_ssize_t>NV, ceil_div(stop - i, LANES))
+                    width = min(<Py_ssize_t>NR, stop - i)
+                    whole = last and direct and width == nv * LANES
+                    count = (stop - i) // NR if whole and nv == NV else 1
                     output_place(a.y + n * g.y_n + (group * g.K + k) * g.y_k + i, a.bias, group * g.K + k, &out)
-                    whole = last and direct and i + nv * LANES <= stop
-                    tile(m, nv, sums, rows + (k - k0) // MR * rows_distance, x + c * g.x_c + i if place else panel + (i - q) * sums,
-                         g.x_c if place else NR, total, c == 0, &out if whole else NULL)
+                    tile(m, nv, sums, rows + (k - k0) // MR * rows_distance,
+                         x + c * g.x_c + i if place else panel + (i - q) * sums, g.x_c if place else NR,
+                         NR if place else NR * sums, count, total, c == 0, &out if whole else NULL)
                     if last and not whole:
-                        odd = odd + finish(g, a, n, group * g.K + k, i, m, min(<Py_ssize_t>NR, stop - i), total)
-                    i += NR
+                        odd = odd + finish(g, a, n, group * g.K + k, i, m, width, total)
+                    i += count * NR
                 k += MR
             q = stop
         c += channels

@@ -20,7 +20,7 @@ from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
 from micro.finish cimport any_odd, output_open, output_place, row_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_rows
-from micro.simd cimport LANES, MR, NR, real, vec, vec_mask_load_step, vec_mask_store, vec_zero
+from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_mask_load_step, vec_mask_store, vec_zero
 from micro.tile cimport Output, any_tile_multiply_scattered
 from region cimport run_tasks
 
@@ -117,15 +117,15 @@ cdef void find_window(const Geometry* g, Block* b, Py_ssize_t row) noexcept nogi
                     k += 1
 
 
-cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real** b, Py_ssize_t offset, real* total,
-               Output* out) noexcept nogil:
-    any_tile_multiply_scattered(m, nv, n, a, b, offset, total, out)
+cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real** b, Py_ssize_t offset, Py_ssize_t count,
+               real* total, Output* out) noexcept nogil:
+    any_tile_multiply_scattered(m, nv, n, a, b, offset, count, total, out)
 
 
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task; returns whether a sum was NaN or infinite."""
     cdef Py_ssize_t row_blocks = ceil_div(g.P, g.pixel_block), column_blocks = ceil_div(g.Q, g.chunk)
-    cdef Py_ssize_t row, q, k, at, pixels, channel
+    cdef Py_ssize_t row, q, k, at, pixels, count, channel
     cdef const real* weights
     cdef vec odd = vec_zero()
     cdef Block b
@@ -163,12 +163,13 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
                 at = b.n * g.y_n + channel * g.y_k + (b.o * g.P + b.p0 + row) * g.Q + b.q0 + q
                 output_place(a.y + at, a.bias, channel, &out)
                 whole = direct and pixels == nv * LANES
-                tile(m, nv, b.length, weights + k * b.length, b.window, q, b.total, &out if whole else NULL)
+                count = (b.columns - q) // NR if whole and nv == NV else 1
+                tile(m, nv, b.length, weights + k * b.length, b.window, q, count, b.total, &out if whole else NULL)
                 for i in range(0 if whole else m):
                     odd = odd + row_finish(g, b.total + i * NR, NULL if a.bias == NULL else a.bias + channel + i, 0,
                                            NULL if a.residual == NULL else a.residual + at, a.y + at, pixels)
                     at += g.y_k
-                q += NR
+                q += count * NR
             k += MR
     return any_odd(odd + out.odd)
 

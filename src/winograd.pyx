@@ -174,7 +174,7 @@ cdef void transform_all_input(const Geometry* g, const Block* b) noexcept nogil:
 
 cdef void tile(int m, int nv, Py_ssize_t n, const real** a, const char* live, const real* b, const real* ahead,
                real* total) noexcept nogil:
-    any_tile_multiply_rows(m, nv, 1, n, a, 0, live, 0, b, ahead, total, True, NULL)
+    any_tile_multiply_rows(m, nv, 1, n, a, 0, live, 0, b, ahead, 1, total, True, NULL)
 
 
 cdef void multiply_element(const Block* b, Py_ssize_t e, const real* weights, const real* ahead, real* products,

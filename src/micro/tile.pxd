@@ -8,6 +8,7 @@
 
 Sums live in memory as (m, NR) numbers; `first` starts them at zero, else they go on from there: cutting a sum into
 chunks does not change one bit of it. Given an Output, a tile finishes its sums in registers instead.
+Loops over sums are single, without branches and inside another loop: gcc unrolls those early, and no sum sees the stack.
 """
 from micro.simd cimport (LANES, MR, NR, NV, prefetch, real, vec, vec_at_least, vec_at_most, vec_load, vec_splat, vec_store,
                          vec_zero)
@@ -23,234 +24,251 @@ cdef struct Output:         # where a tile whose sums are complete writes whole 
 
 
 cdef inline void sums_finish(const int m, const int nv, const vec* acc, Output* out, const bint bias_of_rows) noexcept nogil:
-    """y rows = clip(acc + bias), with a bias for each row or for each lane. No branch inside, so that gcc unrolls it all."""
+    """y rows = clip(acc + bias), with a bias for each row or for each lane; acc is (m, nv)."""
     cdef vec odd[4]
     cdef vec added[NV]
     cdef vec low = vec_splat(out.low), high = vec_splat(out.high)
     cdef real* y = out.y
+    cdef const real* bias = out.bias
+    cdef Py_ssize_t step = out.step
     cdef int i, j
     if out.watch:
         for i in range(4):
             odd[i] = vec_zero()
-        for i in range(m):
-            for j in range(nv):
-                odd[i % 4] = odd[i % 4] + acc[i * NV + j] * vec_zero()
+        for i in range(m * nv):
+            odd[i % 4] = odd[i % 4] + acc[i] * vec_zero()
         out.odd = out.odd + (odd[0] + odd[1]) + (odd[2] + odd[3])
     for j in range(nv):
-        added[j] = vec_load(out.bias + j * LANES)
-    for i in range(m):
-        for j in range(nv):
-            vec_store(y + j * LANES, vec_at_most(vec_at_least(
-                acc[i * NV + j] + (vec_splat(out.bias[i]) if bias_of_rows else added[j]), low), high))
-        y += out.step
+        added[j] = vec_zero() if bias_of_rows else vec_load(bias + j * LANES)
+    for i in range(m * nv):
+        vec_store(y + i // nv * step + i % nv * LANES, vec_at_most(vec_at_least(
+            acc[i] + (vec_splat(bias[i // nv]) if bias_of_rows else added[i % nv]), low), high))
 
 
 cdef inline void sums_store(const int m, const int nv, const vec* acc, real* total) noexcept nogil:
-    cdef int i, j
-    for i in range(m):
-        for j in range(nv):
-            vec_store(total + i * NR + j * LANES, acc[i * NV + j])
+    cdef int i
+    for i in range(m * nv):
+        vec_store(total + i // nv * NR + i % nv * LANES, acc[i])
 
 
-cdef inline void tile_multiply(const int m, const int nv, Py_ssize_t n, const real* a, const real* b,
-                               Py_ssize_t width, real* total, bint first, Output* out) noexcept nogil:
-    """total[i, :] += sum over k < n of a[k, i] * b[k, :]; a is (n, MR), rows of b are `width` apart."""
-    cdef vec acc[MR][NV]
+cdef inline void tile_multiply(const int m, const int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width,
+                               Py_ssize_t distance, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
+    """total[i, :] += sum over k < n of a[k, i] * b[k, :]; a is (n, MR), rows of b are `width` apart.
+
+    The same for `count` panels `distance` apart, whose sums follow one another in y; without `out`, count is 1.
+    """
+    cdef vec acc[MR * NV]
     cdef vec row[NV]
-    cdef Py_ssize_t _k
+    cdef const real* multiplier
+    cdef const real* panel
+    cdef Py_ssize_t _t, _k
     cdef int i, j
-    for i in range(m):
-        for j in range(nv):
-            acc[i][j] = vec_zero() if first else vec_load(total + i * NR + j * LANES)
-    for _k in range(n):
-        for j in range(nv):
-            row[j] = vec_load(b + j * LANES)
-        for i in range(m):
+    for _t in range(count):
+        for i in range(m * nv):
+            acc[i] = vec_zero() if first else vec_load(total + i // nv * NR + i % nv * LANES)
+        multiplier = a
+        panel = b
+        for _k in range(n):
             for j in range(nv):
-                acc[i][j] = acc[i][j] + a[i] * row[j]
-        a += MR
-        b += width
-    if out != NULL:
-        sums_finish(m, nv, &acc[0][0], out, True)
-    else:
-        sums_store(m, nv, &acc[0][0], total)
+                row[j] = vec_load(panel + j * LANES)
+            for i in range(m * nv):
+                acc[i] = acc[i] + multiplier[i // nv] * row[i % nv]
+            multiplier += MR
+            panel += width
+        b += distance
+        if out != NULL:
+            sums_finish(m, nv, acc, out, True)
+            out.y += nv * LANES
+        else:
+            sums_store(m, nv, acc, total)
 
 
 cdef inline void tile_multiply_scattered(const int m, const int nv, Py_ssize_t n, const real* a, const real** b,
-                                         Py_ssize_t offset, real* total, Output* out) noexcept nogil:
-    """total[i, :] = sum over k < n of a[k, i] * b[k][offset ..]; a is (n, MR)."""
-    cdef vec acc[MR][NV]
+                                         Py_ssize_t offset, Py_ssize_t count, real* total, Output* out) noexcept nogil:
+    """total[i, :] = sum over k < n of a[k, i] * b[k][offset ..]; a is (n, MR).
+
+    The same for `count` vectors of offsets that follow one another; without `out`, count is 1.
+    """
+    cdef vec acc[MR * NV]
     cdef vec row[NV]
-    cdef Py_ssize_t k
+    cdef const real* multiplier
+    cdef Py_ssize_t _t, k
     cdef int i, j
-    for i in range(m):
-        for j in range(nv):
-            acc[i][j] = vec_zero()
-    for k in range(n):
-        for j in range(nv):
-            row[j] = vec_load(b[k] + offset + j * LANES)
-        for i in range(m):
+    for _t in range(count):
+        for i in range(m * nv):
+            acc[i] = vec_zero()
+        multiplier = a
+        for k in range(n):
             for j in range(nv):
-                acc[i][j] = acc[i][j] + a[i] * row[j]
-        a += MR
-    if out != NULL:
-        sums_finish(m, nv, &acc[0][0], out, True)
-    else:
-        sums_store(m, nv, &acc[0][0], total)
+                row[j] = vec_load(b[k] + offset + j * LANES)
+            for i in range(m * nv):
+                acc[i] = acc[i] + multiplier[i // nv] * row[i % nv]
+            multiplier += MR
+        offset += nv * LANES
+        if out != NULL:
+            sums_finish(m, nv, acc, out, True)
+            out.y += nv * LANES
+        else:
+            sums_store(m, nv, acc, total)
 
 
 cdef inline void tile_multiply_rows(const int m, const int nv, Py_ssize_t runs, Py_ssize_t n, const real** a,
                                     Py_ssize_t stride, const char* live, Py_ssize_t live_stride, const real* b,
-                                    const real* ahead, real* total, bint first, Output* out) noexcept nogil:
+                                    const real* ahead, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
     """The same with multipliers where they lie: run u of row i is a[u * stride + i][0 .. n), b is (runs, n, NR).
 
     Runs with live[u * live_stride] == 0 hold nothing but zero padding and are passed over. From `ahead` on, one vector
-    for each step of the sum is fetched into the cache.
+    for each step of the sum is fetched into the cache. The same for `count` tiles, whose rows follow one another.
     """
-    cdef vec acc[MR][NV]
+    cdef vec acc[MR * NV]
     cdef vec row[NV]
     cdef const real* run[MR]
-    cdef Py_ssize_t k, u
+    cdef const real* panel
+    cdef Py_ssize_t _t, k, u
     cdef int i, j
-    for i in range(m):
-        for j in range(nv):
-            acc[i][j] = vec_zero() if first else vec_load(total + i * NR + j * LANES)
-    for u in range(runs):
-        if live[u * live_stride]:
-            for i in range(m):
-                run[i] = a[u * stride + i]
-            for k in range(n):
-                for j in range(nv):
-                    row[j] = vec_load(b + k * NR + j * LANES)
-                prefetch(ahead + k * LANES)
+    for _t in range(count):
+        for i in range(m * nv):
+            acc[i] = vec_zero() if first else vec_load(total + i // nv * NR + i % nv * LANES)
+        panel = b
+        for u in range(runs):
+            if live[u * live_stride]:
                 for i in range(m):
+                    run[i] = a[u * stride + i]
+                for k in range(n):
                     for j in range(nv):
-                        acc[i][j] = acc[i][j] + run[i][k] * row[j]
-        b += n * NR
-        ahead += n * LANES
-    if out != NULL:
-        sums_finish(m, nv, &acc[0][0], out, False)
-    else:
-        sums_store(m, nv, &acc[0][0], total)
+                        row[j] = vec_load(panel + k * NR + j * LANES)
+                    prefetch(ahead + k * LANES)
+                    for i in range(m * nv):
+                        acc[i] = acc[i] + run[i // nv][k] * row[i % nv]
+            panel += n * NR
+            ahead += n * LANES
+        if out != NULL:
+            sums_finish(m, nv, acc, out, False)
+            out.y += m * out.step
+        else:
+            sums_store(m, nv, acc, total)
+        a += m
+        live += 1
+        total += m * NR
 
 
 cdef inline void m_tile_multiply(int m, const int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width,
-                                 real* total, bint first, Output* out) noexcept nogil:
+                                 Py_ssize_t distance, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
     """tile_multiply, compiled for each m so that every tile lives in registers."""
     if m == MR:
-        tile_multiply(MR, nv, n, a, b, width, total, first, out)
+        tile_multiply(MR, nv, n, a, b, width, distance, count, total, first, out)
     elif m == 1:
-        tile_multiply(1, nv, n, a, b, width, total, first, out)
+        tile_multiply(1, nv, n, a, b, width, distance, count, total, first, out)
     elif m == 2:
-        tile_multiply(2, nv, n, a, b, width, total, first, out)
+        tile_multiply(2, nv, n, a, b, width, distance, count, total, first, out)
     elif m == 3:
-        tile_multiply(3, nv, n, a, b, width, total, first, out)
+        tile_multiply(3, nv, n, a, b, width, distance, count, total, first, out)
     elif MR > 4 and m == 4:
-        tile_multiply(4, nv, n, a, b, width, total, first, out)
+        tile_multiply(4, nv, n, a, b, width, distance, count, total, first, out)
     elif MR > 5 and m == 5:
-        tile_multiply(5, nv, n, a, b, width, total, first, out)
+        tile_multiply(5, nv, n, a, b, width, distance, count, total, first, out)
     elif MR > 6 and m == 6:
-        tile_multiply(6, nv, n, a, b, width, total, first, out)
+        tile_multiply(6, nv, n, a, b, width, distance, count, total, first, out)
     elif MR > 7 and m == 7:
-        tile_multiply(7, nv, n, a, b, width, total, first, out)
+        tile_multiply(7, nv, n, a, b, width, distance, count, total, first, out)
     elif MR > 8 and m == 8:
-        tile_multiply(8, nv, n, a, b, width, total, first, out)
+        tile_multiply(8, nv, n, a, b, width, distance, count, total, first, out)
     elif MR > 9 and m == 9:
-        tile_multiply(9, nv, n, a, b, width, total, first, out)
+        tile_multiply(9, nv, n, a, b, width, distance, count, total, first, out)
     elif MR > 10 and m == 10:
-        tile_multiply(10, nv, n, a, b, width, total, first, out)
+        tile_multiply(10, nv, n, a, b, width, distance, count, total, first, out)
     elif MR > 11 and m == 11:
-        tile_multiply(11, nv, n, a, b, width, total, first, out)
+        tile_multiply(11, nv, n, a, b, width, distance, count, total, first, out)
 
 
 cdef inline void any_tile_multiply(int m, int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width,
-                                   real* total, bint first, Output* out) noexcept nogil:
+                                   Py_ssize_t distance, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
     """tile_multiply for any 1 <= m <= MR, 1 <= nv <= NV. To be wrapped once in each module: it is large."""
     if nv == 1:
-        m_tile_multiply(m, 1, n, a, b, width, total, first, out)
+        m_tile_multiply(m, 1, n, a, b, width, distance, count, total, first, out)
     elif nv == 2 or NV == 2:
-        m_tile_multiply(m, 2, n, a, b, width, total, first, out)
+        m_tile_multiply(m, 2, n, a, b, width, distance, count, total, first, out)
     else:
-        m_tile_multiply(m, NV, n, a, b, width, total, first, out)
+        m_tile_multiply(m, NV, n, a, b, width, distance, count, total, first, out)
 
 
 cdef inline void m_tile_multiply_rows(int m, const int nv, Py_ssize_t runs, Py_ssize_t n, const real** a,
                                       Py_ssize_t stride, const char* live, Py_ssize_t live_stride, const real* b,
-                                      const real* ahead, real* total, bint first, Output* out) noexcept nogil:
+                                      const real* ahead, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
     """tile_multiply_rows, compiled for each m."""
     if m == MR:
-        tile_multiply_rows(MR, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
+        tile_multiply_rows(MR, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
     elif m == 1:
-        tile_multiply_rows(1, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
+        tile_multiply_rows(1, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
     elif m == 2:
-        tile_multiply_rows(2, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
+        tile_multiply_rows(2, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
     elif m == 3:
-        tile_multiply_rows(3, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
+        tile_multiply_rows(3, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
     elif MR > 4 and m == 4:
-        tile_multiply_rows(4, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
+        tile_multiply_rows(4, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
     elif MR > 5 and m == 5:
-        tile_multiply_rows(5, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
+        tile_multiply_rows(5, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
     elif MR > 6 and m == 6:
-        tile_multiply_rows(6, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
+        tile_multiply_rows(6, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
     elif MR > 7 and m == 7:
-        tile_multiply_rows(7, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
+        tile_multiply_rows(7, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
     elif MR > 8 and m == 8:
-        tile_multiply_rows(8, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
+        tile_multiply_rows(8, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
     elif MR > 9 and m == 9:
-        tile_multiply_rows(9, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
+        tile_multiply_rows(9, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
     elif MR > 10 and m == 10:
-        tile_multiply_rows(10, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
+        tile_multiply_rows(10, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
     elif MR > 11 and m == 11:
-        tile_multiply_rows(11, nv, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
+        tile_multiply_rows(11, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
 
 
 cdef inline void any_tile_multiply_rows(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a,
                                         Py_ssize_t stride, const char* live, Py_ssize_t live_stride, const real* b,
-                                        const real* ahead, real* total, bint first, Output* out) noexcept nogil:
+                                        const real* ahead, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
     """tile_multiply_rows for any 1 <= m <= MR, 1 <= nv <= NV. To be wrapped once in each module: it is large."""
     if nv == 1:
-        m_tile_multiply_rows(m, 1, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
+        m_tile_multiply_rows(m, 1, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
     elif nv == 2 or NV == 2:
-        m_tile_multiply_rows(m, 2, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
+        m_tile_multiply_rows(m, 2, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
     else:
-        m_tile_multiply_rows(m, NV, runs, n, a, stride, live, live_stride, b, ahead, total, first, out)
+        m_tile_multiply_rows(m, NV, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
 
 
 cdef inline void m_tile_multiply_scattered(int m, const int nv, Py_ssize_t n, const real* a, const real** b,
-                                           Py_ssize_t offset, real* total, Output* out) noexcept nogil:
+                                           Py_ssize_t offset, Py_ssize_t count, real* total, Output* out) noexcept nogil:
     """tile_multiply_scattered, compiled for each m."""
     if m == MR:
-        tile_multiply_scattered(MR, nv, n, a, b, offset, total, out)
+        tile_multiply_scattered(MR, nv, n, a, b, offset, count, total, out)
     elif m == 1:
-        tile_multiply_scattered(1, nv, n, a, b, offset, total, out)
+        tile_multiply_scattered(1, nv, n, a, b, offset, count, total, out)
     elif m == 2:
-        tile_multiply_scattered(2, nv, n, a, b, offset, total, out)
+        tile_multiply_scattered(2, nv, n, a, b, offset, count, total, out)
     elif m == 3:
-        tile_multiply_scattered(3, nv, n, a, b, offset, total, out)
+        tile_multiply_scattered(3, nv, n, a, b, offset, count, total, out)
     elif MR > 4 and m == 4:
-        tile_multiply_scattered(4, nv, n, a, b, offset, total, out)
+        tile_multiply_scattered(4, nv, n, a, b, offset, count, total, out)
     elif MR > 5 and m == 5:
-        tile_multiply_scattered(5, nv, n, a, b, offset, total, out)
+        tile_multiply_scattered(5, nv, n, a, b, offset, count, total, out)
     elif MR > 6 and m == 6:
-        tile_multiply_scattered(6, nv, n, a, b, offset, total, out)
+        tile_multiply_scattered(6, nv, n, a, b, offset, count, total, out)
     elif MR > 7 and m == 7:
-        tile_multiply_scattered(7, nv, n, a, b, offset, total, out)
+        tile_multiply_scattered(7, nv, n, a, b, offset, count, total, out)
     elif MR > 8 and m == 8:
-        tile_multiply_scattered(8, nv, n, a, b, offset, total, out)
+        tile_multiply_scattered(8, nv, n, a, b, offset, count, total, out)
     elif MR > 9 and m == 9:
-        tile_multiply_scattered(9, nv, n, a, b, offset, total, out)
+        tile_multiply_scattered(9, nv, n, a, b, offset, count, total, out)
     elif MR > 10 and m == 10:
-        tile_multiply_scattered(10, nv, n, a, b, offset, total, out)
+        tile_multiply_scattered(10, nv, n, a, b, offset, count, total, out)
     elif MR > 11 and m == 11:
-        tile_multiply_scattered(11, nv, n, a, b, offset, total, out)
+        tile_multiply_scattered(11, nv, n, a, b, offset, count, total, out)
 
 
 cdef inline void any_tile_multiply_scattered(int m, int nv, Py_ssize_t n, const real* a, const real** b,
-                                             Py_ssize_t offset, real* total, Output* out) noexcept nogil:
+                                             Py_ssize_t offset, Py_ssize_t count, real* total, Output* out) noexcept nogil:
     """tile_multiply_scattered for any 1 <= m <= MR, 1 <= nv <= NV. To be wrapped once in each module: it is large."""
     if nv == 1:
-        m_tile_multiply_scattered(m, 1, n, a, b, offset, total, out)
+        m_tile_multiply_scattered(m, 1, n, a, b, offset, count, total, out)
     elif nv == 2 or NV == 2:
-        m_tile_multiply_scattered(m, 2, n, a, b, offset, total, out)
+        m_tile_multiply_scattered(m, 2, n, a, b, offset, count, total, out)
     else:
-        m_tile_multiply_scattered(m, NV, n, a, b, offset, total, out)
+        m_tile_multiply_scattered(m, NV, n, a, b, offset, count, total, out)
