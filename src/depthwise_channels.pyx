@@ -13,10 +13,11 @@ Rounds   one fused chain per output, in order t, r, s, over the taps inside the 
 Costs    2 N C T R S O P Q flop, less the taps in zero padding; one read of x, one write of y: bound by memory outside L2.
 """
 from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
-from micro.finish cimport any_odd, tile_finish
-from micro.geometry cimport Geometry, border_index, ceil_div
+from micro.finish cimport any_odd, output_open, output_place, tile_finish
+from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport turn
 from micro.simd cimport FULL, LANES, real, vec, vec_keep, vec_load_once, vec_mask_load, vec_store, vec_zero
+from micro.tile cimport Output, sums_finish
 from region cimport run_tasks
 
 cdef extern from *:
@@ -33,8 +34,8 @@ cdef struct Tile:               # PIXELS pixels of one output row and BLOCK chan
     Py_ssize_t* row             # (T R): offset of the row that the taps read; -1: zero padding
     Py_ssize_t* column          # offset in a row of each column that the taps read; -1: zero padding
     unsigned lanes              # of the last vector
-    real* total                 # (PIXELS, width)
-    Py_ssize_t width
+    real* total                 # (PIXELS, BLOCK)
+    bint direct                 # whether sums can be finished in registers
     real* packed                # the weights of the task, if they do not come packed
 
 
@@ -56,7 +57,7 @@ cdef inline void column_add(const int c, const int n, const int step, const int 
     for i in range(PIXELS):
         if i * step <= c and c < i * step + n:
             for j in range(vectors):
-                acc[i * WIDTH + j] = vec_keep(acc[i * WIDTH + j] + weight[(c - i * step) * WIDTH + j] * v[j])
+                acc[i * vectors + j] = vec_keep(acc[i * vectors + j] + weight[(c - i * step) * WIDTH + j] * v[j])
 
 
 cdef inline void taps_add(const int n, const int step, const int vectors, const bint careful, vec* acc, const real* x,
@@ -70,26 +71,43 @@ cdef inline void taps_add(const int n, const int step, const int vectors, const 
         for j in range(vectors):
             weight[s * WIDTH + j] = vec_load_once(w + s * BLOCK + j * LANES)
     column_add(0, n, step, vectors, careful, acc, x, offset, lanes, weight)
-    column_add(1, n, step, vectors, careful, acc, x + 1 * x_w, offset, lanes, weight)
-    column_add(2, n, step, vectors, careful, acc, x + 2 * x_w, offset, lanes, weight)
-    column_add(3, n, step, vectors, careful, acc, x + 3 * x_w, offset, lanes, weight)
-    column_add(4, n, step, vectors, careful, acc, x + 4 * x_w, offset, lanes, weight)
-    column_add(5, n, step, vectors, careful, acc, x + 5 * x_w, offset, lanes, weight)
-    column_add(6, n, step, vectors, careful, acc, x + 6 * x_w, offset, lanes, weight)
-    column_add(7, n, step, vectors, careful, acc, x + 7 * x_w, offset, lanes, weight)
-    column_add(8, n, step, vectors, careful, acc, x + 8 * x_w, offset, lanes, weight)
-    column_add(9, n, step, vectors, careful, acc, x + 9 * x_w, offset, lanes, weight)
-    column_add(10, n, step, vectors, careful, acc, x + 10 * x_w, offset, lanes, weight)
-    column_add(11, n, step, vectors, careful, acc, x + 11 * x_w, offset, lanes, weight)
-    column_add(12, n, step, vectors, careful, acc, x + 12 * x_w, offset, lanes, weight)
-    column_add(13, n, step, vectors, careful, acc, x + 13 * x_w, offset, lanes, weight)
-    column_add(14, n, step, vectors, careful, acc, x + 14 * x_w, offset, lanes, weight)
-    column_add(15, n, step, vectors, careful, acc, x + 15 * x_w, offset, lanes, weight)
-    column_add(16, n, step, vectors, careful, acc, x + 16 * x_w, offset, lanes, weight)
+    x = x + x_w
+    column_add(1, n, step, vectors, careful, acc, x, offset, lanes, weight)
+    x = x + x_w
+    column_add(2, n, step, vectors, careful, acc, x, offset, lanes, weight)
+    x = x + x_w
+    column_add(3, n, step, vectors, careful, acc, x, offset, lanes, weight)
+    x = x + x_w
+    column_add(4, n, step, vectors, careful, acc, x, offset, lanes, weight)
+    x = x + x_w
+    column_add(5, n, step, vectors, careful, acc, x, offset, lanes, weight)
+    x = x + x_w
+    column_add(6, n, step, vectors, careful, acc, x, offset, lanes, weight)
+    x = x + x_w
+    column_add(7, n, step, vectors, careful, acc, x, offset, lanes, weight)
+    x = x + x_w
+    column_add(8, n, step, vectors, careful, acc, x, offset, lanes, weight)
+    x = x + x_w
+    column_add(9, n, step, vectors, careful, acc, x, offset, lanes, weight)
+    x = x + x_w
+    column_add(10, n, step, vectors, careful, acc, x, offset, lanes, weight)
+    x = x + x_w
+    column_add(11, n, step, vectors, careful, acc, x, offset, lanes, weight)
+    x = x + x_w
+    column_add(12, n, step, vectors, careful, acc, x, offset, lanes, weight)
+    x = x + x_w
+    column_add(13, n, step, vectors, careful, acc, x, offset, lanes, weight)
+    x = x + x_w
+    column_add(14, n, step, vectors, careful, acc, x, offset, lanes, weight)
+    x = x + x_w
+    column_add(15, n, step, vectors, careful, acc, x, offset, lanes, weight)
+    x = x + x_w
+    column_add(16, n, step, vectors, careful, acc, x, offset, lanes, weight)
 
 
-cdef inline void tile(const Geometry* g, const Tile* b, const int step, const int vectors, const bint careful) noexcept nogil:
-    """total: the sums of one tile. With step 0 stride and dilation are any, and taps are taken one by one.
+cdef inline void tile(const Geometry* g, const Tile* b, const int step, const int vectors, const bint careful,
+                      Output* out) noexcept nogil:
+    """total, or y with `out`: the sums of one tile. With step 0 stride and dilation are any, and taps are taken one by one.
 
     Unless `careful`, all columns lie in the image and all pixels and lanes are wanted.
     """
@@ -100,9 +118,8 @@ cdef inline void tile(const Geometry* g, const Tile* b, const int step, const in
     cdef const real* x
     cdef const Py_ssize_t* column
     cdef int i, j
-    for i in range(PIXELS):
-        for j in range(vectors):
-            acc[i * WIDTH + j] = vec_zero()
+    for i in range(PIXELS * vectors):
+        acc[i] = vec_zero()
     for r in range(g.T * g.R):
         if b.row[r] < 0:
             w += g.S * BLOCK
@@ -139,9 +156,11 @@ cdef inline void tile(const Geometry* g, const Tile* b, const int step, const in
                 x += n * g.x_w
             w += n * BLOCK
             left -= n
-    for i in range(PIXELS):
-        for j in range(vectors):
-            vec_store(b.total + i * b.width + j * LANES, acc[i * WIDTH + j])
+    if out != NULL:
+        sums_finish(PIXELS, vectors, acc, out, False)
+    else:
+        for i in range(PIXELS * vectors):
+            vec_store(b.total + i // vectors * BLOCK + i % vectors * LANES, acc[i])
 
 
 cdef void find_columns(const Geometry* g, const Tile* b, bint together) noexcept nogil:
@@ -158,21 +177,22 @@ cdef void find_columns(const Geometry* g, const Tile* b, bint together) noexcept
             b.column[s * PIXELS + i] = -1 if at < 0 else at * g.x_w
 
 
-cdef inline void tile_any(const Geometry* g, const Tile* b, const int vectors, bint together, bint inside) noexcept nogil:
+cdef inline void tile_any(const Geometry* g, const Tile* b, const int vectors, bint together, bint inside,
+                          Output* out) noexcept nogil:
     if not together:
         if inside:
-            tile(g, b, 0, vectors, False)
+            tile(g, b, 0, vectors, False, out)
         else:
-            tile(g, b, 0, vectors, True)
+            tile(g, b, 0, vectors, True, out)
     elif g.stride_w == 1:
         if inside:
-            tile(g, b, 1, vectors, False)
+            tile(g, b, 1, vectors, False, out)
         else:
-            tile(g, b, 1, vectors, True)
+            tile(g, b, 1, vectors, True, out)
     elif inside:
-        tile(g, b, 2, vectors, False)
+        tile(g, b, 2, vectors, False, out)
     else:
-        tile(g, b, 2, vectors, True)
+        tile(g, b, 2, vectors, True, out)
 
 
 cdef void find_rows(const Geometry* g, const Tile* b, Py_ssize_t o, Py_ssize_t p) noexcept nogil:
@@ -186,46 +206,42 @@ cdef void find_rows(const Geometry* g, const Tile* b, Py_ssize_t o, Py_ssize_t p
 
 
 cdef vec pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at, Py_ssize_t k, Py_ssize_t channels,
-                const real* w) noexcept nogil:
+                const real* w, Output* out) noexcept nogil:
     """The pixels from b.q on, which start at y + at, in `channels` channels from k on, whose weights are at w."""
     cdef Py_ssize_t first = b.q * g.stride_w - g.pad_w, c = 0, n
     cdef Py_ssize_t last = first + (PIXELS - 1) * g.stride_w + (g.S - 1) * g.dilation_w
     cdef bint together = g.dilation_w == 1 and g.stride_w <= 2, inside = b.count == PIXELS and first >= 0 and last < g.W
+    cdef bint direct = b.direct and b.count == PIXELS
     cdef const real* x = b.x
-    cdef real* total = b.total
-    cdef vec odd
+    cdef const real* bias = a.bias
+    cdef Output* here
+    cdef vec odd = vec_zero()
     if not inside or channels % LANES:
         find_columns(g, b, together)
     while c < channels:
         n = min(<Py_ssize_t>BLOCK, channels - c)
         b.lanes = FULL >> (-n % LANES)
         b.w = w + c * g.T * g.R * g.S
+        output_place(a.y + at + c, bias, k + c, out)
+        here = out if direct and n % LANES == 0 else NULL
         if WIDTH > 1 and n > LANES:
-            tile_any(g, b, WIDTH, together, inside and n % LANES == 0)
+            tile_any(g, b, WIDTH, together, inside and n % LANES == 0, here)
         else:
-            tile_any(g, b, 1, together, inside and n % LANES == 0)
+            tile_any(g, b, 1, together, inside and n % LANES == 0, here)
+        if here == NULL:
+            odd = odd + tile_finish(g, b.total, b.count, BLOCK, NULL if bias == NULL else bias + k + c, 1,
+                                    NULL if a.residual == NULL else a.residual + at + c, a.y + at + c, g.y_q, n)
         b.x += n
-        b.total += n
         c += n
     b.x = x
-    b.total = total
-    odd = tile_finish(g, total, b.count, b.width, NULL if a.bias == NULL else a.bias + k, 1,
-                      NULL if a.residual == NULL else a.residual + at, a.y + at, g.y_q, channels)
     return odd
-
-
-cdef char* place(char** free, Py_ssize_t size) noexcept nogil:
-    cdef char* at = free[0]
-    free[0] = at + ceil_div(size, 64) * 64
-    return at
 
 
 cdef Py_ssize_t layout(const Geometry* g, Tile* b, char* workspace) noexcept nogil:
     """Place the buffers in the workspace; return the bytes they take. plan.py asks for them."""
     cdef char* free = workspace
-    b.width = ceil_div(g.channel_block, BLOCK) * BLOCK
-    b.total = <real*>place(&free, (PIXELS * b.width + LANES) * sizeof(real))
-    b.packed = <real*>place(&free, 0 if g.packed else g.T * g.R * g.S * b.width * sizeof(real))
+    b.total = <real*>place(&free, (PIXELS * BLOCK + LANES) * sizeof(real))
+    b.packed = <real*>place(&free, 0 if g.packed else g.T * g.R * g.S * padded(g.channel_block, BLOCK) * sizeof(real))
     b.row = <Py_ssize_t*>place(&free, g.T * g.R * sizeof(Py_ssize_t))
     b.column = <Py_ssize_t*>place(&free, max(g.S * PIXELS, 2 * PIXELS + g.S) * sizeof(Py_ssize_t))
     return free - workspace
@@ -253,7 +269,9 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef const real* w = a.w + k * taps
     cdef vec odd = vec_zero()
     cdef Tile b
+    cdef Output out
     layout(g, &b, workspace)
+    b.direct = output_open(g, a.residual, g.y_q, &out)
     if not g.packed:
         weights_pack(g, w, channels, b.packed)
         w = b.packed
@@ -268,10 +286,10 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
         b.q = q
         while b.q < q_stop:
             b.count = min(<Py_ssize_t>PIXELS, q_stop - b.q)
-            odd = odd + pixels(g, a, &b, n * g.y_n + (p * g.Q + b.q) * g.y_q + k, k, channels, w)
+            odd = odd + pixels(g, a, &b, n * g.y_n + (p * g.Q + b.q) * g.y_q + k, k, channels, w, &out)
             b.q += b.count
         p += 1
-    return any_odd(odd)
+    return any_odd(odd + out.odd)
 
 
 def workspace_bytes(bytes geometry):

@@ -19,7 +19,7 @@ Costs    2 N K T R S O P Q flop, less the rows of taps that see zero padding alo
 """
 from arrays cimport Arrays, geometry_of
 from micro.finish cimport any_odd, tile_finish
-from micro.geometry cimport Geometry, ZEROS, border_index, ceil_div
+from micro.geometry cimport Geometry, ZEROS, border_index, ceil_div, place
 from micro.simd cimport (LANES, NV, real, vec, vec_keep,
                          vec_load, vec_load_once, vec_mask_load_step, vec_splat, vec_store, vec_zero)
 from region cimport run_tasks
@@ -51,12 +51,6 @@ cdef struct Strip:              # one task and its buffer
     real* buffer
     real* totals                # sums of a row of tiles, units totals_pitch apart
     Py_ssize_t totals_pitch
-
-
-cdef char* place(char** free, Py_ssize_t size) noexcept nogil:
-    cdef char* at = free[0]
-    free[0] = at + ceil_div(size, 64) * 64
-    return at
 
 
 cdef inline Py_ssize_t balanced(Py_ssize_t n, Py_ssize_t most) noexcept nogil:
