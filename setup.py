@@ -19,9 +19,9 @@ INSTRUCTION_SETS = {
     "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 } if X86 else {"neon": []}
 REALS = {"f32": "0", "f64": "1"}
-# -fgcse-las: GCC then forwards a tile's sums from its loop to their stores in registers, not through the stack.
-FLAGS = ["-O3", "-fgcse-las", "--param=max-completely-peeled-insns=500", "--param=max-completely-peel-times=32", "-fopenmp", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-g0", "-Wall",
-         "-Wno-unused-function",
+# The first three keep a tile's sums in registers: GCC then unrolls the loops over them whole, and early.
+FLAGS = ["-O3", "-fgcse-las", "--param=max-completely-peeled-insns=500", "--param=max-completely-peel-times=32",
+         "-fopenmp", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-g0", "-Wall", "-Wno-unused-function",
          "-Wno-psabi", "-Wno-discarded-qualifiers"]
 DIRECTIVES = {"language_level": "3", "boundscheck": False, "wraparound": False, "cdivision": True,
               "initializedcheck": False, "embedsignature": True}

@@ -38,7 +38,7 @@ class Algorithm(NamedTuple):
     cost: Callable[[Problem, Machine], float]       # predicted seconds on one core
     error: float = 1.0                              # rounding growth against a plain sum
     strict: bool = False                            # zero padding is left out, not multiplied by the weights
-    m: int = 0                                      # Winograd: outputs of a tile along each transformed axis
+    alpha: int = 0                                  # Winograd: products of a tile along each transformed axis
 
 
 TILE_START = 60         # sums of a tile into and out of registers, call and finish
@@ -52,7 +52,9 @@ STAGE_ROW = 60          # one staged row ...
 STAGE_NUMBER = 0.3      # ... and each of its numbers
 DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
 LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors waits for its own sums
-TRANSFORM = {2: 110, 4: 260, 6: 480}    # Winograd F(m, 3): input of one tile, for a vector of channels; so for output
+TRANSFORM = {4: 110, 6: 260, 8: 480}    # Winograd, by alpha: input of one tile, for a vector of channels; so for output
+SCATTERED = 4           # times as long for outputs of a dilated kernel, which do not lie side by side
+MOST_TAPS = 5           # of an axis that Winograd's algorithm transforms
 TRANSFORM_NUMBER = 1.5  # one transformed weight; twice that if they do not stay in L2
 STREAM_L3 = 0.15        # one number of weights that do not stay in L2 ...
 STREAM_MEMORY = 0.4     # ... nor in L3
@@ -120,25 +122,35 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     return problem.G * (cycles + (0 if problem.packed else 2 * PACK_NUMBER * K * length)) * machine.cycle
 
 
-def winograd_cost(m: int) -> Callable[[Problem, Machine], float]:
+def winograd_tiles(problem: Problem, alpha: int) -> tuple[int, int]:
+    """Elements and tiles of one image: along each transformed axis, tiles of m outputs in every phase of the dilation."""
+    elements, tiles = 1, problem.pixels
+    for taps, out, dilation in list(zip(problem.kernel, problem.output_size, problem.dilation))[-2:]:
+        if taps > 1:
+            elements *= alpha
+            tiles = tiles // out * dilation * ceil_div(ceil_div(out, dilation), alpha - taps + 1)
+    return elements, tiles
+
+
+def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
     """Transforms of whole tiles and a matrix product for each element; weights are read once for each block of tiles."""
     def cost(problem: Problem, machine: Machine) -> float:
-        if m > 4 and problem.real == "f32":
+        if alpha > 6 and problem.real == "f32":
             return inf          # rounding errors too large to be chosen unasked
         C, K = problem.C // problem.G * [1, 1, *problem.kernel][-3], problem.K // problem.G      # depth taps are channels
-        lines = [1, *problem.output_size][-2:]
-        elements = (m + 2) * (m + 2 if problem.kernel[-2:-1] == (3,) else 1)
-        rows = ceil_div(lines[0], m) if elements > m + 2 else lines[0]
-        tiles = problem.pixels // (lines[0] * lines[1]) * rows * ceil_div(lines[1], m)
-        share = elements / (m + 2) ** 2
+        elements, tiles = winograd_tiles(problem, alpha)
+        share = elements / alpha**2
         calls = elements * ceil_div(tiles, machine.MR) * ceil_div(K, machine.NR)
         cycles = elements * C * tile_cycles(tiles, ceil_div(K, machine.lanes), machine) + calls * TILE_START
         weights = elements * C * K
         if weights * problem.itemsize > machine.L2:
             number = STREAM_MEMORY if weights * problem.itemsize > machine.L3 else STREAM_L3
             cycles = max(cycles, number * weights * ceil_div(tiles, 96))
-        cycles += share * TRANSFORM[m] * tiles * (ceil_div(C, machine.lanes) + ceil_div(K, machine.lanes))
-        cycles += TURN_NUMBER * (0 if problem.channels_last else C * volume(problem) * 1.5 + K * problem.pixels)
+        if problem.dilation[-1] > 1:        # pixels of a tile lie far apart, and few tiles of a row follow each other
+            share *= 1 + 4 / ceil_div(ceil_div(problem.output_size[-1], problem.dilation[-1]), alpha - problem.kernel[-1] + 1)
+        cycles += share * TRANSFORM[alpha] * tiles * (ceil_div(C, machine.lanes) + ceil_div(K, machine.lanes))
+        turned = C * volume(problem) * 1.5 + K * problem.pixels * (1 if problem.dilation[-1] == 1 else SCATTERED)
+        cycles += TURN_NUMBER * (0 if problem.channels_last else turned)
         if not problem.packed:
             cycles += (TRANSFORM_NUMBER if weights * problem.itemsize < machine.L2 else 2 * TRANSFORM_NUMBER) * weights
         return problem.G * cycles * machine.cycle
@@ -219,13 +231,15 @@ def small_refuses(problem: Problem) -> str:
     return im2col_refuses(problem)
 
 
-def winograd_refuses(problem: Problem) -> str:
-    axes = len(problem.kernel)
-    if problem.kernel[-1] != 3 or (axes > 1 and problem.kernel[-2] not in (1, 3)):
-        return "only for kernels of 3 or 3x3 taps"
-    if any(s != 1 or d != 1 for s, d in zip(problem.stride[-2:], problem.dilation[-2:])):
-        return "only for stride and dilation 1"
-    return im2col_refuses(problem)
+def winograd_refuses(alpha: int) -> Callable[[Problem], str]:
+    def refuses(problem: Problem) -> str:
+        taps = problem.kernel[-1]
+        if not 2 <= taps <= min(MOST_TAPS, alpha - 1) or (len(problem.kernel) > 1 and problem.kernel[-2] not in (1, taps)):
+            return f"only for kernels of r or r x r taps, r from 2 to {min(MOST_TAPS, alpha - 1)}"
+        if any(s != 1 for s in problem.stride[-2:]):
+            return "only for stride 1"
+        return im2col_refuses(problem)
+    return refuses
 
 
 def pointwise_refuses(problem: Problem) -> str:
@@ -246,9 +260,10 @@ def never_refuses(problem: Problem) -> str:
     return ""
 
 
-def winograd(name: str, m: int, error: float) -> Algorithm:
-    return Algorithm(name, f"minimal filtering F({m}, 3) along one or two axes", "winograd", "winograd",
-                     winograd_refuses, winograd_cost(m), error, m=m)
+def winograd(name: str, alpha: int, error: float) -> Algorithm:
+    summary = f"minimal filtering F({alpha + 1} - r, r) along one or two axes of r taps"
+    return Algorithm(name, summary, "winograd", "winograd", winograd_refuses(alpha), winograd_cost(alpha), error,
+                     alpha=alpha)
 
 
 CONVOLUTION = (
@@ -256,9 +271,9 @@ CONVOLUTION = (
               "im2col_pixels", "im2col_channels", pointwise_refuses, pointwise_cost),
     Algorithm("depthwise", "every channel with its own kernel, no sum over channels",
               "depthwise_pixels", "depthwise_channels", depthwise_refuses, depthwise_cost),
-    winograd("winograd", 4, 69),
-    winograd("winograd2", 2, 7.2),
-    winograd("winograd6", 6, 509),
+    winograd("winograd", 6, 91),
+    winograd("winograd2", 4, 9),
+    winograd("winograd6", 8, 788),
     Algorithm("im2col", "panels of windows gathered in cache, times the weights",
               "im2col_pixels", "im2col_channels", im2col_refuses, im2col_cost),
     Algorithm("staged", "rows of few channels staged once for all taps",

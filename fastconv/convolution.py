@@ -175,9 +175,9 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, 
     Every output is one sum, in an order that depends on the shape of one image alone: the result is the same for every
     number of threads and every batch, to the bit. The error is at most g * gamma(n + 1) * sum |w| |x| with n products
     in a sum, gamma(n) = n u / (1 - n u), u half the spacing of numbers at 1 [1]_; g is 1, so that integers give exact
-    results while they fit, but for the rows "winograd2" (7.2), "winograd" (69) and "winograd6" (509), which "auto" may
-    choose for kernels of 3 or 3x3 taps [2]_. A NaN or infinity in the input reaches exactly the outputs whose window
-    covers it; the call may take longer then.
+    results while they fit, but for the rows "winograd2" (9), "winograd" (91) and "winograd6" (788), which "auto" may
+    choose for kernels of r or r x r taps, r from 2 to 5 [2]_. A NaN or infinity in the input reaches exactly the outputs
+    whose window covers it; the call may take longer then.
 
     References
     ----------

@@ -9,7 +9,7 @@ from threading import Lock
 import numpy as np
 
 from . import kernels
-from .algorithms import LONGEST_ROW, TABLE, Algorithm, Machine, ceil_div, tile_cycles
+from .algorithms import LONGEST_ROW, TABLE, Algorithm, Machine, ceil_div, tile_cycles, winograd_tiles
 from .machine import machine
 from .problem import ACTIVATIONS, PADDING_MODES, Problem
 from .transforms import transforms
@@ -94,15 +94,11 @@ def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     return {"chunk": columns, "pixel_block": balanced(lines, min(rows, ceil_div(lines, parts))), "channel_block": p.K // p.G}
 
 
-def winograd_blocks(p: Problem, m: Machine, threads: int, tile: int) -> dict[str, int]:
+def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[str, int]:
     """Blocks of winograd: the transformed input of a task in L2 if 96 tiles can, products of `chunk` channels in L2."""
     K, depth = p.K // p.G, p.C // p.G * [1, 1, *p.kernel][-3]
-    alpha = tile + 2
-    alpha_h = alpha if p.kernel[-2:-1] == (3,) else 1
-    lines = [1, *p.output_size][-2:]
-    tiles = (p.pixels // (lines[0] * lines[1]) * ceil_div(lines[0], tile if alpha_h > 1 else 1)
-             * ceil_div(lines[1], tile))
-    room = 6 * m.L2 // (alpha_h * alpha * p.itemsize)
+    elements, tiles = winograd_tiles(p, alpha)
+    room = 6 * m.L2 // (elements * p.itemsize)
     most = max(m.MR, min(96, room // depth // m.MR * m.MR))
     best = None
     for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
@@ -112,12 +108,12 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, tile: int) -> dict[str
             tasks = p.N * p.G * ceil_div(tiles, t_block) * ceil_div(K, k_block)
             vectors = ceil_div(min(K, k_block), m.lanes)
             # in cycles per input channel: products, input transform, share of the weights' way from memory
-            cost = ceil_div(tasks, threads) * (tile_cycles(t_block, vectors, m) * alpha_h * alpha + 16 * t_block
-                                               + 2 * vectors * m.lanes * (1 if p.packed else alpha_h * alpha))
+            cost = ceil_div(tasks, threads) * (tile_cycles(t_block, vectors, m) * elements + 16 * t_block
+                                               + 2 * vectors * m.lanes * (1 if p.packed else elements))
             if best is None or cost < best[0] * 0.995:
                 best = cost, t_block, k_block
     chunk = max(m.NR, room // 4 // best[1] // m.NR * m.NR)
-    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "alpha_h": alpha_h, "alpha_w": alpha}
+    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "alpha_h": elements // alpha, "alpha_w": alpha}
 
 
 def plane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
@@ -172,25 +168,25 @@ class Plan:
         self.machine = machine(isa, problem.real)
         self.threads = threads if problem.macs >= SERIAL_MACS else 1
         # Whether somebody must compute a call again when a sum was NaN or infinite.
-        self.watches = row.m > 0 or (problem.padded and problem.padding_mode == "zeros" and not row.strict)
+        self.watches = row.alpha > 0 or (problem.padded and problem.padding_mode == "zeros" and not row.strict)
         self.geometry = self.pack_geometry()
         self.kernel = self.module.run
         self.packs = hasattr(self.module, "pack")
         self.again: Plan | None = None      # who does; Winograd's sums may be odd without an infinite weight
         if self.watches:
-            self.again = make_plan(replace(problem, packed=False), "im2col" if row.m else TABLE[problem.operation][-1].name,
-                                   isa, threads)
+            other = "im2col" if row.alpha else TABLE[problem.operation][-1].name
+            self.again = make_plan(replace(problem, packed=False), other, isa, threads)
         # Whether a call packs all weights before it runs, rather than each task those that it needs.
         self.pack_first = self.packs and not problem.packed and (
-            not self.workspace or self.workspace > WORKSPACE or (row.m > 0 and self.tasks_of_pixels() > 2))
+            not self.workspace or self.workspace > WORKSPACE or (row.alpha > 0 and self.tasks_of_pixels() > 2))
         if self.pack_first:                 # then the kernel sees packed weights and needs no room to pack them
             self.geometry = self.pack_geometry(packed=1)
 
     def pack_geometry(self, **changes: int) -> bytes:
         """The kernel's Geometry; its field names are those of src/micro/geometry.pxd."""
         p, m = self.problem, self.machine
-        fields = dict.fromkeys(("chunk", "panels", "pixel_block", "channel_block", "in_place", "row_runs", "alpha_h", "alpha_w",
-                                "workspace", "x_n", "x_c", "x_d", "x_h", "x_w"), 0)
+        fields = dict.fromkeys(("chunk", "panels", "pixel_block", "channel_block", "in_place", "row_runs", "alpha_h",
+                                "alpha_w", "workspace", "x_n", "x_c", "x_d", "x_h", "x_w"), 0)
         fields |= {"N": p.N, "G": p.G, "C": p.C // p.G, "K": p.K // p.G}
         fields |= zip("DHW", p.in_three_axes(p.size, 1))
         fields |= zip("TRS", p.in_three_axes(p.kernel, 1))
@@ -204,9 +200,9 @@ class Plan:
                    "activation": ACTIVATIONS.index(p.activation[0]), "low": p.activation[1], "high": p.activation[2],
                    "packed": int(p.packed and hasattr(self.module, "pack")), "in_place": int(self.row.name == "pointwise")}
         constants = b""
-        if self.row.m:
-            fields |= winograd_blocks(p, m, self.threads, self.row.m)
-            constants = b"".join(matrix.tobytes() for matrix in transforms(self.row.m, 3))
+        if self.row.alpha:
+            fields |= winograd_blocks(p, m, self.threads, self.row.alpha)
+            constants = b"".join(matrix.tobytes() for matrix in transforms(self.row.alpha - p.kernel[-1] + 1, p.kernel[-1]))
         elif self.file in BLOCKS and prod(p.output_shape):
             fields |= BLOCKS[self.file](p, m, self.threads)
         fields |= changes
@@ -216,8 +212,7 @@ class Plan:
 
     def tasks_of_pixels(self) -> int:
         """Tasks of a call that use the same weights."""
-        p = self.problem
-        return p.N * ceil_div(p.pixels, self.row.m ** len(p.size[-2:]) * self.blocks["pixel_block"])
+        return self.problem.N * ceil_div(winograd_tiles(self.problem, self.row.alpha)[1], self.blocks["pixel_block"])
 
     def fit_workspace(self, fields: dict[str, int]) -> int:
         """Bytes of workspace for each thread; halves the blocks in `fields` until they are within WORKSPACE."""
@@ -248,7 +243,7 @@ class Plan:
         if packed is None:
             packed = self.pack(weight) if self.pack_first else weight
         odd = self.kernel(self.geometry, x, packed, bias, residual, y, self.threads)
-        if odd and self.again is not None and (self.row.m or not np.isfinite(weight).all()):
+        if odd and self.again is not None and (self.row.alpha or not np.isfinite(weight).all()):
             self.again.run(x, weight, bias, residual, y)
 
     def refusals(self) -> dict[str, str]:

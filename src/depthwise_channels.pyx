@@ -117,7 +117,7 @@ cdef inline void tile(const Geometry* g, const Tile* b, const int step, const in
     cdef const real* w = b.w
     cdef const real* x
     cdef const Py_ssize_t* column
-    cdef int i, j
+    cdef int i
     for i in range(PIXELS * vectors):
         acc[i] = vec_zero()
     for r in range(g.T * g.R):

@@ -187,7 +187,7 @@ cdef vec panel_finish(const Geometry* g, const Arrays* a, const Block* b, Py_ssi
     """Finish the totals: `channels` channels from k on, which counts through all groups."""
     cdef Py_ssize_t at = b.n * g.y_n + k * g.y_k + b.q0 * g.y_q
     return pixels_finish(g, b.totals, NULL if a.bias == NULL else a.bias + k,
-                         NULL if a.residual == NULL else a.residual + at, a.y + at, b.pixels, channels, b.turned)
+                         NULL if a.residual == NULL else a.residual + at, a.y + at, b.pixels, channels, 1, b.turned)
 
 
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:

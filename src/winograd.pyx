@@ -6,10 +6,11 @@ Loops, outermost first, and what each block is sized for:
     k           chunk output channels       their products M, in L2
     e           alpha^2 elements            one matrix product each: V[e] (tiles, C) times a panel of U[e] (C, NR)
     output      per run of tiles: M becomes m x m sums a tile, which are finished in either layout
-F(m, r) works along the axes whose alpha is not 1: both (3x3), one (1-D), with the depth taps T of a 3-D kernel counted as
-further input channels. A. Lavin and S. Gray, arXiv:1509.09308.
+F(m, r) works along the axes whose alpha is not 1: both (r x r taps), one (1-D), with the depth taps T of a 3-D kernel
+counted as further input channels. A dilated kernel is a plain one on each of its phases, the pixels `dilation` apart.
+A. Lavin and S. Gray, arXiv:1509.09308.
 
-Needs    stride and dilation 1 along the transformed axes; x rows (channels last: pixels) contiguous; w (G K, C, T, R, S)
+Needs    stride 1 along the transformed axes; x rows (channels last: pixels) contiguous; w (G K, C, T, R, S)
          or packed; y in the layout of x; distinct buffers. After the Geometry come B' A' G of fastconv/transforms.py.
 Leaves   y written in full.
 Rounds   as a sum over C T of transformed numbers: growth in transforms.growth. A NaN or infinity reaches all outputs of its
@@ -20,19 +21,22 @@ from arrays cimport Arrays, arrays_open, arrays_release, constants_of, geometry_
 from micro.finish cimport any_odd, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns
-from micro.simd cimport (LANES, MR, NR, NV, WIDE, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_store,
-                         vec_transpose, vec_zero, wide, wide_load, wide_store)
+from micro.simd cimport (LANES, MR, NR, NV, WIDE, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_load_step,
+                         vec_mask_store, vec_store, vec_transpose, vec_zero, wide, wide_load, wide_store)
 from micro.tile cimport any_tile_multiply_rows
 from micro.winograd cimport transform_input, transform_output, transform_weights
 from region cimport run_tasks
 
 cdef enum:
     MOST_ALPHA = 8
+    MOST_TAPS = 5
     RUN = 16                    # tiles of one row of tiles that are transformed together
     MOST_COLUMNS = RUN * MOST_ALPHA + LANES
 
 cdef struct Block:              # one task: what it computes and where its workspace lies
-    Py_ssize_t n, group, tile0, tiles, rows, columns    # rows x columns tiles in an image of one depth
+    Py_ssize_t n, group, tile0, tiles
+    Py_ssize_t rows, columns    # tiles of one depth: those of each phase of the dilation side by side ...
+    Py_ssize_t phase_rows, phase_columns                # ... and as many of them belong to one phase
     Py_ssize_t m_h, m_w, elements, depth                # outputs of a tile; alpha_h alpha_w; C T
     Py_ssize_t v_step, m_step   # between elements of V and M
     const real* x
@@ -53,8 +57,10 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
     cdef char* free = workspace
     b.m_h = g.alpha_h - g.R + 1
     b.m_w = g.alpha_w - g.S + 1
-    b.rows = ceil_div(g.P, b.m_h)
-    b.columns = ceil_div(g.Q, b.m_w)
+    b.phase_rows = ceil_div(ceil_div(g.P, g.dilation_h), b.m_h)
+    b.phase_columns = ceil_div(ceil_div(g.Q, g.dilation_w), b.m_w)
+    b.rows = g.dilation_h * b.phase_rows
+    b.columns = g.dilation_w * b.phase_columns
     b.elements = g.alpha_h * g.alpha_w
     b.depth = g.C * g.T
     tiles = min(g.pixel_block, g.O * b.rows * b.columns)
@@ -83,8 +89,9 @@ cdef inline vec load_channels(const real* x, Py_ssize_t step, Py_ssize_t channel
 
 cdef void fill_row(const Geometry* g, const real* row, Py_ssize_t w, Py_ssize_t columns, Py_ssize_t channels,
                    vec* patch) noexcept nogil:
-    """One row of the patch: `columns` pixels from column w on, which may lie outside; row NULL is zero padding."""
-    cdef Py_ssize_t j, first, stop, column, n
+    """One row of the patch: `columns` pixels, `dilation_w` apart from column w on, which may lie outside; row NULL is zero
+    padding."""
+    cdef Py_ssize_t j, first, stop, column, n, step = g.dilation_w
     cdef vec block[LANES]
     cdef unsigned lanes
     cdef int i
@@ -92,23 +99,25 @@ cdef void fill_row(const Geometry* g, const real* row, Py_ssize_t w, Py_ssize_t 
         for j in range(columns):
             patch[j] = vec_zero()
         return
-    first = min(columns, max(<Py_ssize_t>0, -w))
-    stop = max(first, min(columns, g.W - w))
+    first = min(columns, ceil_div(-w, step) if w < 0 else 0)
+    stop = max(first, min(columns, ceil_div(g.W - w, step) if w < g.W else 0))
     for j in range(columns):
         if j < first or j >= stop:
-            column = border_index(g.padding_mode, w + j, g.W)
+            column = border_index(g.padding_mode, w + j * step, g.W)
             patch[j] = vec_zero() if column < 0 else load_channels(row + column * g.x_w, g.x_c, channels)
     if g.x_w != 1 or stop - first < LANES // 2:
         for j in range(first, stop):
-            patch[j] = load_channels(row + (w + j) * g.x_w, g.x_c, channels)
+            patch[j] = load_channels(row + (w + j * step) * g.x_w, g.x_c, channels)
         return
     j = first
     while j < stop:             # rows of pixels, turned
         n = min(<Py_ssize_t>LANES, stop - j)
         lanes = (1u << n) - 1
         for i in range(LANES):
-            block[i] = vec_mask_load(vec_zero(), lanes, row + i * g.x_c + w + j) if i < channels else vec_zero()
-            prefetch(row + (LANES + i) * g.x_c + w + j)             # of the next vector of channels
+            block[i] = vec_zero()
+            if i < channels:
+                block[i] = vec_mask_load_step(block[i], lanes, row + i * g.x_c + w + j * step, step)
+            prefetch(row + (LANES + i) * g.x_c + w + j * step)      # of the next vector of channels
         vec_transpose(block)
         for i in range(LANES):
             if i < n:
@@ -137,24 +146,36 @@ cdef inline void tile_input(const Geometry* g, const Block* b, const int alpha, 
         target += b.v_step
 
 
+cdef inline Py_ssize_t first_of(Py_ssize_t tile, Py_ssize_t tiles, Py_ssize_t m, Py_ssize_t dilation) noexcept nogil:
+    """Along one axis, the first output of a tile; the others of the tile follow `dilation` apart."""
+    return tile % tiles * m * dilation + tile // tiles
+
+
+cdef inline Py_ssize_t run_of(const Block* b, Py_ssize_t tile, Py_ssize_t column) noexcept nogil:
+    """How many tiles from here on belong to one row of one phase."""
+    return min(min(<Py_ssize_t>RUN, b.phase_columns - column % b.phase_columns), b.tiles - tile)
+
+
 cdef inline void all_input(const Geometry* g, const Block* b, const int alpha) noexcept nogil:
     """V of all tiles of the block."""
-    cdef Py_ssize_t tile = 0, row, column, o, run, t, c, d, h, i, channels
+    cdef Py_ssize_t tile = 0, row, column, o, run, t, c, d, h, w, i, channels
     while tile < b.tiles:
         row = (b.tile0 + tile) // b.columns
         column = b.tile0 + tile - row * b.columns
         o = row // b.rows
         row -= o * b.rows
-        run = min(min(<Py_ssize_t>RUN, b.columns - column), b.tiles - tile)
+        run = run_of(b, tile, column)
+        w = first_of(column, b.phase_columns, b.m_w, g.dilation_w) - g.pad_w
         for t in range(g.T):
             d = border_index(g.padding_mode, o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
             c = 0
             while c < g.C:
                 channels = min(<Py_ssize_t>LANES, g.C - c)
                 for i in range(g.alpha_h):
-                    h = border_index(g.padding_mode, row * b.m_h - g.pad_h + i, g.H)
+                    h = border_index(g.padding_mode, first_of(row, b.phase_rows, b.m_h, g.dilation_h) - g.pad_h
+                                     + i * g.dilation_h, g.H)
                     fill_row(g, NULL if d < 0 or h < 0 else b.x + d * g.x_d + h * g.x_h + c * g.x_c,
-                             column * b.m_w - g.pad_w, (run - 1) * b.m_w + g.alpha_w, channels,
+                             w, (run - 1) * b.m_w + g.alpha_w, channels,
                              b.patch + i * MOST_COLUMNS)
                 for i in range(run):
                     tile_input(g, b, alpha, b.patch + i * b.m_w, b.V + (tile + i) * b.depth + t * g.C + c,
@@ -194,7 +215,7 @@ cdef void multiply_element(const Block* b, Py_ssize_t e, const real* weights, co
 cdef inline vec all_output(const Geometry* g, const Arrays* a, const Block* b, const real* products, Py_ssize_t k,
                            Py_ssize_t channels, const int alpha, const int m) noexcept nogil:
     """Transform and finish the products of one panel: `channels` channels from k on, which counts through all groups."""
-    cdef Py_ssize_t tile = 0, row, column, o, p, run, i, e, line, pixels, at
+    cdef Py_ssize_t tile = 0, row, column, o, p, q, run, i, e, line, pixels, at
     cdef vec whole[MOST_ALPHA * MOST_ALPHA]
     cdef vec half[MOST_ALPHA * MOST_ALPHA]
     cdef vec sums[MOST_ALPHA * MOST_ALPHA]
@@ -205,7 +226,7 @@ cdef inline vec all_output(const Geometry* g, const Arrays* a, const Block* b, c
         column = b.tile0 + tile - row * b.columns
         o = row // b.rows
         row -= o * b.rows
-        run = min(min(<Py_ssize_t>RUN, b.columns - column), b.tiles - tile)
+        run = run_of(b, tile, column)
         line = padded(run * m, LANES) * NR
         for i in range(run):
             for j in range(ceil_div(channels, LANES)):
@@ -221,14 +242,15 @@ cdef inline vec all_output(const Geometry* g, const Arrays* a, const Block* b, c
                 for y in range(m_h):
                     for x in range(m):
                         vec_store(b.sums + y * line + (i * m + x) * NR + j * LANES, sums[y * m + x])
-        pixels = min(run * m, g.Q - column * m)
+        q = first_of(column, b.phase_columns, m, g.dilation_w)
+        pixels = min(run * m, ceil_div(g.Q - q, g.dilation_w)) if q < g.Q else 0
         for y in range(m_h):
-            p = row * m_h + y
+            p = first_of(row, b.phase_rows, m_h, g.dilation_h) + y * g.dilation_h
             if p < g.P:
-                at = b.n * g.y_n + k * g.y_k + ((o * g.P + p) * g.Q + column * m) * g.y_q
+                at = b.n * g.y_n + k * g.y_k + ((o * g.P + p) * g.Q + q) * g.y_q
                 odd = odd + pixels_finish(g, b.sums + y * line, NULL if a.bias == NULL else a.bias + k,
                                           NULL if a.residual == NULL else a.residual + at, a.y + at, pixels, channels,
-                                          b.turned)
+                                          g.dilation_w, b.turned)
         tile += run
     return odd
 
@@ -236,33 +258,47 @@ cdef inline vec all_output(const Geometry* g, const Arrays* a, const Block* b, c
 cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b, const real* products, Py_ssize_t k,
                               Py_ssize_t channels) noexcept nogil:
     if g.alpha_w == 4:
-        return all_output(g, a, b, products, k, channels, 4, 2)
+        if b.m_w == 2:
+            return all_output(g, a, b, products, k, channels, 4, 2)
+        return all_output(g, a, b, products, k, channels, 4, 3)
     if g.alpha_w == 6:
-        return all_output(g, a, b, products, k, channels, 6, 4)
-    return all_output(g, a, b, products, k, channels, 8, 6)
+        if b.m_w == 4:
+            return all_output(g, a, b, products, k, channels, 6, 4)
+        if b.m_w == 5:
+            return all_output(g, a, b, products, k, channels, 6, 5)
+        if b.m_w == 3:
+            return all_output(g, a, b, products, k, channels, 6, 3)
+        return all_output(g, a, b, products, k, channels, 6, 2)
+    if b.m_w == 6:
+        return all_output(g, a, b, products, k, channels, 8, 6)
+    if b.m_w == 7:
+        return all_output(g, a, b, products, k, channels, 8, 7)
+    if b.m_w == 5:
+        return all_output(g, a, b, products, k, channels, 8, 5)
+    return all_output(g, a, b, products, k, channels, 8, 4)
 
 
 cdef inline void panel_transform(const Geometry* g, const double* G, const real* plain, real* packed,
                                  const int alpha) noexcept nogil:
     """packed (elements, T C, NR) <- the transform of plain (T R S, C, NR)."""
     cdef Py_ssize_t t, c, depth = g.C * g.T, elements = g.alpha_h * g.alpha_w
-    cdef wide taps[9]
+    cdef wide taps[MOST_TAPS * MOST_TAPS]
     cdef real line[MOST_ALPHA * MOST_ALPHA * NR]
-    cdef wide half[MOST_ALPHA * 3]
+    cdef wide half[MOST_ALPHA * MOST_TAPS]
     cdef wide whole[MOST_ALPHA * MOST_ALPHA]
-    cdef int i, j, r, rows = 1 if g.alpha_h == 1 else 3
+    cdef int i, j, r, S = <int>g.S, rows = 1 if g.alpha_h == 1 else S
     for t in range(g.T):
         for c in range(g.C):
             for j in range(NR // WIDE):
-                for i in range(rows * 3):
-                    taps[i] = wide_load(plain + ((t * rows * 3 + i) * g.C + c) * NR + j * WIDE)
+                for i in range(rows * S):
+                    taps[i] = wide_load(plain + ((t * rows * S + i) * g.C + c) * NR + j * WIDE)
                 if g.alpha_h == 1:
-                    transform_weights(alpha, 3, G, taps, 1, whole, 1)
+                    transform_weights(alpha, S, G, taps, 1, whole, 1)
                 else:
-                    for r in range(3):
-                        transform_weights(alpha, 3, G, taps + r * 3, 1, half + r * alpha, 1)
+                    for r in range(S):
+                        transform_weights(alpha, S, G, taps + r * S, 1, half + r * alpha, 1)
                     for i in range(alpha):
-                        transform_weights(alpha, 3, G, half + i, alpha, whole + i, alpha)
+                        transform_weights(alpha, S, G, half + i, alpha, whole + i, alpha)
                 for i in range(elements):
                     wide_store(line + i * NR + j * WIDE, whole[i])
             for i in range(elements):           # whole cache lines: the elements lie a power of two apart

@@ -58,24 +58,34 @@ cdef inline vec row_finish(const Geometry* g, const real* total, const real* bia
     return odd
 
 
-cdef inline vec pixels_finish(const Geometry* g, const real* total, const real* bias, const real* residual, real* y,
-                              Py_ssize_t pixels, Py_ssize_t channels, real* turned) noexcept nogil:
-    """Finish sums (pixels, NR) of `channels` (<= NR) channels of consecutive output pixels, in either layout.
+cdef inline vec pixels_finish(const Geometry* g, real* total, const real* bias, const real* residual, real* y,
+                              Py_ssize_t pixels, Py_ssize_t channels, Py_ssize_t step, real* turned) noexcept nogil:
+    """Finish sums (pixels, NR) of `channels` (<= NR) channels of output pixels `step` apart, in either layout.
 
     bias, residual and y point at the first pixel and channel. With channels first the sums are turned in `turned`,
-    which holds NR times `pixels` rounded up to whole vectors; so do the sums.
+    which holds NR times `pixels` rounded up to whole vectors; so do the sums, which are overwritten then.
     """
     cdef vec odd = vec_zero()
-    cdef Py_ssize_t i, distance = padded(pixels, LANES)
+    cdef Py_ssize_t i, j, distance = padded(pixels, LANES)
+    cdef real* row
     if g.channels_last:
         for i in range(pixels):
-            odd = odd + row_finish(g, total + i * NR, bias, 1, NULL if residual == NULL else residual + i * g.y_q,
-                                   y + i * g.y_q, channels)
-    else:
-        turn(total, NR, pixels, channels, turned, distance)
-        for i in range(channels):
-            odd = odd + row_finish(g, turned + i * distance, NULL if bias == NULL else bias + i, 0,
+            odd = odd + row_finish(g, total + i * NR, bias, 1, NULL if residual == NULL else residual + i * step * g.y_q,
+                                   y + i * step * g.y_q, channels)
+        return odd
+    turn(total, NR, pixels, channels, turned, distance)
+    for i in range(channels):
+        row = turned + i * distance
+        if step == 1:
+            odd = odd + row_finish(g, row, NULL if bias == NULL else bias + i, 0,
                                    NULL if residual == NULL else residual + i * g.y_k, y + i * g.y_k, pixels)
+            continue
+        for j in range(pixels if residual != NULL else 0):
+            total[j] = residual[i * g.y_k + j * step]
+        odd = odd + row_finish(g, row, NULL if bias == NULL else bias + i, 0, NULL if residual == NULL else total, row,
+                               pixels)
+        for j in range(pixels):
+            y[i * g.y_k + j * step] = row[j]
     return odd
 
 

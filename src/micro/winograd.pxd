@@ -50,7 +50,7 @@ cdef inline void transform_output(const int alpha, const int m, const real* A, c
         y[i * y_step] = total
 
 
-cdef inline void transform_weights(const int alpha, const int taps, const double* G, const wide* g, Py_ssize_t step,
+cdef inline void transform_weights(const int alpha, int taps, const double* G, const wide* g, Py_ssize_t step,
                                    wide* u, Py_ssize_t u_step) noexcept nogil:
     """u = G g along one axis, in float64: alpha weights from `taps`."""
     cdef wide total
