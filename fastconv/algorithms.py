@@ -124,11 +124,13 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
 
 def winograd_tiles(problem: Problem, alpha: int) -> tuple[int, int]:
     """Elements and tiles of one image: along each transformed axis, tiles of m outputs in every phase of the dilation."""
-    elements, tiles = 1, problem.pixels
-    for taps, out, dilation in list(zip(problem.kernel, problem.output_size, problem.dilation))[-2:]:
-        if taps > 1:
+    elements, tiles = 1, 1
+    for axis, (taps, out, dilation) in enumerate(zip(problem.kernel, problem.output_size, problem.dilation)):
+        if axis >= len(problem.kernel) - 2 and taps > 1:
             elements *= alpha
-            tiles = tiles // out * dilation * ceil_div(ceil_div(out, dilation), alpha - taps + 1)
+            tiles *= dilation * ceil_div(ceil_div(out, dilation), max(1, alpha - taps + 1))
+        else:
+            tiles *= out
     return elements, tiles
 
 
@@ -147,7 +149,7 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
             number = STREAM_MEMORY if weights * problem.itemsize > machine.L3 else STREAM_L3
             cycles = max(cycles, number * weights * ceil_div(tiles, 96))
         if problem.dilation[-1] > 1:        # pixels of a tile lie far apart, and few tiles of a row follow each other
-            share *= 1 + 4 / ceil_div(ceil_div(problem.output_size[-1], problem.dilation[-1]), alpha - problem.kernel[-1] + 1)
+            share *= 1 + 4 * problem.dilation[-1] * alpha / (problem.output_size[-1] + problem.dilation[-1] * alpha)
         cycles += share * TRANSFORM[alpha] * tiles * (ceil_div(C, machine.lanes) + ceil_div(K, machine.lanes))
         turned = C * volume(problem) * 1.5 + K * problem.pixels * (1 if problem.dilation[-1] == 1 else SCATTERED)
         cycles += TURN_NUMBER * (0 if problem.channels_last else turned)
