@@ -10,11 +10,14 @@ from .convolution import conv1d, conv2d, conv3d
 from .explanation import explain
 from .introspection import show_config
 from .layers import Conv1d, Conv2d, Conv3d
+from .transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from .transposed_layers import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .validation import ValidationError, validation
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Conv1d", "Conv2d", "Conv3d", "ValidationError", "arithmetic", "conv1d", "conv2d", "conv3d", "explain",
+    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "ValidationError", "arithmetic",
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "explain",
     "get_num_threads", "list_algorithms", "set_num_threads", "show_config", "threads", "validation",
 ]

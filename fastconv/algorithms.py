@@ -286,6 +286,7 @@ CONVOLUTION = (
               "direct", "direct", never_refuses, direct_cost, strict=True),
 )
 
+# A transposed convolution is a few plain ones: it has their rows.
 TABLE: dict[str, tuple[Algorithm, ...]] = {"conv1d": CONVOLUTION, "conv2d": CONVOLUTION, "conv3d": CONVOLUTION}
 
 
@@ -300,6 +301,7 @@ def list_algorithms(operation: str) -> list[str]:
     ValueError
         If the operation is unknown.
     """
+    operation = operation.replace("_transpose", "") if isinstance(operation, str) else operation
     if operation not in TABLE:
         raise ValueError(f"operation={operation!r} is none of {', '.join(TABLE)}")
     return [row.name for row in TABLE[operation]]

@@ -71,6 +71,29 @@ def by_taps(problem, x, weight, bias=None, residual=None) -> np.ndarray:
         return y if residual is None else y + residual
 
 
+def transposed(problem, x, weight, bias=None, residual=None) -> np.ndarray:
+    """conv_transpose1d, 2d and 3d by their definition: every tap adds its product to its outputs. No activation."""
+    x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
+    x = np.moveaxis(x, -1, 1) if problem.channels_last else x
+    C, K = problem.C // problem.G, problem.K // problem.G
+    x, weight = (x.reshape(problem.N, problem.G, C, *problem.size),
+                 weight.reshape(problem.G, C, K, *problem.kernel))
+    full = [(n - 1) * s + d * (k - 1) + 1 + o for n, s, d, k, o in
+            zip(problem.size, problem.stride, problem.dilation, problem.kernel, problem.output_padding)]
+    y = np.zeros((problem.N, problem.G, K, *full))
+    with np.errstate(invalid="ignore"):
+        for tap in product(*map(range, problem.kernel)):
+            place = tuple(slice(t * d, t * d + (n - 1) * s + 1, s) for t, d, n, s in
+                          zip(tap, problem.dilation, problem.size, problem.stride))
+            y[(..., *place)] += np.einsum("ngc...,gck->ngk...", x, weight[(..., *tap)])
+        y = y.reshape(problem.N, problem.K, *full)
+        y = y[(..., *(slice(p[0], p[0] + n) for p, n in zip(problem.padding, problem.output_size)))]
+        if bias is not None:
+            y = y + np.reshape(bias, (-1, *(1,) * len(problem.size)))
+        y = np.moveaxis(y, 1, -1) if problem.channels_last else y
+        return y if residual is None else y + residual
+
+
 def activate(activation: tuple[str, float, float], y: np.ndarray) -> np.ndarray:
     """The activations by their definitions."""
     name, low, high = activation

@@ -51,10 +51,24 @@ def validation(rtol: float | None = None) -> Iterator[None]:
 
 def check(problem, x, weight, bias, residual, y, growth: float = 1.0) -> None:
     """Compare one finished call; the arrays are those that its kernel saw, `growth` is Algorithm.error of its row."""
-    expected = reference.convolution(problem, x, weight, bias, residual)
     scale = reference.error_scale(problem, growth, reference.magnitude(problem, x, weight, bias, residual))
+    compare(f"{problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}", y,
+            reference.convolution(problem, x, weight, bias, residual), scale, prod(problem.weight_shape[1:]) + 8, growth)
+
+
+def check_transposed(problem, x, weight, bias, residual, activation, y, growth: float) -> None:
+    """Compare one finished transposed convolution; `growth` is the largest Algorithm.error of its phases."""
+    expected = reference.transposed(problem, x, weight, bias, residual)
+    parts = (None if a is None else np.abs(a) for a in (x, weight, bias, residual))
+    scale = reference.error_scale(problem, growth, reference.transposed(problem, *parts))
+    compare(f"{problem.operation} of input {x.shape} with weight {weight.shape}", y,
+            reference.activate(activation, expected), scale, weight[:, 0].size + 8, growth)
+
+
+def compare(call: str, y, expected, scale, roundings: int, growth: float) -> None:
+    """Raise ValidationError unless |y - expected| is what `roundings` half units of `scale`, times growth, explain."""
     unit = np.finfo(y.dtype).eps / 2
-    rtol = (prod(problem.weight_shape[1:]) + 8) * unit * growth if _rtol is None else _rtol
+    rtol = roundings * unit * growth if _rtol is None else _rtol
     floor = np.finfo(y.dtype).tiny
     with np.errstate(invalid="ignore"):
         error = np.abs(y - expected)
@@ -64,6 +78,5 @@ def check(problem, x, weight, bias, residual, y, growth: float = 1.0) -> None:
         with np.errstate(over="ignore"):
             excess = np.where(bad, np.where(np.isfinite(error), error / (scale + floor), np.inf), 0)
         worst = np.unravel_index(np.argmax(excess), y.shape)
-        raise ValidationError(f"{problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}: "
-                              f"element {tuple(int(i) for i in worst)} is {y[worst]}, SciPy has {expected[worst]} "
+        raise ValidationError(f"{call}: element {tuple(int(i) for i in worst)} is {y[worst]}, SciPy has {expected[worst]} "
                               f"({np.count_nonzero(bad)} of {y.size} differ by more than {rtol:.2g} of their sums)")

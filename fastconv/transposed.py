@@ -1,0 +1,204 @@
+"""Transposed convolutions as functions of arrays: every phase of the stride is a plain convolution of the input."""
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from . import config
+from .arrays import COMPUTED, REALS, as_array, check_out, common_type, contiguous, with_rows
+from .plan import Plan, make_plan
+from .problem import arranged, convolution_problem, resolve_activation
+from .transposed_problem import AxisPhase, TransposedProblem, transposed_problem
+from .validation import check_transposed
+
+
+def phase_weight(problem: TransposedProblem, weight: np.ndarray, taps: tuple[tuple[int, ...], ...]) -> np.ndarray:
+    """The kernel (K, C / G, *taps) of the plain convolution of one phase."""
+    C, K = problem.C // problem.G, problem.K // problem.G
+    taken = weight[(slice(None), slice(None), *np.ix_(*taps))]
+    taken = taken.reshape(problem.G, C, K, *taken.shape[2:]).swapaxes(1, 2)
+    return np.ascontiguousarray(taken.reshape(problem.K, C, *taken.shape[3:]))
+
+
+def phase_plan(problem: TransposedProblem, phase: tuple[AxisPhase, ...], activation, algorithm: str, bias: bool,
+               residual: bool, packed: bool) -> Plan:
+    """The plan of the plain convolution of one phase."""
+    size = [stop - start for start, stop in (axis.crop for axis in phase)]
+    plain = convolution_problem(
+        problem.operation.replace("_transpose", ""), arranged(problem.N, problem.C, size, problem.channels_last),
+        (problem.K, problem.C // problem.G, *(len(axis.taps) for axis in phase)), problem.real, 1,
+        [axis.padding for axis in phase], tuple(axis.dilation for axis in phase), problem.G, "zeros", problem.channels_last,
+        activation, bias, residual, packed)
+    return make_plan(plain, algorithm, threads=config.get_num_threads())
+
+
+def fill_holes(problem: TransposedProblem, bias, residual, activation, y: np.ndarray) -> None:
+    """y as far as it is bias, residual and activation: the finish of sums that are zero."""
+    operation = problem.operation.replace("_transpose", "")
+    zeros = np.zeros(arranged(problem.N, 1, problem.output_size, problem.channels_last), y.dtype)
+    weight = np.zeros((problem.K, 1, *(1,) * len(problem.size)), y.dtype)
+    plain = convolution_problem(operation, zeros.shape, weight.shape, problem.real, channels_last=problem.channels_last,
+                                activation=activation, bias=bias is not None, residual=residual is not None)
+    make_plan(plain, threads=config.get_num_threads()).run(zeros, weight, bias, residual, y)
+
+
+def run_phases(problem: TransposedProblem, plans: list[Plan], x, weight, bias, residual, activation, y, kept=None) -> None:
+    """Compute y, phase by phase. `kept` holds the kernels of phases, plain and packed, from call to call of a layer."""
+    before = (slice(None),) * (1 if problem.channels_last else 2)
+    packed, kept = kept is not None, {} if kept is None else kept
+    if problem.holes:
+        fill_holes(problem, bias, residual, activation, y)
+    for phase, plan in zip(problem.phases, plans):
+        taps = tuple(axis.taps for axis in phase)
+        if taps not in kept:
+            kept[taps] = phase_weight(problem, weight, taps)
+        key = taps, plan.row.name, plan.file, plan.isa
+        if packed and key not in kept:
+            kept[key] = plan.pack(kept[taps])
+        part = with_rows(x[(*before, *(slice(*axis.crop) for axis in phase))], x.dtype)
+        lattice = (*before, *(slice(axis.first, None, s) for axis, s in zip(phase, problem.stride)))
+        target = y if prod(problem.stride) == 1 else np.empty(plan.problem.output_shape, y.dtype)
+        rest = None if residual is None else np.ascontiguousarray(residual[lattice])
+        plan.run(part, kept[taps], bias, rest, target, kept.get(key))
+        if target is not y:
+            y[lattice] = target
+
+
+def conv_transpose(operation, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size,
+                   channels_last, activation, residual, algorithm, out, kept=None):
+    """conv_transpose1d, 2d and 3d, whose signatures say what each argument means."""
+    x, w = as_array(input, "input"), as_array(weight, "weight")
+    b = None if bias is None else as_array(bias, "bias")
+    r = None if residual is None else as_array(residual, "residual")
+    dtype = common_type(input=x, weight=w, bias=b, residual=r)
+    batched = x.ndim != int(operation[-2]) + 1
+    problem = transposed_problem(operation, x.shape if batched else (1, *x.shape), w.shape, REALS[dtype.name], stride,
+                                 padding, output_padding, groups, dilation, output_size, channels_last)
+    resolve_activation(activation)
+    plans = [phase_plan(problem, phase, activation, algorithm, b is not None, r is not None, kept is not None)
+             for phase in problem.phases]
+    real, shape = COMPUTED[problem.real], problem.output_shape if batched else problem.output_shape[1:]
+    if b is not None and b.shape != (problem.K,):
+        raise ValueError(f"bias must have shape {(problem.K,)}, one number per output channel, got {b.shape}")
+    if r is not None and r.shape != shape:
+        raise ValueError(f"residual must have the shape of the output, {shape}, got {r.shape}")
+    if out is not None:
+        check_out(out, shape, dtype)
+    y = np.empty(problem.output_shape, real)
+    if y.size:
+        x, w = with_rows(x, real), contiguous(w, real)
+        b = None if b is None else contiguous(b, real)
+        r = None if r is None else contiguous(r, real)
+        if not batched:
+            x, r = x[None], None if r is None else r[None]
+        run_phases(problem, plans, x, w, b, r, activation, y, kept)
+        if config.validating:
+            check_transposed(problem, x, w, b, r, resolve_activation(activation), y,
+                             max((plan.row.error for plan in plans), default=1))
+    y = y if batched else y[0]
+    if out is not None:
+        out[...] = y
+        return out
+    return y.astype(dtype, copy=False)
+
+
+def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, *,
+                     output_size=None, channels_last=False, activation=None, residual=None, algorithm="auto", out=None):
+    """One-dimensional transposed convolution; parameters are those of `conv_transpose2d` with one spatial axis.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv_transpose2d`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.conv_transpose1d(np.array([[[1., 2.]]]), np.array([[[1., 1., 1.]]]), stride=2)
+    array([[[1., 1., 3., 2., 2.]]])
+    """
+    return conv_transpose("conv_transpose1d", input, weight, bias, stride, padding, output_padding, groups, dilation,
+                          output_size, channels_last, activation, residual, algorithm, out)
+
+
+def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, *,
+                     output_size=None, channels_last=False, activation=None, residual=None, algorithm="auto", out=None):
+    """Two-dimensional transposed convolution: the adjoint of `conv2d` as a linear map, also called deconvolution.
+
+    ``y[n, k, p, q] = activation(bias[k] + residual[n, k, p, q] + sum of weight[c, k, r, s] * x[n, c, i, j] over all
+    c of the group and r, s with p = i * stride - padding + r * dilation, q = j * stride - padding + s * dilation)``
+
+    Names, order and defaults are those of ``torch.nn.functional.conv_transpose2d``; what it lacks is keyword-only.
+
+    Parameters
+    ----------
+    input : array, (N, C, H, W) or (C, H, W)
+        float32, float64, float16 or bfloat16; channels in the last axis with `channels_last`.
+    weight : array, (C, K // groups, R, S)
+        Of the same type.
+    bias : array, (K,), optional
+    stride, dilation : int or (int, int)
+        At least 1. With a stride larger than the kernel the pixels between are bias (and residual) alone.
+    padding : int, one int or one (before, after) pair per axis
+        Pixels cut off the full result, as those that the convolution which this one undoes has added.
+    output_padding : int or (int, int)
+        Further pixels after the result, fewer than the larger of stride and dilation.
+    groups : int
+        Divides C and K.
+    output_size : int or (int, int), optional
+        Spatial size of the output, instead of `output_padding`.
+    channels_last, activation, residual, out
+        As in `conv2d`.
+    algorithm : str
+        A row of ``fastconv.list_algorithms("conv_transpose2d")`` that computes every phase, or "auto".
+
+    Returns
+    -------
+    array, (N, K, P, Q) or (K, P, Q)
+        ``P = (H - 1) * stride - padding + dilation * (R - 1) + output_padding + 1``, in the type of the input.
+
+    Raises
+    ------
+    TypeError
+        Types that are not computed or not the same, parameters that are not ints, masked values.
+    ValueError
+        Shapes and parameters that do not fit, an `algorithm` that refuses a phase; nothing has been written then.
+
+    Notes
+    -----
+    Outputs whose distance is the stride share their taps and make one plain convolution with stride 1, so that there are
+    no zeros to multiply with and no sums in memory; bounds of errors are those of `conv2d` [1]_.
+
+    References
+    ----------
+    .. [1] V. Dumoulin and F. Visin, A guide to convolution arithmetic for deep learning, arXiv:1603.07285, chapter 4.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> y = fastconv.conv_transpose2d(np.ones((1, 1, 2, 2)), np.ones((1, 1, 2, 2)), stride=2)
+    >>> y.shape, float(y.sum())
+    ((1, 1, 4, 4), 16.0)
+    """
+    return conv_transpose("conv_transpose2d", input, weight, bias, stride, padding, output_padding, groups, dilation,
+                          output_size, channels_last, activation, residual, algorithm, out)
+
+
+def conv_transpose3d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, *,
+                     output_size=None, channels_last=False, activation=None, residual=None, algorithm="auto", out=None):
+    """Three-dimensional transposed convolution; parameters are those of `conv_transpose2d` with three spatial axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv_transpose2d`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.conv_transpose3d(np.ones((1, 2, 2, 2, 2)), np.ones((2, 3, 3, 3, 3)), stride=2, padding=1).shape
+    (1, 3, 3, 3, 3)
+    """
+    return conv_transpose("conv_transpose3d", input, weight, bias, stride, padding, output_padding, groups, dilation,
+                          output_size, channels_last, activation, residual, algorithm, out)

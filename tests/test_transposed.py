@@ -1,0 +1,141 @@
+"""Transposed convolution: exact on integers against its definition, the adjoint of convolution, and its arguments."""
+import pickle
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import reference
+from fastconv.problem import convolution_problem
+from fastconv.transposed_problem import axis_phases, transposed_problem
+
+# C, K, G, size, kernel, stride, padding, output_padding, dilation
+CASES = [
+    (3, 4, 1, (5, 6), (3, 3), 1, 0, 0, 1), (4, 6, 2, (5, 7), (3, 3), 2, 1, 1, 1), (4, 4, 4, (6, 5), (4, 4), 2, 1, 0, 1),
+    (5, 3, 1, (4, 17), (2, 2), 2, 0, 0, 1), (5, 3, 1, (4, 3), (2, 3), 3, 0, 2, 1), (2, 3, 1, (5, 4), (3, 3), 2, 2, 0, 2),
+    (2, 3, 1, (5, 5), (3, 3), (3, 2), ((2, 1), (0, 3)), 1, 2), (2, 3, 1, (2, 3), (5, 5), 4, 3, 3, 1),
+    (2, 2, 1, (7, 8), (3, 2), 4, 0, 3, 3), (17, 33, 1, (9, 16), (5, 5), 2, 2, 1, 1), (3, 3, 1, (2, 3), (1, 1), 5, 0, 4, 1),
+    (3, 2, 1, (9,), (4,), 3, 1, 0, 2), (2, 4, 2, (3, 4, 5), (3, 2, 4), (2, 2, 3), 1, 0, 1), (1, 1, 1, (1, 1), (3, 3), 2, 1, 1, 1),
+]
+
+
+def integers(shape, dtype, seed):
+    return np.random.default_rng(seed).integers(-3, 4, shape).astype(dtype)
+
+
+def arrays(case, dtype, channels_last=False, n=2):
+    C, K, G, size, kernel, *_ = case
+    x = integers((n, *size, C) if channels_last else (n, C, *size), dtype, 0)
+    return x, integers((C, K // G, *kernel), dtype, 1), integers(K, dtype, 2)
+
+
+def arguments(case):
+    _, _, G, _, _, stride, padding, output_padding, dilation = case
+    return {"stride": stride, "padding": padding, "output_padding": output_padding, "groups": G, "dilation": dilation}
+
+
+def function(case):
+    return getattr(fastconv, f"conv_transpose{len(case[3])}d")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_exact_on_integers(case, channels_last, dtype):
+    x, w, b = arrays(case, dtype, channels_last)
+    problem = transposed_problem(function(case).__name__, x.shape, w.shape, "f64", **arguments(case),
+                                 channels_last=channels_last)
+    residual = integers(problem.output_shape, dtype, 3)
+    expected = np.maximum(reference.transposed(problem, x, w, b, residual), 0)
+    assert np.count_nonzero(expected) > expected.size / 5
+    for algorithm in ("direct", "im2col"):
+        y = function(case)(x, w, b, **arguments(case), channels_last=channels_last, residual=residual, activation="relu",
+                           algorithm=algorithm)
+        assert y.dtype == dtype
+        np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_layer_is_function_and_within_bounds(case):
+    x, w, b = arrays(case, np.float32)
+    layer = getattr(fastconv, f"ConvTranspose{len(case[3])}d")(w, b, **arguments(case), activation="silu")
+    with fastconv.validation():
+        y = layer(x)
+    np.testing.assert_array_equal(y, layer(x))
+    np.testing.assert_array_equal(y, pickle.loads(pickle.dumps(layer))(x))
+    np.testing.assert_array_equal(y[1], layer(x[1]))
+    np.testing.assert_allclose(y, function(case)(x, w, b, **arguments(case), activation="silu"), rtol=1e-4, atol=1e-3)
+    with fastconv.threads(1):
+        one = layer(x)
+    np.testing.assert_array_equal(y, one)
+    out = np.empty_like(y)
+    assert layer(x, out=out) is out
+    np.testing.assert_array_equal(y, out)
+    w[...] = 0
+    np.testing.assert_array_equal(y, layer(x))
+    assert "taps" in layer.explain(x.shape)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c[7] == 0], ids=str)
+def test_adjoint_of_convolution(case):
+    C, K, G, size, kernel, stride, padding, _, dilation = case
+    x, w, _ = arrays(case, np.float64)
+    y = function(case)(x, w, **arguments(case), algorithm="direct")
+    operation = function(case).__name__.replace("_transpose", "")
+    z = integers(y.shape, np.float64, 4)
+    plain = convolution_problem(operation, z.shape, w.shape, "f64", stride, padding, dilation, G)
+    back = reference.convolution(plain, z, w)               # by SciPy
+    assert (y * z).sum() == (x * back[(..., *(slice(n) for n in size))]).sum()
+
+
+def test_phases_partition_the_outputs_with_taps():
+    for n, k, stride, padding, dilation in np.ndindex(4, 5, 6, 4, 4):
+        n, k, stride, dilation = n + 1, k + 1, stride + 1, dilation + 1
+        out = (n - 1) * stride - 2 * padding + dilation * (k - 1) + 1
+        if out < 1:
+            continue
+        pairs = {}
+        for phase in axis_phases(n, k, stride, padding, dilation, out):
+            for j in range(phase.count):
+                for t, tap in enumerate(phase.taps):
+                    i = phase.crop[0] + j - phase.padding[0] + t * phase.dilation
+                    if phase.crop[0] <= i < phase.crop[1]:
+                        pairs.setdefault(phase.first + j * stride, set()).add((i, tap))
+        expected = {}
+        for i, tap in np.ndindex(n, k):
+            if 0 <= i * stride - padding + tap * dilation < out:
+                expected.setdefault(i * stride - padding + tap * dilation, set()).add((i, tap))
+        assert pairs == expected, (n, k, stride, padding, dilation)
+
+
+def test_output_size_chooses_output_padding():
+    x, w = np.ones((1, 2, 5, 5)), np.ones((2, 3, 3, 3))
+    for size in (9, 10):
+        assert fastconv.conv_transpose2d(x, w, stride=2, padding=1, output_size=size).shape == (1, 3, size, size)
+        assert fastconv.ConvTranspose2d(w, stride=2, padding=1)(x, output_size=(size, 9)).shape == (1, 3, size, 9)
+
+
+def test_nan_reaches_only_its_outputs():
+    x, w = np.ones((1, 2, 6, 6), np.float32), np.ones((2, 3, 4, 4), np.float32)
+    x[0, 1, 2, 3] = np.nan
+    y = fastconv.conv_transpose2d(x, w, stride=2, padding=1)
+    expected = np.zeros((12, 12), bool)
+    expected[3:7, 5:9] = True
+    np.testing.assert_array_equal(np.isnan(y[0]), np.broadcast_to(expected, y[0].shape))
+
+
+@pytest.mark.parametrize(("changes", "error", "name"), [
+    ({"stride": 0}, ValueError, "stride"), ({"stride": 1.0}, TypeError, "stride"), ({"padding": -1}, ValueError, "padding"),
+    ({"padding": "same"}, ValueError, "padding"), ({"output_padding": 2, "stride": 2}, ValueError, "output_padding"),
+    ({"groups": 2}, ValueError, "groups"), ({"dilation": 0}, ValueError, "dilation"), ({"padding": 9}, ValueError, "output"),
+    ({"output_size": 99, "stride": 2}, ValueError, "output_size"), ({"activation": "swoosh"}, ValueError, "activation"),
+    ({"output_size": 8, "output_padding": 1, "stride": 2}, ValueError, "output_padding"),
+    ({"algorithm": "depthwise"}, ValueError, "algorithm"), ({"bias": np.ones(7)}, ValueError, "bias"),
+    ({"residual": np.ones((1, 2, 3, 4))}, ValueError, "residual"), ({"out": np.ones((1, 2, 3, 4))}, ValueError, "out"),
+    ({"stride": 1 << 60}, ValueError, "stride"), ({"weight": np.ones((2, 3, 3, 3))}, ValueError, "weight"),
+    ({"weight": np.ones((3, 3, 3, 3), np.float32)}, TypeError, "weight"), ({"input": np.ones((1, 3, 0, 4))}, ValueError, "input"),
+])
+def test_wrong_arguments_are_named(changes, error, name):
+    call = {"input": np.ones((1, 3, 4, 4)), "weight": np.ones((3, 2, 3, 3))} | changes
+    with pytest.raises(error, match=name):
+        fastconv.conv_transpose2d(**call)
