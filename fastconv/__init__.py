@@ -5,6 +5,15 @@ image processing. See ``help(fastconv.conv2d)`` for the arguments that all funct
 """
 from . import arithmetic
 from .algorithms import list_algorithms
+from .combined import (
+                       decompose_separable,
+                       gated_conv2d,
+                       partial_conv2d,
+                       separable_conv1d,
+                       separable_conv2d,
+                       spatial_separable_conv2d,
+)
+from .combined_layers import GatedConv2d, SeparableConv2d
 from .config import get_num_threads, set_num_threads, threads
 from .convolution import conv1d, conv2d, conv3d
 from .explanation import explain
@@ -17,7 +26,9 @@ from .validation import ValidationError, validation
 __version__ = "0.1.0"
 
 __all__ = [
-    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "ValidationError", "arithmetic",
-    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "explain",
-    "get_num_threads", "list_algorithms", "set_num_threads", "show_config", "threads", "validation",
+    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "GatedConv2d",
+    "SeparableConv2d", "ValidationError", "arithmetic", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+    "conv_transpose2d", "conv_transpose3d", "decompose_separable", "explain", "gated_conv2d", "get_num_threads",
+    "list_algorithms", "partial_conv2d", "separable_conv1d", "separable_conv2d", "set_num_threads", "show_config",
+    "spatial_separable_conv2d", "threads", "validation",
 ]

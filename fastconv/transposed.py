@@ -1,6 +1,7 @@
 """Transposed convolutions as functions of arrays: every phase of the stride is a plain convolution of the input."""
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from . import config
 from .arrays import COMPUTED, REALS, as_array, check_out, common_type, contiguous, with_rows
 from .plan import Plan, make_plan
-from .problem import arranged, convolution_problem, resolve_activation
+from .problem import Problem, arranged, convolution_problem, is_sequence, resolve_activation
 from .transposed_problem import AxisPhase, TransposedProblem, transposed_problem
 from .validation import check_transposed
 
@@ -21,16 +22,22 @@ def phase_weight(problem: TransposedProblem, weight: np.ndarray, taps: tuple[tup
     return np.ascontiguousarray(taken.reshape(problem.K, C, *taken.shape[3:]))
 
 
-def phase_plan(problem: TransposedProblem, phase: tuple[AxisPhase, ...], activation, algorithm: str, bias: bool,
-               residual: bool, packed: bool) -> Plan:
-    """The plan of the plain convolution of one phase."""
+@lru_cache(1024)
+def phase_plans(problem: TransposedProblem, activation, algorithm: str, bias: bool, residual: bool, packed: bool,
+                threads: int) -> list[tuple[tuple[AxisPhase, ...], Plan]]:
+    """Every phase with the plan of its plain convolution."""
+    return [(phase, make_plan(phase_problem(problem, phase, activation, bias, residual, packed), algorithm, threads=threads))
+            for phase in problem.phases]
+
+
+def phase_problem(problem: TransposedProblem, phase: tuple[AxisPhase, ...], activation, bias: bool, residual: bool,
+                  packed: bool) -> Problem:
     size = [stop - start for start, stop in (axis.crop for axis in phase)]
-    plain = convolution_problem(
+    return convolution_problem(
         problem.operation.replace("_transpose", ""), arranged(problem.N, problem.C, size, problem.channels_last),
         (problem.K, problem.C // problem.G, *(len(axis.taps) for axis in phase)), problem.real, 1,
         [axis.padding for axis in phase], tuple(axis.dilation for axis in phase), problem.G, "zeros", problem.channels_last,
         activation, bias, residual, packed)
-    return make_plan(plain, algorithm, threads=config.get_num_threads())
 
 
 def fill_holes(problem: TransposedProblem, bias, residual, activation, y: np.ndarray) -> None:
@@ -43,13 +50,13 @@ def fill_holes(problem: TransposedProblem, bias, residual, activation, y: np.nda
     make_plan(plain, threads=config.get_num_threads()).run(zeros, weight, bias, residual, y)
 
 
-def run_phases(problem: TransposedProblem, plans: list[Plan], x, weight, bias, residual, activation, y, kept=None) -> None:
+def run_phases(problem: TransposedProblem, plans, x, weight, bias, residual, activation, y, kept=None) -> None:
     """Compute y, phase by phase. `kept` holds the kernels of phases, plain and packed, from call to call of a layer."""
     before = (slice(None),) * (1 if problem.channels_last else 2)
     packed, kept = kept is not None, {} if kept is None else kept
     if problem.holes:
         fill_holes(problem, bias, residual, activation, y)
-    for phase, plan in zip(problem.phases, plans):
+    for phase, plan in plans:
         taps = tuple(axis.taps for axis in phase)
         if taps not in kept:
             kept[taps] = phase_weight(problem, weight, taps)
@@ -76,8 +83,9 @@ def conv_transpose(operation, input, weight, bias, stride, padding, output_paddi
     problem = transposed_problem(operation, x.shape if batched else (1, *x.shape), w.shape, REALS[dtype.name], stride,
                                  padding, output_padding, groups, dilation, output_size, channels_last)
     resolve_activation(activation)
-    plans = [phase_plan(problem, phase, activation, algorithm, b is not None, r is not None, kept is not None)
-             for phase in problem.phases]
+    activation = tuple(activation) if is_sequence(activation) else activation
+    plans = phase_plans(problem, activation, algorithm, b is not None, r is not None, kept is not None,
+                        config.get_num_threads())
     real, shape = COMPUTED[problem.real], problem.output_shape if batched else problem.output_shape[1:]
     if b is not None and b.shape != (problem.K,):
         raise ValueError(f"bias must have shape {(problem.K,)}, one number per output channel, got {b.shape}")
@@ -95,7 +103,7 @@ def conv_transpose(operation, input, weight, bias, stride, padding, output_paddi
         run_phases(problem, plans, x, w, b, r, activation, y, kept)
         if config.validating:
             check_transposed(problem, x, w, b, r, resolve_activation(activation), y,
-                             max((plan.row.error for plan in plans), default=1))
+                             max((plan.row.error for _, plan in plans), default=1))
     y = y if batched else y[0]
     if out is not None:
         out[...] = y

@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import config
 from .arrays import REALS, as_array, common_type
 from .problem import arranged, resolve_activation, resolve_padding
-from .transposed import conv_transpose, phase_plan
+from .transposed import conv_transpose, phase_plans
 from .transposed_problem import transposed_problem
 
 
@@ -67,9 +68,8 @@ class ConvolutionTranspose:
         problem = transposed_problem(self.operation, shape, self.weight.shape, REALS[self.dtype.name], **self.arguments,
                                      channels_last=self.options["channels_last"])
         lines = [f"{self.operation} of {shape} with weights {self.weight.shape} -> {problem.output_shape}"]
-        for phase in problem.phases:
-            plan = phase_plan(problem, phase, self.options["activation"], self.options["algorithm"],
-                              self.bias is not None, False, True)
+        for phase, plan in phase_plans(problem, self.options["activation"], self.options["algorithm"],
+                                       self.bias is not None, False, True, config.get_num_threads()):
             taps = " x ".join(str(len(axis.taps)) for axis in phase)
             lines.append(f"  outputs from {tuple(axis.first for axis in phase)}: {taps} taps, {plan.row.name} "
                          f"({plan.file}), {plan.problem.flops / 1e9:.3g} GFLOP")

@@ -1,0 +1,302 @@
+"""Convolutions that are made of several: separable in depth or in space, gated, partial."""
+from __future__ import annotations
+
+import numpy as np
+
+from .algorithms import list_algorithms
+from .arrays import COMPUTED, REALS, as_array, check_out, common_type
+from .convolution import conv1d, conv2d
+from .problem import index, per_axis, resolve_padding
+
+EXACT = list_algorithms("conv2d")[-1]       # sums of masks: the row that neither refuses nor rounds small integers
+
+
+def separable_conv1d(input, depthwise_weight, pointwise_weight, bias=None, stride=1, padding=0, dilation=1, *,
+                     padding_mode="zeros", channels_last=False, activation=None, residual=None, algorithm="auto", out=None):
+    """One-dimensional depthwise-separable convolution; parameters are those of `separable_conv2d` with one spatial axis.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `separable_conv2d`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.separable_conv1d(np.ones((1, 2, 4)), np.ones((2, 1, 3)), np.ones((1, 2, 1)))
+    array([[[6., 6.]]])
+    """
+    return separable(conv1d, input, depthwise_weight, pointwise_weight, bias, stride, padding, dilation, padding_mode,
+                     channels_last, activation, residual, algorithm, out)
+
+
+def separable_conv2d(input, depthwise_weight, pointwise_weight, bias=None, stride=1, padding=0, dilation=1, *,
+                     padding_mode="zeros", channels_last=False, activation=None, residual=None, algorithm="auto", out=None):
+    """Depthwise-separable convolution: every channel with kernels of its own, then a 1x1 convolution.
+
+    ``y = conv2d(conv2d(x, depthwise_weight, groups=C, ...), pointwise_weight, bias, activation, residual)``
+
+    Parameters
+    ----------
+    input : array, (N, C, H, W) or (C, H, W)
+    depthwise_weight : array, (C * M, 1, R, S)
+        M kernels for each channel; stride, padding and dilation are those of this step.
+    pointwise_weight : array, (K, C * M, 1, 1)
+    bias, residual, activation, algorithm
+        Of the pointwise step, as in `conv2d`, with which the other parameters are shared too.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d`.
+
+    References
+    ----------
+    F. Chollet, Xception: deep learning with depthwise separable convolutions, CVPR 2017, arXiv:1610.02357.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> x, depthwise, pointwise = np.ones((1, 8, 6, 6)), np.ones((8, 1, 3, 3)), np.ones((16, 8, 1, 1))
+    >>> fastconv.separable_conv2d(x, depthwise, pointwise, padding=1).shape
+    (1, 16, 6, 6)
+    """
+    return separable(conv2d, input, depthwise_weight, pointwise_weight, bias, stride, padding, dilation, padding_mode,
+                     channels_last, activation, residual, algorithm, out)
+
+
+def separable(function, input, depthwise_weight, pointwise_weight, bias, stride, padding, dilation, padding_mode,
+              channels_last, activation, residual, algorithm, out):
+    """separable_conv1d and separable_conv2d, whose signatures say what each argument means."""
+    axes = int(function.__name__[-2])
+    x, depthwise = as_array(input, "input"), as_array(depthwise_weight, "depthwise_weight")
+    pointwise = as_array(pointwise_weight, "pointwise_weight")
+    common_type(input=x, depthwise_weight=depthwise, pointwise_weight=pointwise)
+    if x.ndim not in (axes + 1, axes + 2):
+        raise ValueError(f"input must have {axes + 2} axes, or {axes + 1} without a batch; got shape {x.shape}")
+    C = x.shape[-1 if channels_last else -axes - 1]
+    if depthwise.ndim != axes + 2 or depthwise.shape[1] != 1 or C == 0 or depthwise.shape[0] % C:
+        raise ValueError(f"depthwise_weight must have shape (C * M, 1, *kernel) for C={C} channels, got {depthwise.shape}: "
+                         f"input of shape {x.shape}")
+    if pointwise.ndim != axes + 2 or pointwise.shape[1:] != (depthwise.shape[0], *(1,) * axes):
+        raise ValueError(f"pointwise_weight must have shape (K, {depthwise.shape[0]}{', 1' * axes}), got {pointwise.shape}")
+    spread = function(x, depthwise, None, stride, padding, dilation, C, padding_mode=padding_mode,
+                      channels_last=channels_last)
+    return function(spread, pointwise, bias, channels_last=channels_last, activation=activation, residual=residual,
+                    algorithm=algorithm, out=out)
+
+
+def spatial_separable_conv2d(input, column, row, bias=None, stride=1, padding=0, dilation=1, *, padding_mode="zeros",
+                             channels_last=False, activation=None, residual=None, algorithm="auto", out=None):
+    """Every channel with a kernel that is the outer product of a column and a row: R + S products instead of R S.
+
+    ``y = conv2d(x, column[:, None, :, None] * row[:, None, None, :], bias, groups=C, ...)`` but for rounding
+
+    Parameters
+    ----------
+    input : array, (N, C, H, W) or (C, H, W)
+    column : array, (C, R)
+    row : array, (C, S)
+        `decompose_separable` finds both for a kernel of rank one.
+    bias : array, (C,), optional
+    stride, padding, dilation, padding_mode, channels_last, activation, residual, algorithm, out
+        As in `conv2d`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.spatial_separable_conv2d(np.ones((1, 1, 4, 4)), np.array([[1., 2., 1.]]), np.array([[-1., 0., 1.]]))
+    array([[[[0., 0.],
+             [0., 0.]]]])
+    """
+    x, column, row = as_array(input, "input"), as_array(column, "column"), as_array(row, "row")
+    common_type(input=x, column=column, row=row)
+    if x.ndim not in (3, 4):
+        raise ValueError(f"input must have 4 axes, or 3 without a batch; got shape {x.shape}")
+    C, size = x.shape[-1 if channels_last else -3], x.shape[-3:-1] if channels_last else x.shape[-2:]
+    for name, weight in (("column", column), ("row", row)):
+        if weight.ndim != 2 or weight.shape[0] != C or not weight.shape[1]:
+            raise ValueError(f"{name} must have shape ({C}, length) for input of shape {x.shape}, got {weight.shape}")
+    stride, dilation = per_axis(stride, 2, "stride", 1), per_axis(dilation, 2, "dilation", 1)
+    pads = resolve_padding(padding, size, (column.shape[1], row.shape[1]), stride, dilation)
+    shared = {"padding_mode": padding_mode, "channels_last": channels_last, "algorithm": algorithm}
+    part = conv2d(x, row[:, None, None, :], None, (1, stride[1]), [(0, 0), pads[1]], (1, dilation[1]), C, **shared)
+    return conv2d(part, column[:, None, :, None], bias, (stride[0], 1), [pads[0], (0, 0)], (dilation[0], 1), C, **shared,
+                  activation=activation, residual=residual, out=out)
+
+
+def decompose_separable(kernel, rtol=1e-6):
+    """Column and row whose outer product is a kernel.
+
+    Parameters
+    ----------
+    kernel : array, (R, S) or (C, R, S)
+    rtol : float
+        Largest error of the product, as a share of the largest number of the kernel.
+
+    Returns
+    -------
+    column, row : arrays, (R,) and (S,), or (C, R) and (C, S)
+        Exact where a row of the kernel divided by its largest number is: integers mostly stay integers.
+
+    Raises
+    ------
+    ValueError
+        If a kernel is not of rank one, or not finite.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.decompose_separable([[-1., 0., 1.], [-2., 0., 2.], [-1., 0., 1.]])
+    (array([-1., -2., -1.]), array([ 1., -0., -1.]))
+    """
+    kernel = as_array(kernel, "kernel")
+    if kernel.ndim == 3:
+        parts = [decompose_separable(one, rtol) for one in kernel]
+        return np.array([column for column, _ in parts]), np.array([row for _, row in parts])
+    if kernel.ndim != 2 or 0 in kernel.shape:
+        raise ValueError(f"kernel must have shape (R, S) or (C, R, S), got {kernel.shape}")
+    common_type(kernel=kernel)
+    if not np.isfinite(kernel).all():
+        raise ValueError(f"kernel of shape {kernel.shape} has numbers that are not finite")
+    i, j = np.unravel_index(np.argmax(np.abs(kernel)), kernel.shape)
+    pivot = kernel[i, j]
+    column, row = kernel[:, j].copy(), kernel[i] / pivot if pivot else np.zeros_like(kernel[i])
+    error = np.abs(np.multiply.outer(column.astype(np.float64), row.astype(np.float64)) - kernel).max()
+    if error > max(rtol, 4 * float(np.finfo(COMPUTED[REALS[kernel.dtype.name]]).eps)) * abs(float(pivot)):
+        raise ValueError(f"kernel of shape {kernel.shape} is not of rank one: the nearest product of its largest row and "
+                         f"column differs by {error / abs(float(pivot)):.2g} of its largest number, rtol={rtol}")
+    return column, row
+
+
+def gated_conv2d(input, weight, gate_weight, bias=None, gate_bias=None, stride=1, padding=0, dilation=1, groups=1, *,
+                 activation="relu", padding_mode="zeros", channels_last=False, algorithm="auto", out=None):
+    """Gated convolution: one convolution says what, another how much of it passes.
+
+    ``y = activation(conv2d(x, weight, bias)) * sigmoid(conv2d(x, gate_weight, gate_bias))``
+
+    Parameters
+    ----------
+    input : array, (N, C, H, W) or (C, H, W)
+    weight, gate_weight : arrays, (K, C // groups, R, S)
+    bias, gate_bias : arrays, (K,), optional
+    stride, padding, dilation, groups, activation, padding_mode, channels_last, algorithm, out
+        As in `conv2d`; activation is that of the features and may be None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d`.
+
+    References
+    ----------
+    J. Yu et al., Free-form image inpainting with gated convolution, ICCV 2019, arXiv:1806.03589.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.gated_conv2d(np.ones((1, 1, 2, 2)), np.full((1, 1, 2, 2), 0.5), np.zeros((1, 1, 2, 2)))
+    array([[[[1.]]]])
+    """
+    x, w, gate = as_array(input, "input"), as_array(weight, "weight"), as_array(gate_weight, "gate_weight")
+    dtype = common_type(input=x, weight=w, gate_weight=gate)
+    if gate.shape != w.shape:
+        raise ValueError(f"gate_weight must have the shape of weight, {w.shape}, got {gate.shape}")
+    shared = {"padding_mode": padding_mode, "channels_last": channels_last, "algorithm": algorithm}
+    y = conv2d(x, w, bias, stride, padding, dilation, groups, activation=activation, **shared)
+    if out is not None:
+        check_out(out, y.shape, dtype)
+    y *= conv2d(x, gate, gate_bias, stride, padding, dilation, groups, activation="sigmoid", **shared)
+    return delivered(y, out)
+
+
+def partial_conv2d(input, mask, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, channels_last=False,
+                   activation=None, algorithm="auto", out=None):
+    """Partial convolution: sums over the valid pixels of a window alone, scaled up to the whole window.
+
+    ``y = activation(conv2d(x * mask, weight) * (size of the window) / (sum of the mask in the window) + bias)``
+
+    A window without a valid pixel gives activation(0), without the bias.
+
+    Parameters
+    ----------
+    input : array, (N, C, H, W) or (C, H, W)
+        What it holds where the mask is 0, NaN for example, does not matter.
+    mask : array, (N, 1, H, W) or (N, C, H, W); without N if the input has none
+        1 where a pixel is valid, 0 where it is not; of the input's type. With `channels_last` its channels are last too.
+    weight : array, (K, C // groups, R, S)
+    bias : array, (K,), optional
+    stride, padding, dilation, groups, channels_last, activation, algorithm, out
+        As in `conv2d`. Padding is not valid: the sums near a border are scaled up too.
+
+    Returns
+    -------
+    output : array, (N, K, P, Q)
+    new_mask : array, (N, 1, P, Q) for a mask of one channel, else (N, K, P, Q)
+        1 where the window has a valid pixel.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d`.
+
+    References
+    ----------
+    G. Liu et al., Image inpainting for irregular holes using partial convolutions, ECCV 2018, arXiv:1804.07723.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> mask = np.array([[[[1., 1., 0., 0., 0.]]]])
+    >>> y, new_mask = fastconv.partial_conv2d(np.ones((1, 1, 1, 5)), mask, np.ones((1, 1, 1, 3)))
+    >>> y[0, 0, 0], new_mask[0, 0, 0]
+    (array([3., 3., 0.]), array([1., 1., 0.]))
+    """
+    x, m, w = as_array(input, "input"), as_array(mask, "mask"), as_array(weight, "weight")
+    b = None if bias is None else as_array(bias, "bias")
+    dtype = common_type(input=x, mask=m, weight=w, bias=b)
+    if x.ndim not in (3, 4):
+        raise ValueError(f"input must have 4 axes, or 3 without a batch; got shape {x.shape}")
+    axis = x.ndim - 1 if channels_last else x.ndim - 3
+    single = (*x.shape[:axis], 1, *x.shape[axis + 1:])
+    if m.shape not in (single, x.shape):
+        raise ValueError(f"mask must have shape {single} or {x.shape}, got {m.shape}")
+    real, one = COMPUTED[REALS[dtype.name]], m.shape == single
+    groups = index(groups, "groups", 1)
+    m = m.astype(real, copy=False)
+    valid = np.zeros(x.shape, real)
+    np.multiply(x, m, out=valid, where=np.broadcast_to(m != 0, x.shape), casting="unsafe")
+    place = (stride, padding, dilation)
+    shared = {"channels_last": channels_last}
+    sums = conv2d(valid, w.astype(real, copy=False), None, *place, groups, **shared, algorithm=algorithm)
+    if b is not None and b.shape != (w.shape[0],):
+        raise ValueError(f"bias must have shape {(w.shape[0],)}, one number per output channel, got {b.shape}")
+    if out is not None:
+        check_out(out, sums.shape, dtype)
+    # One sum for each group: its kernels share their windows.
+    ones = np.ones((1, 1, *w.shape[2:]), real) if one else np.ones((groups, *w.shape[1:]), real)
+    count = conv2d(m, ones, None, *place, 1 if one else groups, **shared, algorithm=EXACT)
+    live = count > 0
+    scale = np.divide(ones[0].size, count, out=np.zeros_like(count), where=live)
+    if not one:
+        scale, live = (np.repeat(array, w.shape[0] // groups, axis) for array in (scale, live))
+    sums *= scale
+    if b is not None:
+        sums += np.where(live, b.astype(real).reshape((-1,) if channels_last else (-1, 1, 1)), real.type(0))
+    if activation is not None:          # by a convolution that does nothing else
+        channels = sums.shape[axis]
+        sums = conv2d(sums, np.ones((channels, 1, 1, 1), real), groups=channels, activation=activation, **shared)
+    return delivered(sums.astype(dtype, copy=False), out), live.astype(dtype)
+
+
+def delivered(y: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+    """y, in `out` if that is given."""
+    if out is None:
+        return y
+    out[...] = y
+    return out

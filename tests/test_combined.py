@@ -1,0 +1,144 @@
+"""Separable, gated and partial convolutions against their definitions, and their arguments."""
+import pickle
+
+import numpy as np
+import pytest
+
+import fastconv
+
+
+def numbers(shape, dtype=np.float64, seed=0):
+    return np.random.default_rng(seed).integers(-3, 4, shape).astype(dtype)
+
+
+def last(x):
+    return np.moveaxis(x, -3, -1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("multiplier", [1, 2])
+def test_separable_is_two_convolutions(multiplier, dtype):
+    C, K = 5, 7
+    x, d = numbers((2, C, 9, 8), dtype), numbers((C * multiplier, 1, 3, 2), dtype, 1)
+    p, b = numbers((K, C * multiplier, 1, 1), dtype, 2), numbers(K, dtype, 3)
+    whole = np.einsum("kc,crs->kcrs", p[:, :, 0, 0].astype(float), d[:, 0].astype(float))
+    full = np.zeros((K, C, 3, 2))
+    for c in range(C * multiplier):
+        full[:, c // multiplier] += whole[:, c]
+    expected = fastconv.conv2d(x.astype(float), full, b.astype(float), stride=2, padding=1, algorithm="direct")
+    y = fastconv.separable_conv2d(x, d, p, b, stride=2, padding=1)
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y, expected)
+    out = np.empty_like(y)
+    assert fastconv.separable_conv2d(x[0], d, p, b, stride=2, padding=1, out=out[0]).base is out
+    np.testing.assert_array_equal(out[0], expected[0])
+    np.testing.assert_array_equal(fastconv.separable_conv2d(last(x), d, p, b, 2, 1, channels_last=True), last(expected))
+
+
+def test_separable_in_one_axis():
+    x, d, p = numbers((2, 3, 20)), numbers((3, 1, 4), seed=1), numbers((2, 3, 1), seed=2)
+    expected = fastconv.conv1d(x, p * d[:, 0][None], padding=[(3, 0)], algorithm="direct")
+    np.testing.assert_array_equal(fastconv.separable_conv1d(x, d, p, padding=[(3, 0)]), expected)
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "circular"])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_spatially_separable_is_its_product(channels_last, mode):
+    x, column, row, b = numbers((2, 3, 9, 11)), numbers((3, 5), seed=1), numbers((3, 4), seed=2), numbers(3, seed=3)
+    kernel = column[:, None, :, None] * row[:, None, None, :]
+    call = dict(stride=(2, 1), padding=[(2, 1), (3, 0)], dilation=(1, 2), padding_mode=mode)
+    expected = np.maximum(fastconv.conv2d(x, kernel, b, groups=3, **call, algorithm="direct"), 0)
+    y = fastconv.spatial_separable_conv2d(last(x) if channels_last else x, column, row, b, **call, activation="relu",
+                                          channels_last=channels_last)
+    np.testing.assert_array_equal(y, last(expected) if channels_last else expected)
+
+
+def test_layers_are_their_functions():
+    x, d, p, w, g = (numbers(shape, np.float32, seed) for seed, shape in
+                     enumerate(((2, 4, 9, 8), (8, 1, 3, 3), (5, 8, 1, 1), (6, 4, 3, 3), (6, 4, 3, 3))))
+    separable = fastconv.SeparableConv2d(d, p, p[:, 0, 0, 0], padding=1, activation="relu")
+    gated = fastconv.GatedConv2d(w, g, stride=2)
+    for layer, expected in ((separable, fastconv.separable_conv2d(x, d, p, p[:, 0, 0, 0], padding=1, activation="relu")),
+                            (gated, fastconv.gated_conv2d(x, w, g, stride=2))):
+        layer = pickle.loads(pickle.dumps(layer))
+        np.testing.assert_allclose(layer(x), expected, rtol=1e-5, atol=1e-4)
+        out = np.empty_like(expected)
+        assert layer(x, out=out) is out
+        np.testing.assert_array_equal(out, layer(x))
+        assert "algorithm" in layer.explain(x.shape)
+
+
+def test_decomposition():
+    sobel = np.array([[1, 2, 1]]).T * np.array([[-1, 0, 1]])
+    for kernel in (sobel.astype(np.float32), np.zeros((2, 3)), np.outer(np.hanning(9), np.hanning(7))):
+        column, row = fastconv.decompose_separable(kernel)
+        np.testing.assert_allclose(np.outer(column, row), kernel, atol=1e-12)
+    stack = np.random.default_rng(0).random((4, 5, 1)) * np.random.default_rng(1).random((4, 1, 3))
+    column, row = fastconv.decompose_separable(stack)
+    np.testing.assert_allclose(column[:, :, None] * row[:, None], stack)
+    for wrong in (np.eye(3), np.full((3, 3), np.nan), np.ones(3), np.ones((0, 3))):
+        with pytest.raises(ValueError, match="kernel"):
+            fastconv.decompose_separable(wrong)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_gated_is_a_product(channels_last):
+    x, w, g = numbers((2, 4, 7, 9)), numbers((6, 2, 3, 3), seed=1), numbers((6, 2, 3, 3), seed=2)
+    b, h = numbers(6, seed=3), numbers(6, seed=4)
+    expected = np.maximum(fastconv.conv2d(x, w, b, padding=1, groups=2, algorithm="direct"), 0)
+    expected = expected / (1 + np.exp(-fastconv.conv2d(x, g, h, padding=1, groups=2, algorithm="direct")))
+    y = fastconv.gated_conv2d(last(x) if channels_last else x, w, g, b, h, padding=1, groups=2, channels_last=channels_last)
+    np.testing.assert_allclose(y, last(expected) if channels_last else expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("activation", [None, "relu"])
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("single", [False, True])
+def test_partial_by_its_definition(single, channels_last, activation):
+    G, C, K = 2, 4, 6
+    x, w, b = numbers((2, C, 8, 9)), numbers((K, C // G, 3, 3), seed=1), numbers(K, seed=2)
+    mask = (np.random.default_rng(3).random((2, 1 if single else C, 8, 9)) < 0.3).astype(float)
+    mask[:, :, 4:] = 0
+    holed = np.where(np.broadcast_to(mask, x.shape) == 0, np.nan, x)
+    border = [(0, 0), (0, 0), (1, 1), (1, 1)]
+    padded, m = np.pad(np.where(mask == 0, 0, x), border), np.pad(mask, border)
+    expected, new = np.zeros((2, K, 8, 9)), np.zeros((2, K, 8, 9))
+    for n, k, p, q in np.ndindex(*expected.shape):
+        channels = slice(k // 3 * 2, k // 3 * 2 + 2)
+        window = padded[n, channels, p:p + 3, q:q + 3]
+        valid = m[n, slice(0, 1) if single else channels, p:p + 3, q:q + 3]
+        if valid.sum() > 0:
+            expected[n, k, p, q] = (window * w[k]).sum() * valid.size / valid.sum() + b[k]
+            new[n, k, p, q] = 1
+    expected = np.maximum(expected, 0) if activation else expected
+    new = new[:, :1] if single else new
+    assert 0 < new.sum() < new.size
+    order = last if channels_last else np.asarray
+    y, new_mask = fastconv.partial_conv2d(order(holed), order(mask), w, b, padding=1, groups=G, channels_last=channels_last,
+                                          activation=activation, algorithm="im2col")
+    np.testing.assert_allclose(y, order(expected), rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(new_mask, order(new))
+    one, _ = fastconv.partial_conv2d(order(holed)[0], order(mask)[0], w, b, padding=1, groups=G,
+                                     channels_last=channels_last, activation=activation, algorithm="im2col")
+    np.testing.assert_array_equal(one, y[0])
+
+
+X, W = np.ones((1, 4, 6, 6)), np.ones((3, 4, 3, 3))
+
+
+@pytest.mark.parametrize(("call", "error", "name"), [
+    (lambda: fastconv.separable_conv2d(X, np.ones((5, 1, 3, 3)), np.ones((2, 5, 1, 1))), ValueError, "depthwise_weight"),
+    (lambda: fastconv.separable_conv2d(X, np.ones((4, 1, 3, 3)), np.ones((2, 5, 1, 1))), ValueError, "pointwise_weight"),
+    (lambda: fastconv.separable_conv2d(X, np.ones((4, 1, 3, 3), "f4"), np.ones((2, 4, 1, 1))), TypeError, "depthwise"),
+    (lambda: fastconv.spatial_separable_conv2d(X, np.ones((3, 3)), np.ones((4, 3))), ValueError, "column"),
+    (lambda: fastconv.spatial_separable_conv2d(X, np.ones((4, 3)), np.ones(4)), ValueError, "row"),
+    (lambda: fastconv.gated_conv2d(X, W, np.ones((3, 4, 1, 1))), ValueError, "gate_weight"),
+    (lambda: fastconv.gated_conv2d(X, W, W, activation="loud"), ValueError, "activation"),
+    (lambda: fastconv.gated_conv2d(X, W, W, out=np.ones(3)), ValueError, "out"),
+    (lambda: fastconv.partial_conv2d(X, np.ones((1, 2, 6, 6)), W), ValueError, "mask"),
+    (lambda: fastconv.partial_conv2d(X, np.ones((1, 1, 6, 6), bool), W), TypeError, "mask"),
+    (lambda: fastconv.partial_conv2d(X, np.ones((1, 1, 6, 6)), W, np.ones(2)), ValueError, "bias"),
+])
+def test_wrong_arguments_are_named(call, error, name):
+    with pytest.raises(error, match=name):
+        call()
