@@ -35,7 +35,8 @@ class SeparableConv2d:
 
     def depthwise_for(self, channels: int) -> Conv2d:
         if channels < 1 or self.weight.shape[0] % channels:
-            raise ValueError(f"input has {channels} channels, which do not divide the {self.weight.shape[0]} depthwise kernels")
+            raise ValueError(f"input has {channels} channels, which do not divide the {self.weight.shape[0]} kernels of "
+                             f"depthwise_weight")
         if channels not in self.depthwise:
             self.depthwise[channels] = Conv2d(self.weight, groups=channels, **self.arguments)
         return self.depthwise[channels]
