@@ -16,7 +16,7 @@ from .draw_lines import Rows
 from .draw_planes import Stage
 from .draw_windows import Layer, check_length, make_layer, make_stack
 from .explain import ints, padding
-from .shape import parse_layer
+from .shape import parse_layers
 from .terminal import make_console, progress_bar
 
 EXAMPLES = """examples:
@@ -56,7 +56,8 @@ def add_arguments(parser) -> None:
     what.add_argument("--deformable", type=int, nargs="?", const=0, metavar="SEED",
                       help="every tap moved by an offset from a smooth random field")
     what.add_argument("--stack", metavar="LAYERS", help="receptive field of a stack instead, as in the example")
-    what.add_argument("--gallery", type=Path, metavar="DIRECTORY", help=f"{len(CASES)} classical cases and a sheet of them all")
+    what.add_argument("--gallery", type=Path, metavar="DIRECTORY",
+                      help=f"{len(CASES)} classical cases and a sheet of them all")
     how = parser.add_argument_group("how")
     how.add_argument("-o", "--output", type=Path, nargs="+", metavar="FILE",
                      help="ending in .gif: an animation, one frame for each output; in .png or .svg: a still (figure.gif)")
@@ -86,7 +87,7 @@ def chain_of(arguments: Namespace) -> list[Layer]:
     if arguments.stack is not None:
         refuse(arguments, ALONE, "--stack says itself what its layers are")
         size = 24 if arguments.size is None else arguments.size
-        layers = [parse_layer(text) for text in arguments.stack.strip().rstrip(";").split(";")]
+        _, layers = parse_layers(arguments.stack)
         axes = max(axes_of(size), 1)
         check_axes(axes)
         chain = make_stack(layers, per_axis(size, axes, "size", 1))
@@ -94,15 +95,18 @@ def chain_of(arguments: Namespace) -> list[Layer]:
         options = {name: getattr(arguments, name) for name in given(arguments, ALONE)}
         kernel, size = options.pop("kernel", 3), 5 if arguments.size is None else arguments.size
         seed, default = options.pop("deformable", None), options.pop("axes", None)
-        shaped = [options[name] for name in ("stride", "dilation", "output_padding", "padding") if name in options]
+        pads = options.get("padding")
+        one_pair = isinstance(pads, tuple) and len(pads) == 1       # holds for all axes
+        shaped = [options[name] for name in ("stride", "dilation", "output_padding") if name in options]
+        shaped += [] if one_pair or pads is None else [pads]
         axes = axes_of(kernel, size, *shaped) or default or 2
         check_axes(axes)
         if default not in (None, axes):
             raise ValueError(f"axes={default}, but values are given for {axes}")
         for name in given(arguments, ("channels", "out_channels", "groups")):
             index(options[name], name, 1)
-        if isinstance(options.get("padding"), tuple) and len(options["padding"]) == 1 and axes > 1:
-            options["padding"] *= axes
+        if one_pair:
+            options["padding"] = pads * axes
         if seed is not None:
             check_deformable(seed, axes, arguments)
         chain = [make_layer(per_axis(size, axes, "size", 1), per_axis(kernel, axes, "kernel", 1), **options)]
@@ -119,8 +123,8 @@ def check_deformable(seed: int, axes: int, arguments: Namespace) -> None:
     index(seed, "deformable", 0)
     if axes != 2:
         raise ValueError("deformable: a deformable convolution has 2 axes")
-    refuse(arguments, ("transposed", "output_padding", "padding_mode"), "a deformable convolution is not transposed and reads "
-                                                                        "zeros beyond the border")
+    refuse(arguments, ("transposed", "output_padding", "padding_mode"),
+           "a deformable convolution is not transposed and reads zeros beyond the border")
 
 
 def make_figure(arguments: Namespace) -> Figure:

@@ -18,6 +18,7 @@ Point = tuple[float, float]
 DASH = 4.0, 3.2                 # drawn, left out; in units of the picture
 ANCHORS = {"l": "start", "m": "middle", "r": "end"}
 FONT = "Aileron, Helvetica, Arial, sans-serif"
+MEASURED = 512                  # a size at which the hinted widths of letters are as good as exact
 SHARPNESS = 3                   # pixels painted for each pixel and axis of the result
 
 
@@ -73,7 +74,7 @@ def load_font(size: float):
 
 
 def text_width(text: str, size: float) -> float:
-    return load_font(64).getlength(text) * size / 64
+    return load_font(MEASURED).getlength(text) * size / MEASURED
 
 
 def mix(first: str, second: str, part: float) -> str:
@@ -146,7 +147,8 @@ def svg_element(shape: Shape) -> str:
 
 # Pillow
 
-def raster(frame: Frame, ground: Sequence[Shape], pictures: Iterable[Sequence[Shape]], scale: float = 1.0) -> Iterator[Image]:
+def raster(frame: Frame, ground: Sequence[Shape], pictures: Iterable[Sequence[Shape]],
+           scale: float = 1.0) -> Iterator[Image]:
     """Images of `scale` pixels to a unit: each of the pictures on the ground that they share, which is painted once."""
     try:
         from PIL import Image, ImageDraw
@@ -171,7 +173,8 @@ def paint(draw, shapes, place: tuple[float, float, float]) -> None:
 
     for shape in shapes:
         if isinstance(shape, Text):
-            draw.text(put(shape.at), shape.text, shape.fill, load_font(round(shape.size * zoom, 2)), anchor=shape.anchor + "s")
+            font = load_font(round(shape.size * zoom, 2))
+            draw.text(put(shape.at), shape.text, shape.fill, font, anchor=shape.anchor + "s")
             continue
         if isinstance(shape, Dot):
             x, y = put(shape.centre)

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .draw_canvas import Dot, Path, Point, Shape, mix
+from .draw_canvas import Dot, Path, Shape
 from .draw_figure import AMBER, EMBER, INK, PAPER
-from .draw_planes import LIFT, Plane, Stage, hull
+from .draw_planes import LIFT, Stage, hull
 from .draw_windows import Layer, Place
 
 REACH = 0.6                         # pixels: the standard deviation of an offset
@@ -40,25 +40,17 @@ class DeformedStage(Stage):
         end = self.rows[-1][k].middle(*p)
         for c in self.chain[0].channels_of(k):
             plane = self.rows[0][c]
-            for place, at in self.taps(p):
-                shapes += moved_tap(plane, place, at)
-            tops = [plane.middle(*at, LIFT) for _, at in self.taps(p)]
-            shapes.append(Path(hull((*tops, end)), AMBER, opacity=0.12))
-            shapes += [ray(top, end) for top in tops]
-            shapes += [dot for top in tops for dot in (Dot(top, 3.4, INK), Dot(top, 2.2, AMBER))]
+            taps = [(plane.face(*place), plane.middle(*place), plane.face(*at, LIFT), plane.middle(*at, LIFT))
+                    for place, at in self.taps(p)]
+            shapes.append(Path(hull((*(top for *_, top in taps), end)), AMBER, opacity=0.14))
+            shapes += [Path(regular, stroke=PAPER, width=1.3, dashed=True) for regular, *_ in taps]
+            shapes += [Path(face, AMBER, opacity=0.6) for _, _, face, _ in taps]
+            shapes += [Path(face, stroke=EMBER, width=1.2) for _, _, face, _ in taps]
+            shapes += [Path((top, end), stroke=EMBER, width=0.9, opacity=0.7, closed=False) for *_, top in taps]
+            for _, start, _, top in taps:
+                shapes += [Path((start, top), stroke=PAPER, width=2.6, closed=False), Dot(start, 2.8, PAPER),
+                           Path((start, top), stroke=INK, width=1.2, closed=False), Dot(start, 1.8, INK)]
+            shapes += [dot for *_, top in taps for dot in (Dot(top, 4.0, PAPER), Dot(top, 3.0, INK))]
         for channel, plane in enumerate(self.rows[-1]):
             shapes += self.output_plane(channel, plane, number)
         return shapes
-
-
-def moved_tap(plane: Plane, place: Place, at: tuple[float, float]) -> list[Shape]:
-    """The regular place dashed, an arrow, and the square of pixels between which the tap reads."""
-    here, there = plane.middle(*place), plane.middle(*at, LIFT)
-    face = plane.face(*at, LIFT)
-    return [Path(plane.face(*place), stroke=mix(PAPER, INK, 0.75), width=1.1, dashed=True),
-            Path((here, there), stroke=INK, width=1.2, closed=False), Dot(here, 1.8, INK),
-            Path(face, AMBER, opacity=0.72), Path(face, stroke=EMBER, width=1.1)]
-
-
-def ray(start: Point, end: Point) -> Path:
-    return Path((start, end), stroke=EMBER, width=0.9, opacity=0.75, closed=False)

@@ -1,4 +1,4 @@
-"""What all figures of `fastconv draw` share: colours, captions from `fastconv.arithmetic`, and the card around the drawing."""
+"""What all figures of `fastconv draw` share: colours, captions from `fastconv.arithmetic`, the card around the drawing."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -7,14 +7,16 @@ from typing import NamedTuple, Protocol
 from ..arithmetic import output_size, receptive_field, transposed_output_size
 from .draw_canvas import Frame, Path, Shape, Text, bounds, mix, text_width
 from .draw_windows import Layer
+from .shape import KINDS
 
-PAPER, INK, PALE, EDGE = "#fbfaf7", "#1f2430", "#7d818d", "#c9c8c4"
+PAPER, INK, PALE, EDGE = "#fbfaf7", "#1f2430", "#7d818d", "#b9b8b3"
 AMBER, EMBER, BROWN = "#ffad29", "#d9770a", "#7c3f00"     # what the current output reads, lines around it, its sides
 OUTPUT = "#e8604c"
 # Corners of the gradient over an input: top left, top right, bottom left; one line per group of channels.
 INPUTS = (("#4f7df3", "#3fb8d4", "#6a56d9"), ("#1fa58a", "#67c26b", "#13899c"), ("#b45fd0", "#e279b4", "#7b5be0"),
           ("#56708c", "#93acbd", "#41566e"), ("#e0607e", "#f09a86", "#b8457f"), ("#7d8f2f", "#b4b847", "#5c7a3d"))
 
+WORDS = {kind: word for word, kind in KINDS.items()}
 MARGIN, TITLE, CAPTION, NOTE, LABEL = 26.0, 19.0, 16.0, 12.0, 12.0
 
 
@@ -47,7 +49,8 @@ class Figure(NamedTuple):
                     *(text_width(note, NOTE) for note in self.notes)) + 2 * MARGIN
         edge = (left + right - width) / 2
         x, y = edge + MARGIN, bottom + MARGIN + CAPTION
-        words: list[Shape] = [Text((x, top - MARGIN), self.title, TITLE, INK, "l"), Text((x, y), self.sizes[0], CAPTION, INK, "l")]
+        words: list[Shape] = [Text((x, top - MARGIN), self.title, TITLE, INK, "l"),
+                              Text((x, y), self.sizes[0], CAPTION, INK, "l")]
         words += arrow_shapes(x + before + 0.5 * CAPTION, x + before + arrow - 0.5 * CAPTION, y - 0.34 * CAPTION)
         words.append(Text((x + before + arrow, y), self.sizes[1], CAPTION, EMBER, "l"))
         for note in self.notes:
@@ -162,4 +165,4 @@ def label_of(layer: Layer) -> str:
               "d": tuple(axis.dilation for axis in layer.axes)}
     plain = {"s": "1", "p": "0", "d": "1"}
     texts = {letter: per_axis_text(numbers) for letter, numbers in values.items()}
-    return " ".join([layer.kind, *(letter + text for letter, text in texts.items() if text != plain.get(letter))])
+    return " ".join([WORDS[layer.kind], *(letter + text for letter, text in texts.items() if text != plain.get(letter))])

@@ -1,4 +1,4 @@
-"""Figures with rows of cells: one axis, from the input below to the output of the last layer above, with a line for every tap."""
+"""Figures with rows of cells: one axis, from the input below to the last output above, with a line for every tap."""
 from __future__ import annotations
 
 from collections.abc import Sequence

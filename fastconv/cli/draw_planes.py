@@ -1,4 +1,4 @@
-"""Figures with planes: the input below, outputs above, and the window between them; seen from the front, a little from above."""
+"""Figures with planes: the input below, outputs above, the window between them; seen from the front and from above."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ from .draw_figure import (
     PALE,
     PAPER,
     input_color,
-    layer_color,
     label_of,
+    layer_color,
     output_color,
     read_color,
 )

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arithmetic import summary, transposed_output_size
+from ..arithmetic import transposed_output_size
 from ..problem import Pairs, convolution_problem, per_axis, resolve_padding
 from ..reference import NUMPY_MODES
 
@@ -133,11 +133,13 @@ def make_layer(size, kernel, stride=1, padding=0, dilation=1, groups=1, padding_
     pairs = resolve_padding(padding, size, kernel, stride, dilation)
     around = [(d * (k - 1) - pads[0], d * (k - 1) - pads[1] + more) for k, d, pads, more in
               zip(kernel, dilation, pairs, extra)]
+    if max(stride) > LARGEST_GRID:
+        raise ValueError(f"stride={max(stride)} stretches the input more than a figure can show: at most {LARGEST_GRID}")
     grid = tuple((n - 1) * s + 1 + max(a, 0) + max(b, 0) for n, s, (a, b) in zip(size, stride, around))
     check_extent(grid, channels, K)
     return Layer(tuple(Axis(n, k, 1, *pads, d, out, s) for n, k, pads, d, out, s in
                        zip(size, kernel, around, dilation, output, stride)),
-                 stride, pairs, channels, K, groups, True, extra, "tconv")
+                 stride, pairs, channels, K, groups, True, extra, "transposed")
 
 
 def make_stack(layers: list[dict], size: Place) -> list[Layer]:
@@ -148,19 +150,19 @@ def make_stack(layers: list[dict], size: Place) -> list[Layer]:
     ValueError, TypeError
         Naming the layer, counted from 1.
     """
-    geometry = ("kernel", "stride", "padding", "dilation", "output_padding")
-    places = [{"kind": one["kind"]} | {name: one[name] for name in geometry if name in one} for one in layers]
-    whole = summary(places, (1, *size))
-    chain = []
-    for number, (place, row) in enumerate(zip(places, whole.layers), 1):
+    chain: list[Layer] = []
+    for number, layer in enumerate(layers, 1):
         try:
-            options = {name: place[name] for name in geometry[2:] if name in place}
-            stride = place.get("stride", row.kernel if row.kind == "pool" else 1)
-            layer = make_layer(size, row.kernel, stride, transposed=row.kind == "transposed", **options)
+            kernel = per_axis(layer.get("kernel", 1), len(size), "kernel", 1)
+            if layer["kind"] == "pointwise" and max(kernel) > 1:
+                raise ValueError(f"a pointwise kernel is 1, not {layer['kernel']!r}")
+            options = {"stride": kernel if layer["kind"] == "pool" else 1}
+            options |= {name: layer[name] for name in ("stride", "padding", "dilation", "output_padding") if name in layer}
+            one = make_layer(size, kernel, transposed=layer["kind"] == "transposed", **options)
         except (ValueError, TypeError) as error:
-            raise type(error)(f"layer {number} ({row.kind}): {error}") from None
-        chain.append(layer._replace(kind=row.kind))
-        size = layer.output
+            raise type(error)(f"layer {number} ({layer['kind']}): {error}") from None
+        chain.append(one._replace(kind=layer["kind"]))
+        size = one.output
     return chain
 
 
@@ -179,7 +181,8 @@ def check_length(chain: list[Layer]) -> None:
         raise ValueError(f"an animation of {frames} outputs lasts too long: at most {MOST_OUTPUTS}")
     cells = sum(prod(len(axis.grid) for axis in layer.axes) * layer.C for layer in chain)
     lookups = sum(prod(layer.output) * prod(axis.kernel for axis in layer.axes) for layer in chain)
-    if max(cells * frames, lookups) > LARGEST_WORK:
+    phases = max(prod(layer.stride[i] for layer in chain if layer.transposed) for i in range(len(chain[-1].stride)))
+    if max(cells * frames, lookups, phases) > LARGEST_WORK:
         raise ValueError(f"{frames} frames of {cells} cells are too many to draw: make the input or the kernel smaller")
 
 
@@ -189,8 +192,9 @@ def outputs(layer: Layer) -> Iterator[tuple[int, Place]]:
 
 
 def still_of(layer: Layer) -> int:
-    """The frame that a still shows: neither the first nor a corner, with outputs before and behind it."""
-    place = [n // 2 if len(layer.output) == 1 else max(n - 1, 0) // 2 for n in layer.output]
+    """The frame that a still shows: in the middle of a row, not far below the border, with outputs before and behind it."""
+    *rows, columns = layer.output
+    place = [*((n - 1) // 3 for n in rows), columns // 2 if not rows else (columns - 1) // 2]
     frame = layer.K // 3
     for n, p in zip(layer.output, place):
         frame = frame * n + p
