@@ -78,7 +78,11 @@ def text_width(text: str, size: float) -> float:
 
 
 def mix(first: str, second: str, part: float) -> str:
-    """The colour between two, `part` of the way to the second."""
+    """The colour between two, `part` of the way to the second.
+
+    >>> mix("#000000", "#ff8000", 0.5)
+    '#804000'
+    """
     pairs = ((int(first[i:i + 2], 16), int(second[i:i + 2], 16)) for i in (1, 3, 5))
     return "#" + "".join(f"{round(a + (b - a) * part):02x}" for a, b in pairs)
 
@@ -196,7 +200,11 @@ def shade(color: str, opacity: float) -> tuple[int, ...]:
 
 
 def dashes(points: list[Point], on: float, off: float) -> list[list[Point]]:
-    """The pieces of a line that are drawn."""
+    """The pieces of a line that are drawn.
+
+    >>> dashes([(0.0, 0.0), (10.0, 0.0)], 4.0, 2.0)
+    [[(0.0, 0.0), (4.0, 0.0)], [(6.0, 0.0), (10.0, 0.0)]]
+    """
     pieces, drawing, left = [], True, on
     piece = [points[0]]
     for (x, y), (to_x, to_y) in pairwise(points):

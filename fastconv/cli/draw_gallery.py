@@ -52,7 +52,7 @@ CASES = (
 )
 SHEET = "gallery.png"
 SHEET_WIDTH, SHEET_ROW, SHEET_MARGIN, SHEET_GAP, SHEET_HEAD = 2400, 560, 40, 16, 130     # pixels
-STILL_SCALE = 1.5
+STILL_SCALE = 1.1
 
 
 def write_gallery(directory: Path, figure_of: Callable[[str, str], Figure], advance: Callable[[], None]) -> Path:

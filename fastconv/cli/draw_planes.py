@@ -27,7 +27,7 @@ from .draw_windows import HOLE, OUTSIDE, Layer, Place, fields, outputs, still_of
 
 AZIMUTH, ELEVATION = radians(24), radians(40)
 WIDEST, LARGEST_CELL = 430.0, 34.0
-GAP = 1.5                           # cells between two planes, on the screen
+GAP, NARROW_GAP = 1.5, 0.9          # cells between two planes, on the screen; in a stack
 BESIDE = 1.1                        # cells between two channels
 THICK, LIFT, INSET, ROUND = 0.16, 0.34, 0.045, 0.16     # of a tile, in cells
 
@@ -141,7 +141,7 @@ class Stage:
             top, bottom = min(y for _, y in corners), max(y for _, y in corners)
             step = right - left + BESIDE * cell
             rows.append([Plane(*grid, cell, (n * step - width * cell / 2 - left, floor - bottom)) for n in range(count)])
-            floor -= bottom - top + GAP * cell
+            floor -= bottom - top + (GAP if self.last == 1 else NARROW_GAP) * cell
         return rows
 
     @cached_property

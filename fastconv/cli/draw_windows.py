@@ -109,6 +109,14 @@ def make_layer(size, kernel, stride=1, padding=0, dilation=1, groups=1, padding_
     ------
     ValueError, TypeError
         As the functions do, and for what no figure can show.
+
+    Examples
+    --------
+    >>> layer = make_layer((5,), (3,), stride=2, padding=1)
+    >>> layer.output, layer.reads((0,))
+    ((3,), [(-1,), (0,), (1,)])
+    >>> make_layer((3,), (3,), stride=2, padding=1, transposed=True).axes[0].sources()
+    [-2, 0, -1, 1, -1, 2, -2]
     """
     axes, K = len(size), channels if out_channels is None else out_channels
     if not transposed:
