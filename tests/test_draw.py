@@ -299,6 +299,7 @@ WRONG = {
     "--scale nan": "scale=nan", "--seconds 0": "seconds=0", "--gallery x --kernel 3": "leave out --kernel",
     "--size 100": "10000 cells", "--size 60 --stride 2": "841 outputs", "--size 25 --axes 2": "too many to draw",
     "--padding 99999999 --padding-mode reflect": "cells", f"--title {'x' * 61}": "61 letters",
+    "--title 'two\nlines'": "not one line",
 }
 
 

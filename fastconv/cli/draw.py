@@ -40,19 +40,20 @@ WORDS = ("stack", "size", *ALONE, "title", "frame", "seconds", "scale")   # what
 def add_arguments(parser) -> None:
     parser.epilog = EXAMPLES
     what = parser.add_argument_group("what")
-    what.add_argument("--size", type=ints, metavar="I", help="of the input (5)")
-    what.add_argument("--kernel", type=ints, metavar="K", help="(3)")
-    what.add_argument("--stride", type=ints, metavar="S", help="(1)")
+    what.add_argument("--size", type=ints, metavar="I", help="pixels of the input (5; of a stack 24)")
+    what.add_argument("--kernel", type=ints, metavar="K", help="taps (3)")
+    what.add_argument("--stride", type=ints, metavar="S", help="pixels from one window to the next (1)")
     what.add_argument("--padding", type=padding, metavar="P",
                       help=f"1, or 1,2: one per axis, or 0:1,1:1: before and after, or {', '.join(PADDING_NAMES)} (0)")
-    what.add_argument("--padding-mode", choices=PADDING_MODES)
-    what.add_argument("--dilation", type=ints, metavar="D", help="(1)")
+    what.add_argument("--padding-mode", choices=PADDING_MODES, help="what lies beyond the border (zeros)")
+    what.add_argument("--dilation", type=ints, metavar="D", help="pixels from one tap to the next (1)")
     what.add_argument("--axes", type=int, choices=(1, 2), help="spatial axes, where no value says it (2)")
-    what.add_argument("--transposed", action="store_true", default=None)
+    what.add_argument("--transposed", action="store_true", default=None,
+                      help="the transposed convolution, over its stretched input")
     what.add_argument("--output-padding", type=ints, metavar="OP", help="of a transposed convolution (0)")
-    what.add_argument("--channels", type=int, metavar="C", help="(1)")
-    what.add_argument("--out-channels", type=int, metavar="K", help="(as many as come in)")
-    what.add_argument("--groups", type=int, metavar="G", help="(1)")
+    what.add_argument("--channels", type=int, metavar="C", help="input channels, each a plane (1)")
+    what.add_argument("--out-channels", type=int, metavar="K", help="output channels (as many as come in)")
+    what.add_argument("--groups", type=int, metavar="G", help="each with its colour (1)")
     what.add_argument("--deformable", type=int, nargs="?", const=0, metavar="SEED",
                       help="every tap moved by an offset from a smooth random field")
     what.add_argument("--stack", metavar="LAYERS", help="receptive field of a stack instead, as in the example")
@@ -156,7 +157,7 @@ def figure_of(command: str, title: str) -> Figure:
 
 
 def still_of(figure: Figure, frame: int | None) -> int:
-    """The output that a still shows: what was asked for, or one that is a quarter of the way."""
+    """The output that a still shows: what was asked for, or what the scene shows best."""
     count = len(figure.scene.frames)
     if frame is None:
         return figure.scene.still
@@ -172,6 +173,8 @@ def check_look(arguments: Namespace) -> None:
             raise ValueError(f"{name}={value:g} is not from {low:g} to {high:g}")
     if arguments.title is not None and len(arguments.title) > LONGEST_TITLE:
         raise ValueError(f"a title of {len(arguments.title)} letters is too long: at most {LONGEST_TITLE}")
+    if arguments.title is not None and not arguments.title.isprintable():
+        raise ValueError(f"title={arguments.title!r} is not one line of printable letters")
     for path in arguments.output or ():
         if path.suffix.lower() not in ENDINGS:
             raise ValueError(f"output={str(path)!r} ends in none of {', '.join(ENDINGS)}")

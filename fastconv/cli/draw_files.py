@@ -95,6 +95,6 @@ class Palette:
 
     def index(self, image: Image) -> Image:
         from PIL import Image
-        indexed = Image.fromarray(self.table[self.keys(np.asarray(image))], "P")
+        indexed = Image.fromarray(self.table[self.keys(np.asarray(image))])
         indexed.putpalette(self.colors)
         return indexed
