@@ -51,7 +51,7 @@ def direct_cost(problem: PoolProblem, machine: Machine) -> float:
 def windows_refuses(problem: PoolProblem) -> str:
     if problem.indices:
         return "positions are not kept (direct)"
-    return "64-bit integers are compared one by one (direct)" if problem.real == "i64" else ""
+    return "64-bit integers are compared one by one (direct)" if problem.integers else ""
 
 
 def herk_refuses(problem: PoolProblem) -> str:
@@ -113,6 +113,9 @@ DIRECT = Algorithm("direct", "every pixel of every window, and the position of t
 SUMS = (WHOLE, HERK, WINDOWS)
 LARGEST = (*SUMS, DIRECT)
 
+SCATTER = Algorithm("scatter", "numbers to their positions, plane by plane", "pool_scatter", "pool_scatter",
+                    never_refuses, lambda problem, machine: problem.work * machine.cycle)
+
 POOLING = {f"{name}{axes}d": rows for name, rows in
            (("max_pool", LARGEST), ("adaptive_max_pool", LARGEST), ("avg_pool", SUMS), ("adaptive_avg_pool", SUMS),
-            ("lp_pool", SUMS)) for axes in (1, 2, 3)}
+            ("lp_pool", SUMS), ("max_unpool", (SCATTER,))) for axes in (1, 2, 3)}

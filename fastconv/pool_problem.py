@@ -34,6 +34,7 @@ class PoolProblem:
     indices: bool = False               # positions of the largest pixels are wanted too
     include_pad: bool = True            # a mean divides by the pixels of its window, padding included
     divisor: int = 0                    # by this number instead, unless it is 0
+    integers: bool = False              # 64-bit integers, by kernels whose real is "f64"
 
     @property
     def largest(self) -> bool:
@@ -79,7 +80,7 @@ class PoolProblem:
     def fields(self) -> dict[str, int]:
         """The part of the kernels' struct Pool that the problem knows."""
         fields = {"N": self.N, "C": self.C, "channels_last": int(self.channels_last), "largest": int(self.largest),
-                  "include_pad": int(self.include_pad), "divisor": self.divisor}
+                  "include_pad": int(self.include_pad), "divisor": self.divisor, "integers": int(self.integers)}
         for names, values, missing in (("DHW", self.size, 1), ("TRS", self.kernel, 1), ("OPQ", self.output_size, 1)):
             fields |= zip(names, self.in_three_axes(values, missing))
         for name, values, missing in (("stride", self.stride, 1), ("dilation", self.dilation, 1), ("pad", self.padding, 0),
@@ -123,7 +124,8 @@ def resolve_stride(stride, kernel: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def pool_problem(operation: str, input_shape: Sequence[int], real: str, kernel_size, stride=None, padding=0, dilation=1,
-                 ceil_mode=False, channels_last=False, indices=False, include_pad=True, divisor=None) -> PoolProblem:
+                 ceil_mode=False, include_pad=True, divisor=None, *, channels_last=False, indices=False,
+                 integers=False) -> PoolProblem:
     """Check the arguments of max_pool, avg_pool and lp_pool against each other and make a PoolProblem of them.
 
     `input_shape` has the batch axis. Raises ValueError or TypeError that names the argument, its value and the shape.
@@ -146,7 +148,7 @@ def pool_problem(operation: str, input_shape: Sequence[int], real: str, kernel_s
             raise ValueError(f"kernel_size={k} reaches over {reach} pixels (dilation={d}) but spatial axis {axis} has only "
                              f"{n + 2 * p} with padding={p}: {shape}")
     problem = PoolProblem(operation, real, N, C, size, kernel, stride, dilation, padding, tuple(out), (False,) * axes,
-                          bool(channels_last), bool(indices), bool(include_pad), divisor)
+                          bool(channels_last), bool(indices), bool(include_pad), divisor, integers)
     return check_size(problem)
 
 
@@ -168,8 +170,8 @@ def check_size(problem: PoolProblem) -> PoolProblem:
     return problem
 
 
-def adaptive_problem(operation: str, input_shape: Sequence[int], real: str, output_size, channels_last=False,
-                     indices=False) -> PoolProblem:
+def adaptive_problem(operation: str, input_shape: Sequence[int], real: str, output_size, *, channels_last=False,
+                     indices=False, integers=False) -> PoolProblem:
     """Check the arguments of the adaptive pools and make a PoolProblem of them; None in `output_size` keeps an axis.
 
     Where the windows are all of one length they are those of a plain pool.
@@ -182,33 +184,63 @@ def adaptive_problem(operation: str, input_shape: Sequence[int], real: str, outp
                          f"input of shape {tuple(input_shape)}")
     out = tuple(n if m is None else index(m, "output_size", 0) for n, m in zip(size, wanted))
     even = [m == 0 or n % m == 0 for n, m in zip(size, out)]
-    kernel = tuple(n // max(m, 1) if same else -(-n // m) + (0 if m > n else 1) for n, m, same in zip(size, out, even))
+    kernel = tuple(n // max(m, 1) if same else -(-n // m) + (m % n > 0) for n, m, same in zip(size, out, even))
     stride = tuple(k if same else 1 for k, same in zip(kernel, even))
     kernel = tuple(min(k, n) for k, n in zip(kernel, size))
     problem = PoolProblem(operation, real, N, C, size, kernel, stride, (1,) * axes, (0,) * axes, out,
-                          tuple(not same for same in even), bool(channels_last), bool(indices))
+                          tuple(not same for same in even), bool(channels_last), bool(indices), integers=integers)
     return check_size(problem)
 
 
-def unpooled_size(size: Sequence[int], kernel_size, stride, padding, output_size) -> tuple[int, ...]:
-    """Spatial extents of what max_unpool makes: those of `output_size`, less than a stride away from the default.
+@dataclass(frozen=True)
+class UnpoolProblem:
+    """One max_unpool: numbers of one plane go to positions of a larger one."""
+
+    operation: str
+    real: str
+    N: int
+    C: int
+    size: tuple[int, ...]
+    output_size: tuple[int, ...]
+    channels_last: bool = False
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        return arranged(self.N, self.C, self.output_size, self.channels_last)
+
+    @property
+    def work(self) -> int:
+        return self.N * self.C * (2 * prod(self.size) + prod(self.output_size))
+
+    def fields(self) -> dict[str, int]:
+        return {"N": self.N, "C": self.C, "pixels": prod(self.size), "places": prod(self.output_size),
+                "channels_last": int(self.channels_last)}
+
+
+def unpool_problem(operation: str, input_shape: Sequence[int], real: str, kernel_size, stride=None, padding=0,
+                   output_size=None, *, channels_last=False) -> UnpoolProblem:
+    """Check the arguments of max_unpool; its extents are those of `output_size`, less than a stride away from the default.
 
     The default is (size - 1) stride - 2 padding + kernel; `output_size` may have the axes of batch and channels in front.
     """
-    axes = len(size)
+    N, C, size = split_shape(operation, input_shape, channels_last)
+    shape, axes = f"input of shape {tuple(input_shape)}", len(size)
     kernel = per_axis(kernel_size, axes, "kernel_size", 1)
     stride = resolve_stride(stride, kernel)
     padding = per_axis(padding, axes, "padding", 0)
     default = tuple((n - 1) * s - 2 * p + k for n, k, s, p in zip(size, kernel, stride, padding))
-    if output_size is None:
-        wanted = default
-    else:
+    wanted = default
+    if output_size is not None:
         given = tuple(output_size) if is_sequence(output_size) else (output_size,) * axes
         if len(given) not in (axes, axes + 2):
-            raise ValueError(f"output_size must have {axes} or {axes + 2} values, got {output_size!r}")
-        wanted = tuple(index(m, "output_size", 0) for m in given[-axes:])
+            raise ValueError(f"output_size must have {axes} or {axes + 2} values, got {output_size!r}: {shape}")
+        spatial = given[-axes:] if len(given) == axes or not channels_last else given[1:-1]
+        wanted = tuple(index(m, "output_size", 0) for m in spatial)
     for axis, (m, n, s) in enumerate(zip(wanted, default, stride)):
         if m < 1 or not n - s < m < n + s:
             raise ValueError(f"output_size={m} on spatial axis {axis} is not in {max(1, n - s + 1)} .. {n + s - 1}, which "
-                             f"kernel_size={kernel[axis]}, stride={s}, padding={padding[axis]} make of {size[axis]} pixels")
-    return wanted
+                             f"kernel_size={kernel[axis]}, stride={s}, padding={padding[axis]} allow: {shape}")
+    problem = UnpoolProblem(operation, real, N, C, size, wanted, bool(channels_last))
+    if prod(problem.output_shape) * 8 > LARGEST_ARRAY:
+        raise ValueError(f"output of shape {problem.output_shape} is too large: {shape}")
+    return problem

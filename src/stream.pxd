@@ -11,7 +11,7 @@ All arrays are contiguous, of the types that the module's contract tells; None s
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdlib cimport free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from arrays cimport posix_memalign
 from region cimport AnyTask, run_shares
@@ -41,7 +41,7 @@ cdef inline bint run_streams(AnyTask one, const void* geometry, Py_ssize_t tasks
     cdef char* workspace = NULL
     cdef bint odd
     cdef int i
-    s.held = 0
+    memset(&s, 0, sizeof(s))
     try:
         for i in range(len(inputs)):
             s.input[i] = stream_hold(&s, inputs[i], PyBUF_SIMPLE)
