@@ -8,8 +8,9 @@ from .row import Algorithm, Machine, ceil_div, never_refuses
 
 ROW_START = 30          # pointers and masks of one output row
 HERK_LOADS = 4          # a row of pixels goes into a suffix and into a prefix, and both into a window
-DIRECT_TAP = 4          # one tap of a vector of windows, its position kept beside it
-FEWEST_NUMBERS = 1 << 15        # read by one task
+DIRECT_TAP = 20         # one tap of a vector of windows, its position kept beside it
+LINES = 8               # that a task fills before it reads them
+FEWEST_NUMBERS = 1 << 17        # read by one task
 
 
 def row_numbers(problem: PoolProblem) -> int:
@@ -69,16 +70,16 @@ def whole_refuses(problem: PoolProblem) -> str:
 
 
 def window_blocks(problem: PoolProblem, machine: Machine, threads: int) -> dict[str, int]:
-    """Blocks of pool_windows: the row that windows share takes a third of L1, a task enough rows to be worth its start."""
-    room = machine.L1 // 3 // problem.itemsize
+    """Blocks of pool_windows: the rows that windows share take two thirds of L1, a task enough rows to be worth its start."""
+    room = machine.L1 * 2 // 3 // problem.itemsize
     Q, reach, stride = problem.output_size[-1], problem.reach[-1], problem.stride[-1]
     if problem.adaptive[-1]:
         stride = ceil_div(problem.size[-1], Q)
     channels = problem.C if problem.channels_last else 1
     turned = not problem.channels_last and (stride > 2 or problem.adaptive[-1])
-    lines = 2 * machine.lanes if turned else 1
-    if problem.channels_last and channels * reach > room:
-        channels = max(machine.lanes, room // reach // machine.lanes * machine.lanes)
+    lines = 2 * machine.lanes if turned else LINES
+    if problem.channels_last and channels * reach * lines > room:
+        channels = max(machine.lanes, room // (reach * lines) // machine.lanes * machine.lanes)
     columns = min(Q, max(machine.lanes, (room // (lines * channels) - reach) // stride))
     rows = problem.N * window_rows(problem)
     height = problem.size[-2] // problem.output_size[-2] if len(problem.size) > 1 else 1

@@ -108,33 +108,61 @@ cdef inline unsigned lanes_inside(Py_ssize_t first, Py_ssize_t stride, Py_ssize_
     return (1u << high) - (1u << low) if high > low else 0
 
 
-cdef inline void row_of_windows(const Pool* g, const int stride, const real* x, Py_ssize_t row, real* y,
-                                int64_t* positions) noexcept nogil:
-    """Channels first: vectors of windows. `stride`: that along the row, if constant."""
-    cdef Window d = window(g, axis_d(g), row // g.P % g.O), h = window(g, axis_h(g), row % g.P)
-    cdef Py_ssize_t v, t, r, s, i, w, at, step = stride if stride else g.stride_w
-    cdef unsigned count, lanes
+cdef inline void windows_scan(const Pool* g, const int stride, const int most, const bint border, const real* x, Py_ssize_t q,
+                              unsigned count, Window d, Window h, real* y, int64_t* positions) noexcept nogil:
+    """`count` windows of a row from window q on. `stride`, `most`: that along the row, and its taps, if constant."""
+    cdef Py_ssize_t t, r, s, i, at, step = stride if stride else g.stride_w, w = q * step - g.pad_w, taps = most if most else g.S
+    cdef unsigned lanes = (1u << count) - 1
     cdef bits begin[LANES]
-    cdef vec best
-    cdef ivec where
-    for v in range(ceil_div(g.Q, LANES)):
-        count = min(<Py_ssize_t>LANES, g.Q - v * LANES)
-        best = vec_splat(-INFINITY)
+    cdef vec best = vec_splat(-INFINITY)
+    cdef ivec where, steps = ivec_steps(0, <bits>step)
+    if border:
         for i in range(count):
-            begin[i] = <bits>first_of(g, d, h, window(g, axis_w(g), v * LANES + i))
+            begin[i] = <bits>first_of(g, d, h, window(g, axis_w(g), q + i))
         where = (<ivec*>begin)[0]
-        w = v * LANES * step - g.pad_w
-        for t in range(d.count):
-            for r in range(h.count):
-                at = ((d.first + t * g.dilation_d) * g.H + h.first + r * g.dilation_h) * g.W + w
-                for s in range(g.S):
+    else:
+        where = steps + ivec_splat(<bits>((d.first * g.H + h.first) * g.W + w))
+    for t in range(d.count):
+        for r in range(h.count):
+            at = ((d.first + t * g.dilation_d) * g.H + h.first + r * g.dilation_h) * g.W + w
+            for s in range(taps):
+                if border:
                     lanes = lanes_inside(w + s * g.dilation_w, step, g.W, count)
-                    vec_challenge(vec_mask_load_step(vec_splat(-INFINITY), lanes, x + at, step),
-                                  ivec_steps(<bits>at, <bits>step), &best, &where)
-                    at += g.dilation_w
-        vec_mask_store(y + v * LANES, (1u << count) - 1, best)
-        if positions != NULL:
-            ivec_store_wide(positions + v * LANES, count, where)
+                vec_challenge(vec_mask_load_step(vec_splat(-INFINITY), lanes, x + at, step), steps + ivec_splat(<bits>at),
+                              &best, &where)
+                at += g.dilation_w
+    vec_mask_store(y + q, (1u << count) - 1, best)
+    if positions != NULL:
+        ivec_store_wide(positions + q, count, where)
+
+
+cdef inline void row_of_windows(const Pool* g, const int stride, const int most, const real* x, Py_ssize_t row, real* y,
+                                int64_t* positions) noexcept nogil:
+    """Channels first: vectors of windows; those at a border, or with a pixel only in padding, need masks."""
+    cdef Window d = window(g, axis_d(g), row // g.P % g.O), h = window(g, axis_h(g), row % g.P)
+    cdef Py_ssize_t q = 0, last
+    cdef unsigned count
+    while q < g.Q:
+        count = min(<Py_ssize_t>LANES, g.Q - q)
+        last = (q + count - 1) * g.stride_w - g.pad_w + (g.S - 1) * g.dilation_w
+        if q * g.stride_w >= g.pad_w and last < g.W and d.count and h.count:
+            windows_scan(g, stride, most, False, x, q, count, d, h, y, positions)
+        else:
+            windows_scan(g, stride, 0, True, x, q, count, d, h, y, positions)
+        q += LANES
+
+
+cdef void row_of_windows_any(const Pool* g, const real* x, Py_ssize_t row, real* y, int64_t* positions) noexcept nogil:
+    if g.stride_w == 1:
+        row_of_windows(g, 1, 0, x, row, y, positions)
+    elif g.stride_w == 2 and g.S == 2:
+        row_of_windows(g, 2, 2, x, row, y, positions)
+    elif g.stride_w == 2 and g.S == 3:
+        row_of_windows(g, 2, 3, x, row, y, positions)
+    elif g.stride_w == 2:
+        row_of_windows(g, 2, 0, x, row, y, positions)
+    else:
+        row_of_windows(g, 0, 0, x, row, y, positions)
 
 
 cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
@@ -156,12 +184,8 @@ cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* wor
             row_of_channels(g, x, row, y, positions)
         elif g.adaptive_w:
             row_scan(g, x, row, <real>-INFINITY, y, positions)
-        elif g.stride_w == 1:
-            row_of_windows(g, 1, x, row, y, positions)
-        elif g.stride_w == 2:
-            row_of_windows(g, 2, x, row, y, positions)
         else:
-            row_of_windows(g, 0, x, row, y, positions)
+            row_of_windows_any(g, x, row, y, positions)
         row += 1
     return False
 

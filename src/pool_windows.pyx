@@ -2,7 +2,7 @@
 
 Loops, outermost first, and what each block is sized for:
     task        in parallel: rows of windows x columns of them x channels
-    row         the input rows of one row of windows, combined into a line that takes a third of L1
+    row         the input rows of one row of windows, GROUP or LANES of them combined into lines that stay in L1
     across      the pixels of each window along the line, several ways:
                 FLAT    stride 1: the line against itself, shifted
                 EVEN    stride 2, channels first: every second number, shifted
@@ -19,7 +19,7 @@ Rounds   each window: rows in order, or suffix + prefix; then pixels in order, o
 Costs    an input row is read R / stride_h times (run_herk: three times), from L1 or L2 after the first; bound by memory.
 """
 from micro.geometry cimport ceil_div, padded, place
-from micro.simd cimport (FULL, LANES, real, vec, vec_load, vec_mask_load, vec_mask_load_step, vec_mask_store, vec_splat,
+from micro.simd cimport (FULL, LANES, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_load_step, vec_mask_store, vec_splat,
                          vec_store, vec_transpose, vec_zero)
 from micro.windows cimport Pool, Window, axis_d, axis_h, axis_w, join, window
 from region cimport AnyTask
@@ -28,12 +28,26 @@ from stream cimport Streams, geometry_pack, geometry_unpack, run_streams
 cdef extern from "math.h" nogil:
     const float INFINITY
 
+cdef extern from *:
+    """
+    enum { MOST_LINES = LANES > 8 ? LANES : 8 };
+    """
+    enum: MOST_LINES
+
 cdef enum:
     FLAT, EVEN, PIXELS, TURNED
     LONG = 8                    # pixels along the line above which runs are combined
+    AHEAD = 4                   # rows of windows whose input is prefetched meanwhile
+    GROUP = 8                   # lines that are filled before any is read: what was just stored is slow to load shifted
+
+cdef struct Rows:               # that are joined: slices * rows of them, from x on
+    const real* x
+    Py_ssize_t rows, step, slices, slice
 
 cdef struct Block:              # one task and its buffers
     Py_ssize_t row, stop        # rows of windows
+    Py_ssize_t plane, o, p      # the present row: its image or plane, and where it lies there
+    Window d, h                 # what its windows cover
     Py_ssize_t q, columns       # windows of a row
     Py_ssize_t c, V             # channels: numbers of the line that belong to one pixel
     Py_ssize_t w, count         # first pixel of the image in the line, and numbers of the line that lie in the image
@@ -44,16 +58,19 @@ cdef struct Block:              # one task and its buffers
     real* areas                 # of every window, or (FLAT) of every number that comes out
     Py_ssize_t* first           # where each window begins in the line, in pixels ...
     Py_ssize_t* taps            # ... and how many pixels it has
-    const real** source         # input rows of one row of windows
+    Py_ssize_t lines            # that are filled before they are read
+    Py_ssize_t margin           # numbers before the first line
     Py_ssize_t pitch            # numbers between lines
-    real* line                  # pixel w; LANES lines if TURNED. What no row writes is padding
+    bint joined                 # lines lie side by side and no window reaches into the next
+    real* line                  # pixel w of the first line. What no row writes is padding
     real* head                  # where window q begins in the line, padding included
     real* run                   # runs of pixels, and what is made of them
     real* total
-    real* suffix                # (R, pitch)
+    Py_ssize_t height           # numbers between suffixes
+    real* suffix                # R of them
     real* prefix
     Py_ssize_t at, seen         # run_herk: the block whose suffixes these are, and rows in the prefix of the next
-    real row_area[LANES]
+    real row_area[MOST_LINES]   # what the areas along the row are multiplied with, for each line
 
 
 cdef inline int path_of(const Pool* g) noexcept nogil:
@@ -67,19 +84,21 @@ cdef inline int path_of(const Pool* g) noexcept nogil:
 cdef Py_ssize_t layout(const Pool* g, Block* b, char* workspace, bint herk) noexcept nogil:
     """Place the buffers of the largest task in the workspace; return the bytes they take."""
     cdef char* free = workspace
-    cdef Py_ssize_t reach = (g.S - 1) * g.dilation_w + 1, pixels = (g.columns - 1) * g.stride_w + reach, margin
+    cdef Py_ssize_t reach = (g.S - 1) * g.dilation_w + 1, pixels = (g.columns - 1) * g.stride_w + reach
     if g.adaptive_w:
         pixels = (g.columns * g.W + g.Q - 1) // g.Q + 2
     b.path = path_of(g)
     b.V = g.channels if g.channels_last else 1
-    margin = padded(g.pad_w * b.V, LANES)
-    b.pitch = margin + padded(pixels * b.V, LANES) + 8 * LANES
+    b.margin = padded(g.pad_w * b.V, LANES)
+    b.lines = LANES if b.path == TURNED else GROUP
+    b.joined = (b.path <= EVEN and g.pad_w == 0 and g.S <= g.stride_w and g.dilation_w == 1 and g.columns == g.Q
+                and g.W == g.Q * g.stride_w)
+    b.pitch = g.W * b.V if b.joined else b.margin + padded(pixels * b.V, LANES) + 8 * LANES
     b.areas = <real*>place(&free, (g.columns * (b.V if b.path == FLAT else 1) + LANES) * sizeof(real))
     b.first = <Py_ssize_t*>place(&free, g.columns * sizeof(Py_ssize_t))
     b.taps = <Py_ssize_t*>place(&free, g.columns * sizeof(Py_ssize_t))
-    b.source = <const real**>place(&free, min(g.T, g.D) * (1 if herk else min(g.R, g.H)) * sizeof(real*))
-    b.line = <real*>place(&free, b.pitch * (LANES if b.path == TURNED else 1) * sizeof(real))
-    b.line += margin
+    b.line = <real*>place(&free, (b.pitch * b.lines + 8 * LANES) * sizeof(real))
+    b.line += b.margin
     if b.path == TURNED:
         b.run = <real*>place(&free, b.pitch * LANES * sizeof(real))
         b.total = <real*>place(&free, padded(g.columns, LANES) * LANES * sizeof(real))
@@ -87,8 +106,9 @@ cdef Py_ssize_t layout(const Pool* g, Block* b, char* workspace, bint herk) noex
         b.run = <real*>place(&free, b.pitch * sizeof(real))
         b.total = <real*>place(&free, b.pitch * sizeof(real))
     if herk:
-        b.suffix = <real*>place(&free, b.pitch * (g.R + 1) * sizeof(real))
-        b.prefix = b.suffix + b.pitch * g.R
+        b.height = padded(pixels * b.V, LANES)
+        b.suffix = <real*>place(&free, (b.height * (g.R + 1) + LANES) * sizeof(real))
+        b.prefix = b.suffix + b.height * g.R
     return free - workspace
 
 
@@ -120,146 +140,172 @@ cdef void find_windows(const Pool* g, Block* b) noexcept nogil:
     if g.adaptive_w:
         start = last.first + last.count
     b.count = (min(g.W, start) - b.w) * b.V
-    for i in range(b.pitch * (LANES if b.path == TURNED else 1)):
-        (b.line - padded(g.pad_w * b.V, LANES))[i] = identity(g.largest)
+    if b.path <= EVEN:
+        for i in range(b.pitch * b.lines + 8 * LANES):
+            (b.line - b.margin)[i] = identity(g.largest)
 
 
-cdef inline void join_run(const bint largest, const int most, const real** source, Py_ssize_t rows, Py_ssize_t offset,
+cdef inline vec join_column(const bint largest, const int most, const bint deep, const Rows* from_, const real* x,
+                            unsigned lanes) noexcept nogil:
+    """One vector of all rows; lanes that are not asked for hold padding."""
+    cdef vec nothing = vec_splat(identity(largest))
+    cdef vec a = vec_mask_load(nothing, lanes, x)
+    cdef Py_ssize_t i, j, n = most if most else from_.rows
+    for j in range(1, n):
+        a = join(largest, a, vec_mask_load(nothing, lanes, x + j * from_.step))
+    if deep:
+        for i in range(1, from_.slices):
+            x += from_.slice
+            for j in range(n):
+                a = join(largest, a, vec_mask_load(nothing, lanes, x + j * from_.step))
+    return a
+
+
+cdef inline void join_run(const bint largest, const int most, const bint deep, const Rows* from_, const real* x,
                           Py_ssize_t count, real* y) noexcept nogil:
     """y: `count` numbers of all rows joined; the vector at its end is filled up with padding. `most`: rows, if constant."""
-    cdef Py_ssize_t i = 0, j, n = most if most else rows
+    cdef Py_ssize_t i = 0, j, n = from_.rows
     cdef vec a, b, c, d
-    cdef const real* x
-    if not most:
+    if not most and not deep:
         while i + 4 * LANES <= count:
-            x = source[0] + offset + i
-            a, b, c, d = vec_load(x), vec_load(x + LANES), vec_load(x + 2 * LANES), vec_load(x + 3 * LANES)
+            a, b, c, d = vec_load(x + i), vec_load(x + i + LANES), vec_load(x + i + 2 * LANES), vec_load(x + i + 3 * LANES)
             for j in range(1, n):
-                x = source[j] + offset + i
-                a, b = join(largest, a, vec_load(x)), join(largest, b, vec_load(x + LANES))
-                c, d = join(largest, c, vec_load(x + 2 * LANES)), join(largest, d, vec_load(x + 3 * LANES))
+                a = join(largest, a, vec_load(x + i + j * from_.step))
+                b = join(largest, b, vec_load(x + i + j * from_.step + LANES))
+                c = join(largest, c, vec_load(x + i + j * from_.step + 2 * LANES))
+                d = join(largest, d, vec_load(x + i + j * from_.step + 3 * LANES))
             vec_store(y + i, a)
             vec_store(y + i + LANES, b)
             vec_store(y + i + 2 * LANES, c)
             vec_store(y + i + 3 * LANES, d)
             i += 4 * LANES
     while i + LANES <= count:
-        a = vec_load(source[0] + offset + i)
-        for j in range(1, n):
-            a = join(largest, a, vec_load(source[j] + offset + i))
-        vec_store(y + i, a)
+        vec_store(y + i, join_column(largest, most, deep, from_, x + i, FULL))
         i += LANES
     if i < count:
-        a = vec_mask_load(vec_splat(identity(largest)), (1u << (count - i)) - 1, source[0] + offset + i)
-        for j in range(1, n):
-            a = join(largest, a, vec_mask_load(vec_splat(identity(largest)), (1u << (count - i)) - 1, source[j] + offset + i))
-        vec_store(y + i, a)
+        vec_store(y + i, join_column(largest, most, deep, from_, x + i, (1u << (count - i)) - 1))
 
 
-cdef inline void join_rows_of(const bint largest, const real** source, Py_ssize_t rows, Py_ssize_t offset, Py_ssize_t count,
-                              real* y) noexcept nogil:
-    cdef Py_ssize_t v, i
-    if rows == 1:
-        join_run(largest, 1, source, rows, offset, count, y)
-    elif rows == 2:
-        join_run(largest, 2, source, rows, offset, count, y)
-    elif rows == 3:
-        join_run(largest, 3, source, rows, offset, count, y)
-    elif rows:
-        join_run(largest, 0, source, rows, offset, count, y)
-    else:
-        for v in range(ceil_div(count, LANES)):
-            i = v * LANES
-            vec_store(y + i, vec_splat(identity(largest)))
-
-
-cdef void join_rows(const Pool* g, const Block* b, Py_ssize_t rows, real* y) noexcept nogil:
-    """y: the line of the rows in b.source. Vectors are stored in order: the last of a pixel may reach into the next."""
-    cdef Py_ssize_t w, width = b.count // b.V
-    if b.V == b.pixel:
-        if g.largest:
-            join_rows_of(True, b.source, rows, 0, b.count, y)
-        else:
-            join_rows_of(False, b.source, rows, 0, b.count, y)
+cdef inline void join_rows(const bint largest, const Block* b, const Rows* from_, real* y) noexcept nogil:
+    """y: the line of these rows. Vectors are stored in order: the last of a pixel may reach into the next."""
+    cdef Py_ssize_t i, run = b.count if b.V == b.pixel else b.V
+    cdef const real* x = from_.x
+    if from_.rows == 0 or from_.slices == 0:
+        for i in range(ceil_div(b.count, LANES)):
+            vec_store(y + i * LANES, vec_splat(identity(largest)))
         return
-    for w in range(width):
-        if g.largest:
-            join_rows_of(True, b.source, rows, w * b.pixel, b.V, y + w * b.V)
+    i = 0
+    while i < b.count:
+        if from_.slices > 1:
+            join_run(largest, 0, True, from_, x, run, y + i)
+        elif from_.rows == 1:
+            join_run(largest, 1, False, from_, x, run, y + i)
+        elif from_.rows == 2:
+            join_run(largest, 2, False, from_, x, run, y + i)
+        elif from_.rows == 3:
+            join_run(largest, 3, False, from_, x, run, y + i)
         else:
-            join_rows_of(False, b.source, rows, w * b.pixel, b.V, y + w * b.V)
+            join_run(largest, 0, False, from_, x, run, y + i)
+        i += run
+        x += b.pixel
 
 
-cdef inline void join_lines(bint largest, const real* a, const real* b, Py_ssize_t count, real* y) noexcept nogil:
-    cdef Py_ssize_t v, i
-    if largest:
-        for v in range(ceil_div(count, LANES)):
-            i = v * LANES
-            vec_store(y + i, join(True, vec_load(a + i), vec_load(b + i)))
-    else:
-        for v in range(ceil_div(count, LANES)):
-            i = v * LANES
-            vec_store(y + i, join(False, vec_load(a + i), vec_load(b + i)))
+cdef inline void join_lines(const bint largest, const real* a, const real* b, Py_ssize_t count, real* y) noexcept nogil:
+    cdef Py_ssize_t v
+    for v in range(ceil_div(count, LANES)):
+        vec_store(y + v * LANES, join(largest, vec_load(a + v * LANES), vec_load(b + v * LANES)))
 
 
-cdef inline const real* plane_of(const Pool* g, const Block* b, const real* x, Py_ssize_t row) noexcept nogil:
-    """Pixel b.w of the first row of the image, or plane, that a row of windows looks at."""
-    cdef Py_ssize_t plane = row // (g.O * g.P)
-    if g.channels_last:
-        plane *= g.C
-    return x + plane * g.D * g.H * g.W + b.w * b.pixel + b.c
+cdef inline void row_find(const Pool* g, Block* b, Py_ssize_t row) noexcept nogil:
+    b.plane, b.o, b.p = row // (g.O * g.P), row // g.P % g.O, row % g.P
+    b.d, b.h = window(g, axis_d(g), b.o), window(g, axis_h(g), b.p)
 
 
-cdef void line_fill(const Pool* g, Block* b, const real* x, Py_ssize_t row, real* y) noexcept nogil:
-    """y: the line of one row of windows, from all the input rows that they cover."""
-    cdef Window d = window(g, axis_d(g), row // g.P % g.O), h = window(g, axis_h(g), row % g.P)
-    cdef Py_ssize_t i, j, pitch = g.W * b.pixel, rows = 0
-    x = plane_of(g, b, x, row)
-    for i in range(d.count):
-        for j in range(h.count):
-            b.source[rows] = x + ((d.first + i * g.dilation_d) * g.H + h.first + j * g.dilation_h) * pitch
-            rows += 1
-    join_rows(g, b, rows, y)
+cdef inline void row_next(const Pool* g, Block* b) noexcept nogil:
+    """row_find for the row after the present one, without its divisions."""
+    b.p += 1
+    if b.p == g.P:
+        b.p = 0
+        b.o += 1
+        if b.o == g.O:
+            b.o = 0
+            b.plane += 1
+        b.d = window(g, axis_d(g), b.o)
+    b.h = window(g, axis_h(g), b.p)
 
 
-cdef inline bint one_row(const Pool* g, Block* b, const real* x, Py_ssize_t row, Py_ssize_t i, real* y) noexcept nogil:
-    """y: the line of row i of the padded image, over the depth of the window alone; False, and nothing, if it is padding."""
-    cdef Window d = window(g, axis_d(g), row // g.P % g.O)
-    cdef Py_ssize_t j, h = i - g.pad_h
-    if h < 0 or h >= g.H:
-        return False
-    x = plane_of(g, b, x, row)
-    for j in range(d.count):
-        b.source[j] = x + ((d.first + j * g.dilation_d) * g.H + h) * g.W * b.pixel
-    join_rows(g, b, d.count, y)
-    return True
+cdef inline const real* plane_of(const Pool* g, const Block* b, const real* x) noexcept nogil:
+    """Pixel b.w of the first row of the image, or plane, that the present row of windows looks at."""
+    return x + b.plane * b.pixel * g.D * g.H * g.W + b.w * b.pixel + b.c
 
 
-cdef void line_fill_herk(const Pool* g, Block* b, const real* x, Py_ssize_t row, real* y) noexcept nogil:
+cdef inline void line_fill(const bint largest, const Pool* g, const Block* b, const real* x, real* y) noexcept nogil:
+    """y: the line of the present row of windows, from all the input rows that they cover."""
+    cdef Py_ssize_t i, j, pitch = g.W * b.pixel
+    cdef Rows rows
+    rows.x = plane_of(g, b, x) + (b.d.first * g.H + b.h.first) * pitch
+    rows.rows, rows.step = b.h.count, g.dilation_h * pitch
+    rows.slices, rows.slice = b.d.count, g.dilation_d * g.H * pitch
+    join_rows(largest, b, &rows, y)
+    if b.V == b.pixel:          # rows are too short for the processor to notice that they follow one another
+        x = rows.x + (b.h.count + AHEAD * g.stride_h) * pitch
+        for i in range(g.stride_h):
+            for j in range(ceil_div(b.count * <Py_ssize_t>sizeof(real), 64)):
+                prefetch(x + j * (64 // <Py_ssize_t>sizeof(real)))
+            x += pitch
+
+
+cdef inline bint one_row(const bint largest, const Pool* g, const Block* b, const real* x, Py_ssize_t i, real* y) noexcept nogil:
+    """y: the line of row i of the padded image, over the depth of the window alone; False, and padding, if it is padding."""
+    cdef Rows rows
+    cdef bint inside = 0 <= i - g.pad_h < g.H
+    rows.x = plane_of(g, b, x) + (b.d.first * g.H + i - g.pad_h) * g.W * b.pixel
+    rows.rows, rows.step = b.d.count if inside else 0, g.dilation_d * g.H * g.W * b.pixel
+    rows.slices, rows.slice = 1, 0
+    join_rows(largest, b, &rows, y)
+    return inside
+
+
+cdef inline void line_fill_herk(const bint largest, const Pool* g, Block* b, const real* x, real* y) noexcept nogil:
     """line_fill from the suffixes of the block in which the windows begin and the prefix of the next; y is not read."""
-    cdef Py_ssize_t start = row % g.P * g.stride_h, i, j, lines = padded(b.count, LANES), block = row // g.P * (g.H + 2 * g.R)
+    cdef Py_ssize_t start = b.p * g.stride_h, i, first
+    cdef Py_ssize_t block = (b.plane * g.O + b.o) * (g.H + 2 * g.R) + start // g.R
     cdef real* mine
-    block += start // g.R
+    first = start - start % g.R
     if b.at != block:
         b.at, b.seen = block, 0
-        j = start - start % g.R
         for i in range(g.R - 1, start % g.R - 1, -1):
-            mine = b.suffix + i * b.pitch
-            if not one_row(g, b, x, row, j + i, mine):
-                join_rows(g, b, 0, mine)
+            mine = b.suffix + i * b.height
+            one_row(largest, g, b, x, first + i, mine)
             if i < g.R - 1:
-                join_lines(g.largest, mine, mine + b.pitch, lines, mine)
-        join_rows(g, b, 0, b.prefix)
+                join_lines(largest, mine, mine + b.height, b.count, mine)
+        for i in range(ceil_div(b.count, LANES)):
+            vec_store(b.prefix + i * LANES, vec_splat(identity(largest)))
     while b.seen < start % g.R:
-        if one_row(g, b, x, row, start - start % g.R + g.R + b.seen, y):
-            join_lines(g.largest, b.prefix, y, lines, b.prefix)
+        if one_row(largest, g, b, x, first + g.R + b.seen, y):
+            join_lines(largest, b.prefix, y, b.count, b.prefix)
         b.seen += 1
-    join_lines(g.largest, b.suffix + start % g.R * b.pitch, b.prefix, lines, y)
+    join_lines(largest, b.suffix + start % g.R * b.height, b.prefix, b.count, y)
 
 
-cdef inline void join_long(const bint largest, const Block* b, Py_ssize_t taps, Py_ssize_t step, Py_ssize_t count) noexcept nogil:
-    """b.total: `taps` numbers `step` apart, joined, from each of `count` positions of the line on."""
+cdef inline void lines_fill(const bint largest, const bint herk, const Pool* g, Block* b, Py_ssize_t rows,
+                            const real* x) noexcept nogil:
+    """The lines of the present row of windows and of those after it, and the areas of their rows."""
+    cdef Py_ssize_t i
+    for i in range(rows):
+        if herk:
+            line_fill_herk(largest, g, b, x, b.line + i * b.pitch)
+        else:
+            line_fill(largest, g, b, x, b.line + i * b.pitch)
+        if not largest:
+            b.row_area[i] = g.divisor if g.divisor else <real>b.d.area * <real>b.h.area
+        row_next(g, b)
+
+
+cdef inline void join_long(const bint largest, const Block* b, const real* run, Py_ssize_t taps, Py_ssize_t step,
+                           Py_ssize_t count) noexcept nogil:
+    """b.total: `taps` numbers `step` apart, joined, from each of `count` positions of the line at `run` on."""
     cdef Py_ssize_t v, i, m = 1, done = 0
-    cdef const real* run = b.head
     while True:
         if taps & m:
             if done:
@@ -281,12 +327,12 @@ cdef inline void join_long(const bint largest, const Block* b, Py_ssize_t taps, 
 
 
 cdef inline void across_lanes(const bint largest, const int stride, const int most, const Block* b, const real* x,
-                              Py_ssize_t taps, Py_ssize_t step, real* y) noexcept nogil:
-    """FLAT and EVEN: y from the line that begins at x. `most`: taps, if constant."""
-    cdef Py_ssize_t v, i, s, count = b.columns * b.V
+                              Py_ssize_t taps, Py_ssize_t step, real of_row, Py_ssize_t count, real* y) noexcept nogil:
+    """FLAT and EVEN: y from the line that begins at x. `most`: taps, if constant; of_row: area of a window's rows."""
+    cdef Py_ssize_t v, i, s
     cdef vec total
-    cdef vec area = vec_splat(b.area * b.row_area[0])
-    cdef vec row_area = vec_splat(b.row_area[0])
+    cdef vec area = vec_splat(b.area * of_row)
+    cdef vec row_area = vec_splat(of_row)
     if most:
         taps = most
     for v in range(ceil_div(count, LANES)):
@@ -305,59 +351,91 @@ cdef inline void across_lanes(const bint largest, const int stride, const int mo
 
 
 cdef inline void across_taps(const bint largest, const int stride, const Block* b, const real* x, Py_ssize_t taps,
-                             Py_ssize_t step, real* y) noexcept nogil:
+                             Py_ssize_t step, real of_row, Py_ssize_t count, real* y) noexcept nogil:
     if taps == 1:
-        across_lanes(largest, stride, 1, b, x, taps, step, y)
+        across_lanes(largest, stride, 1, b, x, taps, step, of_row, count, y)
     elif taps == 2:
-        across_lanes(largest, stride, 2, b, x, taps, step, y)
+        across_lanes(largest, stride, 2, b, x, taps, step, of_row, count, y)
     elif taps == 3:
-        across_lanes(largest, stride, 3, b, x, taps, step, y)
+        across_lanes(largest, stride, 3, b, x, taps, step, of_row, count, y)
     else:
-        across_lanes(largest, stride, 0, b, x, taps, step, y)
+        across_lanes(largest, stride, 0, b, x, taps, step, of_row, count, y)
 
 
-cdef inline void across(const bint largest, const Pool* g, const Block* b, real* y) noexcept nogil:
+cdef inline void across(const bint largest, const Pool* g, const Block* b, const real* x, real of_row, Py_ssize_t columns,
+                        real* y) noexcept nogil:
+    """FLAT and EVEN: `columns` windows of the line whose first window, padding included, begins at x."""
     cdef Py_ssize_t taps = g.S, step = g.dilation_w * b.V
-    cdef const real* x = b.head
     if taps > LONG:
-        join_long(largest, b, taps, step, ((b.columns - 1) * g.stride_w + 1) * b.V)
+        join_long(largest, b, x, taps, step, ((columns - 1) * g.stride_w + 1) * b.V)
         x = b.total
         taps = 1
     if b.path == FLAT:
-        across_taps(largest, 1, b, x, taps, step, y)
+        across_taps(largest, 1, b, x, taps, step, of_row, columns * b.V, y)
     else:
-        across_taps(largest, 2, b, x, taps, step, y)
+        across_taps(largest, 2, b, x, taps, step, of_row, columns * b.V, y)
+
+
+cdef inline void across_lines(const bint largest, const Pool* g, const Block* b, Py_ssize_t rows, real* y) noexcept nogil:
+    """FLAT and EVEN: the windows of some lines; all in one go where they may be taken for one line."""
+    cdef Py_ssize_t i
+    cdef bint one = b.joined and not b.uneven
+    if not largest:
+        for i in range(1, rows):
+            one &= b.row_area[i] == b.row_area[0]
+    if one:
+        across(largest, g, b, b.head, b.row_area[0], b.columns * rows, y)
+        return
+    for i in range(rows):
+        across(largest, g, b, b.head + i * b.pitch, b.row_area[i], b.columns, y)
+        y += g.Q * b.pixel
+
+
+cdef inline void window_of_channels(const bint largest, const int most, const real* x, Py_ssize_t taps, Py_ssize_t step,
+                                    Py_ssize_t V, vec area, real* y) noexcept nogil:
+    """One window of V channels, its pixels `step` apart. `most`: taps, if constant."""
+    cdef Py_ssize_t s, i = 0, n = most if most else taps
+    cdef vec a, b
+    while i + 2 * LANES <= V:
+        a, b = vec_load(x + i), vec_load(x + i + LANES)
+        for s in range(1, n):
+            a = join(largest, a, vec_load(x + i + s * step))
+            b = join(largest, b, vec_load(x + i + LANES + s * step))
+        vec_store(y + i, a if largest else a / area)
+        vec_store(y + i + LANES, b if largest else b / area)
+        i += 2 * LANES
+    while i < V:
+        a = vec_load(x + i)
+        for s in range(1, n):
+            a = join(largest, a, vec_load(x + i + s * step))
+        a = a if largest else a / area
+        if i + LANES <= V:
+            vec_store(y + i, a)
+        else:
+            vec_mask_store(y + i, (1u << (V - i)) - 1, a)
+        i += LANES
 
 
 cdef inline void across_pixels(const bint largest, const Block* b, const real* x, Py_ssize_t V, Py_ssize_t step,
-                               const real* row_area, real* y, Py_ssize_t y_pixel) noexcept nogil:
-    """Every window of V channels: y, its pixels y_pixel apart; row_area: of each of LANES lines, or of all."""
-    cdef Py_ssize_t v, q, s, i, taps
-    cdef unsigned lanes
-    cdef vec total, area
+                               vec row_area, real* y, Py_ssize_t y_pixel) noexcept nogil:
+    """Every window of V channels: y, its pixels y_pixel apart; row_area: of LANES lines, or of one."""
+    cdef Py_ssize_t v, q, i
     cdef const real* at
     for q in range(b.columns):
-        taps = b.taps[q]
-        if not largest:
-            area = vec_load(row_area) * vec_splat(b.areas[q])
-        for v in range(ceil_div(V, LANES)):
-            i = v * LANES
-            at = x + b.first[q] * V + i
-            total = vec_load(at)
-            for s in range(1, taps):
-                total = join(largest, total, vec_load(at + s * step))
-            if not largest:
-                total = total / area
-            elif taps == 0:
-                total = vec_splat(identity(largest))
-            if i + LANES <= V:
-                vec_store(y + q * y_pixel + i, total)
-            else:
-                lanes = (1u << (V - i)) - 1
-                vec_mask_store(y + q * y_pixel + i, lanes, total)
+        at = x + b.first[q] * V
+        if b.taps[q] == 2:
+            window_of_channels(largest, 2, at, 2, step, V, row_area * vec_splat(b.areas[q]), y)
+        elif b.taps[q] == 3:
+            window_of_channels(largest, 3, at, 3, step, V, row_area * vec_splat(b.areas[q]), y)
+        elif b.taps[q]:
+            window_of_channels(largest, 0, at, b.taps[q], step, V, row_area * vec_splat(b.areas[q]), y)
+        else:
+            for i in range(V):
+                y[i] = identity(largest)
+        y += y_pixel
 
 
-cdef void across_turned(const Pool* g, const Block* b, Py_ssize_t rows, real* y) noexcept nogil:
+cdef inline void across_turned(const bint largest, const Pool* g, const Block* b, Py_ssize_t rows, real* y) noexcept nogil:
     """TURNED: rows of windows from as many lines, y one after another."""
     cdef vec row[LANES]
     cdef Py_ssize_t v, i, w, q, count
@@ -368,10 +446,7 @@ cdef void across_turned(const Pool* g, const Block* b, Py_ssize_t rows, real* y)
         vec_transpose(row)
         for i in range(LANES):
             vec_store(b.run + (w + i) * LANES, row[i])
-    if g.largest:
-        across_pixels(True, b, b.run, LANES, g.dilation_w * LANES, b.row_area, b.total, LANES)
-    else:
-        across_pixels(False, b, b.run, LANES, g.dilation_w * LANES, b.row_area, b.total, LANES)
+    across_pixels(largest, b, b.run, LANES, g.dilation_w * LANES, vec_load(b.row_area), b.total, LANES)
     for v in range(ceil_div(b.columns, LANES)):
         q = v * LANES
         for i in range(LANES):
@@ -385,17 +460,28 @@ cdef void across_turned(const Pool* g, const Block* b, Py_ssize_t rows, real* y)
                 vec_mask_store(y + i * g.Q + q, (1u << count) - 1, row[i])
 
 
-cdef real area_of_row(const Pool* g, Py_ssize_t row) noexcept nogil:
-    if g.divisor:
-        return g.divisor
-    return <real>window(g, axis_d(g), row // g.P % g.O).area * <real>window(g, axis_h(g), row % g.P).area
+cdef inline void rows_pool(const bint largest, const bint herk, const Pool* g, Block* b, const real* x, real* y) noexcept nogil:
+    cdef Py_ssize_t row = b.row, rows, i
+    y += (row * g.Q + b.q) * b.pixel + b.c
+    while row < b.stop:
+        rows = min(b.lines, b.stop - row)
+        lines_fill(largest, herk, g, b, rows, x)
+        if b.path == TURNED:
+            across_turned(largest, g, b, rows, y)
+        elif b.path == PIXELS:
+            for i in range(rows):
+                across_pixels(largest, b, b.line + i * b.pitch, b.V, g.dilation_w * b.V, vec_splat(b.row_area[i]),
+                              y + i * g.Q * g.C, g.C)
+        else:
+            across_lines(largest, g, b, rows, y)
+        y += rows * g.Q * b.pixel
+        row += rows
 
 
 cdef inline bint block(const bint herk, const Pool* g, const Streams* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
-    cdef Py_ssize_t column_blocks = ceil_div(g.Q, g.columns), channel_blocks = 1, row, i, step
+    cdef Py_ssize_t column_blocks = ceil_div(g.Q, g.columns), channel_blocks = 1
     cdef const real* x = <const real*>arrays.input[0]
     cdef real* y = <real*>arrays.output[0]
-    cdef real area
     cdef Block b
     layout(g, &b, workspace, herk)
     if g.channels_last:
@@ -409,32 +495,11 @@ cdef inline bint block(const bint herk, const Pool* g, const Streams* arrays, Py
     b.pixel = g.C if g.channels_last else 1
     b.at = -1
     find_windows(g, &b)
-    step = LANES if b.path == TURNED else 1
-    y += (b.row * g.Q + b.q) * b.pixel + b.c
-    row = b.row
-    while row < b.stop:
-        for i in range(min(step, b.stop - row)):
-            if herk:
-                line_fill_herk(g, &b, x, row + i, b.line + i * b.pitch)
-            else:
-                line_fill(g, &b, x, row + i, b.line + i * b.pitch)
-            b.row_area[i] = area_of_row(g, row + i)
-        if b.path == TURNED:
-            across_turned(g, &b, min(step, b.stop - row), y)
-        elif b.path == PIXELS:
-            area = b.row_area[0]
-            for i in range(LANES):
-                b.row_area[i] = area
-            if g.largest:
-                across_pixels(True, &b, b.line, b.V, g.dilation_w * b.V, b.row_area, y, g.C)
-            else:
-                across_pixels(False, &b, b.line, b.V, g.dilation_w * b.V, b.row_area, y, g.C)
-        elif g.largest:
-            across(True, g, &b, y)
-        else:
-            across(False, g, &b, y)
-        y += step * g.Q * b.pixel
-        row += step
+    row_find(g, &b, b.row)
+    if g.largest:
+        rows_pool(True, herk, g, &b, x, y)
+    else:
+        rows_pool(False, herk, g, &b, x, y)
     return False
 
 

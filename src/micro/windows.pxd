@@ -49,10 +49,14 @@ cdef inline Window window(const Pool* g, const Axis axis, Py_ssize_t i) noexcept
         stop = start + (axis.taps - 1) * axis.dilation + 1
         w.area = min(stop, axis.n + axis.pad) - start
         w.first = start
-        if start < 0:
-            w.first = start + (axis.dilation - 1 - start) // axis.dilation * axis.dilation
         stop = min(stop, axis.n)
-        w.count = (stop - w.first + axis.dilation - 1) // axis.dilation if stop > w.first else 0
+        if axis.dilation == 1:              # no division: rows of windows ask often
+            w.first = max(start, <Py_ssize_t>0)
+            w.count = stop - w.first
+        else:
+            if start < 0:
+                w.first = start + (axis.dilation - 1 - start) // axis.dilation * axis.dilation
+            w.count = (stop - w.first + axis.dilation - 1) // axis.dilation if stop > w.first else 0
         if not g.include_pad:
             w.area = w.count
     if g.divisor:
