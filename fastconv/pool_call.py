@@ -8,7 +8,7 @@ import numpy as np
 
 from . import config
 from .arrays import (COMPUTED, REALS, as_array, can_write, check_out, common_type, compared_type, contiguous)
-from .pool_problem import adaptive_problem, pool_problem, split_shape, unpool_problem
+from .pool_problem import PoolProblem, adaptive_problem, pool_problem, split_shape, unpool_problem
 from .problem import index, is_sequence
 from .stream_plan import StreamPlan, make_stream_plan
 from .validation import check_pool, check_unpool
@@ -28,7 +28,7 @@ def is_plain(value) -> bool:
 def pool(operation, input, arguments: tuple, channels_last, out, indices=False):
     """max_pool, avg_pool and the adaptive pools; `arguments` are those of pool_problem or adaptive_problem."""
     key = None
-    if (type(input) is np.ndarray and out is None and not indices and (input.dtype is F32 or input.dtype is F64)
+    if (type(input) is np.ndarray and not indices and (input.dtype is F32 or input.dtype is F64)
             and type(channels_last) is bool and all(map(is_plain, arguments))):
         # True == 1, but they are not of one type.
         key = (operation, input.dtype is F32, input.shape, channels_last, arguments, *map(type, arguments),
@@ -36,9 +36,13 @@ def pool(operation, input, arguments: tuple, channels_last, out, indices=False):
         known = _known.get(key)
         if known is not None and input.flags.carray and not config.validating:
             plan, shape = known
-            y = np.empty(shape, input.dtype)
-            plan.run((input,), (y,))
-            return y
+            if out is None:
+                out = np.empty(shape, input.dtype)
+            elif type(out) is not np.ndarray or out.shape != shape or not can_write(out, input.dtype, input):
+                known = None
+            if known is not None:
+                plan.run((input,), (out,))
+                return out
     x = as_array(input, "input")
     if "max" in operation:
         dtype, computed, real = compared_type(x, "input")
@@ -49,21 +53,19 @@ def pool(operation, input, arguments: tuple, channels_last, out, indices=False):
     make_problem = adaptive_problem if operation.startswith("adaptive") else pool_problem
     problem = make_problem(operation, x.shape if batched else (1, *x.shape), real, *arguments, channels_last=channels_last,
                            indices=indices, integers=computed == np.int64)
-    plan = make_stream_plan(problem, threads=config.get_num_threads())
-    y = execute(plan, x, computed, dtype, batched, out)
+    y = execute(problem, x, computed, dtype, batched, out)
     if key is not None and batched and y.size:
         if len(_known) >= MOST_KNOWN:
             _known.clear()
-        _known[key] = plan, y.shape
+        _known[key] = make_stream_plan(problem, threads=config.get_num_threads()), y.shape
     return y
 
 
-def execute(plan: StreamPlan, x: np.ndarray, computed: np.dtype, dtype: np.dtype, batched: bool, out):
-    """Bring a checked input into the form that kernels read, run the plan; the result, in `out` if given.
+def execute(problem: PoolProblem, x: np.ndarray, computed: np.dtype, dtype: np.dtype, batched: bool, out):
+    """Bring a checked input into the form that kernels read, plan, run; the result, in `out` if given.
 
     With indices the result and `out` are pairs (values, indices).
     """
-    problem = plan.problem
     shape = problem.output_shape if batched else problem.output_shape[1:]
     wanted = (dtype, np.dtype(np.int64))[:1 + problem.indices]
     outs = (None, None)
@@ -79,7 +81,7 @@ def execute(plan: StreamPlan, x: np.ndarray, computed: np.dtype, dtype: np.dtype
                for array, kind in zip(outs, (computed, wanted[-1])[:len(wanted)])]
     if targets[0].size:
         x = contiguous(x, computed)
-        plan.run((x,), tuple(targets))
+        make_stream_plan(problem, threads=config.get_num_threads()).run((x,), tuple(targets))
         if config.validating:
             check_pool(problem, *(a if batched else a[None] for a in (x, *targets)))
     results = []
@@ -118,11 +120,12 @@ def lp_pool(operation, input, norm_type, kernel_size, stride, ceil_mode, channel
                       zip(problem.size, problem.output_size, problem.stride, problem.kernel))
             problem = pool_problem(operation, problem.input_shape, real, kernel_size, stride, 0, 1, ceil_mode, True,
                                    None if cut else 1, channels_last=channels_last)
-            plan = make_stream_plan(problem, threads=config.get_num_threads())
             powers = x if p == 1 else x * x if p == 2 else np.power(x, computed.type(p))
-            y = execute(plan, powers, computed, computed, batched, None)
+            y = execute(problem, powers, computed, computed, batched, None)
             if cut:
                 y *= computed.type(problem.taps)
+            if p < 0:
+                y += 0                  # -0, of which a negative power would make minus infinity, becomes 0
             y = y if p == 1 else np.sqrt(y) if p == 2 else np.power(y, computed.type(1 / p))
     if out is None:
         return y.astype(dtype, copy=False)

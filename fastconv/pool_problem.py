@@ -140,9 +140,8 @@ def pool_problem(operation: str, input_shape: Sequence[int], real: str, kernel_s
     out = []
     for axis, (n, k, s, p, d) in enumerate(zip(size, kernel, stride, padding, dilation)):
         reach = d * (k - 1) + 1
-        if p > reach // 2:
-            raise ValueError(f"padding={p} is more than half of the {reach} pixels that kernel_size={k} reaches over on "
-                             f"spatial axis {axis} (dilation={d}): {shape}")
+        if p > k // 2:
+            raise ValueError(f"padding={p} is more than half of kernel_size={k} on spatial axis {axis}: {shape}")
         out.append(pooled_size(n, k, s, p, d, ceil_mode))
         if out[-1] < 1:
             raise ValueError(f"kernel_size={k} reaches over {reach} pixels (dilation={d}) but spatial axis {axis} has only "

@@ -39,7 +39,7 @@ def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
     stride : int or (int, int), optional
         By default `kernel_size`: windows side by side.
     padding : int or (int, int)
-        On both sides, at most half of what a window reaches over. It holds no numbers.
+        On both sides, at most half of `kernel_size`. It holds no numbers.
     ceil_mode : bool
         Round the number of windows up, as long as the last begins inside the image or the padding before it.
     return_indices : bool

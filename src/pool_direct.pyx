@@ -16,7 +16,7 @@ Costs    T R S loads, and about four instructions for each, a vector of results.
 """
 from libc.stdint cimport INT64_MIN, int64_t
 from micro.geometry cimport ceil_div
-from micro.simd cimport (LANES, bits, ivec, ivec_splat, ivec_steps, ivec_store_wide, real, vec, vec_challenge,
+from micro.simd cimport (LANES, bits, ivec, ivec_load, ivec_splat, ivec_steps, ivec_store_wide, real, vec, vec_challenge,
                          vec_mask_load, vec_mask_load_step, vec_mask_store, vec_splat)
 from micro.windows cimport Pool, Window, axis_d, axis_h, axis_w, window
 from region cimport AnyTask
@@ -117,9 +117,9 @@ cdef inline void windows_scan(const Pool* g, const int stride, const int most, c
     cdef vec best = vec_splat(-INFINITY)
     cdef ivec where, steps = ivec_steps(0, <bits>step)
     if border:
-        for i in range(count):
+        for i in range(LANES):
             begin[i] = <bits>first_of(g, d, h, window(g, axis_w(g), q + i))
-        where = (<ivec*>begin)[0]
+        where = ivec_load(begin)
     else:
         where = steps + ivec_splat(<bits>((d.first * g.H + h.first) * g.W + w))
     for t in range(d.count):

@@ -160,15 +160,17 @@ ALWAYS vec vec_at_most(vec x, vec bound) { return vec_if_less(bound, x, bound, x
 /* The larger of both; NaN if either is. */
 #if defined(__AVX512F__)
 ALWAYS vec vec_larger(vec a, vec b) {
-    return (vec)X86(mask_max)((native)a, JOIN(_mm512_cmp, TYPE_SUFFIX, _mask)((native)a, (native)a, _CMP_ORD_Q), (native)a, (native)b);
+    return (vec)X86(mask_max)((native)a, JOIN(_mm512_cmp, TYPE_SUFFIX, _mask)((native)a, (native)a, _CMP_ORD_Q),
+                              (native)a, (native)b);
 }
 #else
 ALWAYS vec vec_larger(vec a, vec b) { return (vec)((ivec)vec_at_least(a, b) | (ivec)vec_at_least(b, a)); }
 #endif
 
-/* Where v is larger than best, or NaN, lane by lane: best <- v and at <- position. */
 ALWAYS ivec ivec_splat(bits i) { return i - (ivec){0}; }
 ALWAYS ivec ivec_steps(bits first, bits step) { ivec v; for (int i = 0; i < LANES; i++) v[i] = first + i * step; return v; }
+ALWAYS ivec ivec_load(const bits *p) { ivec v; memcpy(&v, p, sizeof v); return v; }
+/* Where v is larger than best, or NaN, lane by lane: best <- v and at <- position. */
 ALWAYS void vec_challenge(vec v, ivec position, vec *best, ivec *at) {
     ivec take = (ivec)(v > *best) | (ivec)(v != v);
     *best = (vec)(((ivec)v & take) | ((ivec)*best & ~take));

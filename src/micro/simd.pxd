@@ -31,6 +31,7 @@ cdef extern from "simd.h" nogil:
     ctypedef int bits               # and one of them
     vec vec_larger(vec a, vec b)
     ivec ivec_splat(bits i)
+    ivec ivec_load(const bits* p)
     ivec ivec_steps(bits first, bits step)
     void vec_challenge(vec v, ivec position, vec* best, ivec* at)
     void ivec_store_wide(int64_t* p, unsigned count, ivec v)
