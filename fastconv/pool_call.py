@@ -84,6 +84,8 @@ def execute(problem: PoolProblem, x: np.ndarray, computed: np.dtype, dtype: np.d
         make_stream_plan(problem, threads=config.get_num_threads()).run((x,), tuple(targets))
         if config.validating:
             check_pool(problem, *(a if batched else a[None] for a in (x, *targets)))
+        if dtype.kind in "iu" and any(d > 1 and p for d, p in zip(problem.dilation, problem.padding)):
+            np.maximum(targets[0], np.iinfo(dtype).min, out=targets[0])     # a window without a pixel gives -infinity
     results = []
     for target, array, kind in zip(targets, outs, wanted):
         if array is not None and array is not target:
@@ -180,7 +182,8 @@ def pyramid(input, levels, mode, channels_last, out):
         check_out(out, shape, dtype)
     parts: Sequence[np.ndarray] = [pool(f"adaptive_{mode}_pool2d", x if batched else x[None], (level,), channels_last, None)
                                    for level in levels]
-    parts = [(np.moveaxis(part, -1, 1) if channels_last else part).reshape(N, -1) for part in parts]
+    parts = [(np.moveaxis(part, -1, 1) if channels_last else part).reshape(N, C * level * level)
+             for part, level in zip(parts, levels)]
     y = np.concatenate(parts, axis=1).reshape(shape)
     if out is None:
         return y
