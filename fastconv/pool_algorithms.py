@@ -10,6 +10,10 @@ ROW_START = 30          # pointers and masks of one output row
 HERK_LOADS = 4          # a row of pixels goes into a suffix and into a prefix, and both into a window
 DIRECT_TAP = 20         # one tap of a vector of windows, its position kept beside it
 LINES = 8               # that a task fills before it reads them
+COLUMNS = 64            # of windows, the fewest that a long line is cut into
+LONGEST_REACH = 4096    # pixels of a window along the line
+LARGEST_BLOCK = 1 << 19     # numbers in the rows of a block of van Herk's: 4 MiB at most
+LANES_MOST = 16
 FEWEST_NUMBERS = 1 << 17        # read by one task
 
 
@@ -27,7 +31,8 @@ def rows_cost(problem: PoolProblem, machine: Machine, loads: int) -> float:
     """Rows combined with `loads` loads each, then pixels along them."""
     width = row_numbers(problem) * problem.output_size[-1] // problem.size[-1]
     across = min(problem.kernel[-1], 2 * problem.kernel[-1].bit_length())
-    cycles = ROW_START + (loads + 1) * ceil_div(row_numbers(problem), machine.lanes) + across * ceil_div(width, machine.lanes)
+    cycles = ROW_START + (loads + 1) * ceil_div(row_numbers(problem), machine.lanes)
+    cycles += across * ceil_div(width, machine.lanes)
     return window_rows(problem) * cycles * machine.cycle
 
 
@@ -52,13 +57,19 @@ def direct_cost(problem: PoolProblem, machine: Machine) -> float:
 def windows_refuses(problem: PoolProblem) -> str:
     if problem.indices:
         return "positions are not kept (direct)"
-    return "64-bit integers are compared one by one (direct)" if problem.integers else ""
+    if problem.integers:
+        return "64-bit integers are compared one by one (direct)"
+    if max(problem.reach[-1], problem.size[-1] // max(1, problem.output_size[-1])) > LONGEST_REACH:
+        return "the rows of a window do not stay in cache"
+    return ""
 
 
 def herk_refuses(problem: PoolProblem) -> str:
     if len(problem.size) < 2 or problem.adaptive[-2] or problem.dilation[-2] > 1:
         return "only for rows of windows that are all alike, without dilation"
-    if problem.kernel[-2] > 4096:
+    if problem.kernel[-2] * (problem.reach[-1] + COLUMNS) > LARGEST_BLOCK:
+        return "the rows of a window do not fit the workspace"
+    if problem.channels_last and problem.kernel[-2] * (problem.reach[-1] + 1) * 2 * LANES_MOST > LARGEST_BLOCK:
         return "the rows of a window do not fit the workspace"
     return windows_refuses(problem)
 
@@ -70,53 +81,63 @@ def whole_refuses(problem: PoolProblem) -> str:
 
 
 def window_blocks(problem: PoolProblem, machine: Machine, threads: int) -> dict[str, int]:
-    """Blocks of pool_windows: the rows that windows share take two thirds of L1, a task enough rows to be worth its start."""
-    room = machine.L1 * 2 // 3 // problem.itemsize
+    """Blocks of pool_windows: lines that stay in L1, rows enough to be worth the start of a task."""
+    return blocks_of_lines(problem, machine, threads, machine.L1 * 2 // 3 // problem.itemsize)
+
+
+def herk_blocks(problem: PoolProblem, machine: Machine, threads: int) -> dict[str, int]:
+    """The same, as long as the rows of a window stay in L2 too."""
+    room = min(machine.L1 * 2 // 3, LINES * (machine.L2 // 2) // problem.kernel[-2]) // problem.itemsize
+    return blocks_of_lines(problem, machine, threads, room) | {"herk": 1}
+
+
+def blocks_of_lines(problem: PoolProblem, machine: Machine, threads: int, room: int) -> dict[str, int]:
+    """`room`: numbers in all lines that are filled at a time."""
     Q, reach, stride = problem.output_size[-1], problem.reach[-1], problem.stride[-1]
     if problem.adaptive[-1]:
         stride = ceil_div(problem.size[-1], Q)
-    channels = problem.C if problem.channels_last else 1
     turned = not problem.channels_last and (stride > 2 or problem.adaptive[-1])
-    lines = 2 * machine.lanes if turned else LINES
-    if problem.channels_last and channels * reach * lines > room:
-        channels = max(machine.lanes, room // (reach * lines) // machine.lanes * machine.lanes)
-    columns = min(Q, max(machine.lanes, (room // (lines * channels) - reach) // stride))
+    room //= 2 * machine.lanes if turned else LINES
+    channels = problem.C if problem.channels_last else 1
+    if channels * reach > room:
+        channels = min(channels, max(machine.lanes, room // reach // machine.lanes * machine.lanes))
+    least = ceil_div(reach, stride) if turned or problem.channels_last else COLUMNS     # or most of a line is read again
+    columns = min(Q, max(least, (room // channels - reach) // stride))
     rows = problem.N * window_rows(problem)
     height = problem.size[-2] // problem.output_size[-2] if len(problem.size) > 1 else 1
-    least = max(1, FEWEST_NUMBERS // (max(1, height) * row_numbers(problem)))
-    per_task = max(1, min(max(least, ceil_div(rows, 64 * threads)), ceil_div(rows, 2 * threads)))
+    worth = max(1, FEWEST_NUMBERS // (max(1, height) * row_numbers(problem)))
+    per_task = max(1, min(max(worth, ceil_div(rows, 64 * threads)), ceil_div(rows, 2 * threads)))
     return {"rows": ceil_div(per_task, machine.lanes) * machine.lanes if turned else per_task,
-            "columns": ceil_div(Q, ceil_div(Q, columns)), "channels": min(channels, problem.C)}
+            "columns": ceil_div(Q, ceil_div(Q, columns)), "channels": channels}
 
 
 def plane_blocks(problem: PoolProblem, machine: Machine, threads: int) -> dict[str, int]:
     """Blocks of pool_whole: planes of a task."""
     planes = problem.N * problem.C
     least = ceil_div(FEWEST_NUMBERS, prod(problem.size) * machine.lanes)
-    return {"rows": machine.lanes * min(least, ceil_div(planes, machine.lanes * 2 * threads)), "columns": 1, "channels": 1}
+    return {"rows": machine.lanes * min(least, ceil_div(planes, machine.lanes * 2 * threads))}
 
 
 def output_blocks(problem: PoolProblem, machine: Machine, threads: int) -> dict[str, int]:
     """Blocks of pool_direct: rows of a task."""
     rows = problem.N * window_rows(problem)
     least = ceil_div(FEWEST_NUMBERS, problem.taps * problem.output_size[-1])
-    return {"rows": max(1, min(least, ceil_div(rows, 4 * threads))), "columns": 1, "channels": 1}
+    return {"rows": max(1, min(least, ceil_div(rows, 4 * threads)))}
 
 
 WHOLE = Algorithm("whole", "a plane is read once and reduced to one number, vectors of planes at a time",
                   "pool_whole", "pool_whole", whole_refuses, whole_cost, blocks=plane_blocks)
 HERK = Algorithm("vanherk", "large windows from suffixes and prefixes of blocks of rows: the cost does not grow with them",
-                 "pool_windows:run_herk", "pool_windows:run_herk", herk_refuses, herk_cost, blocks=window_blocks)
+                 "pool_windows", "pool_windows", herk_refuses, herk_cost, blocks=herk_blocks)
 WINDOWS = Algorithm("windows", "rows of a window combined first, then pixels along the row",
                     "pool_windows", "pool_windows", windows_refuses, windows_cost, blocks=window_blocks)
-DIRECT = Algorithm("direct", "every pixel of every window, and the position of the largest",
+DIRECT = Algorithm("direct", "every window by itself; the position of the largest",
                    "pool_direct", "pool_direct", never_refuses, direct_cost, blocks=output_blocks)
-SUMS = (WHOLE, HERK, WINDOWS)
-LARGEST = (*SUMS, DIRECT)
+ROWS = (WHOLE, HERK, WINDOWS, DIRECT)
 
 SCATTER = Algorithm("scatter", "numbers to their positions, plane by plane", "pool_scatter", "pool_scatter",
                     never_refuses, lambda problem, machine: problem.work * machine.cycle)
 
 POOLING = {f"{name}{axes}d": rows for name, rows in
-           (("max_pool", LARGEST), ("adaptive_max_pool", LARGEST), ("avg_pool", SUMS), ("adaptive_avg_pool", SUMS),
-            ("lp_pool", SUMS), ("max_unpool", (SCATTER,))) for axes in (1, 2, 3)}
+           (("max_pool", ROWS), ("adaptive_max_pool", ROWS), ("avg_pool", ROWS), ("adaptive_avg_pool", ROWS), ("lp_pool", ROWS),
+            ("max_unpool", (SCATTER,))) for axes in (1, 2, 3)}

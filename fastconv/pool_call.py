@@ -7,7 +7,7 @@ from math import inf, isnan, prod
 import numpy as np
 
 from . import config
-from .arrays import (COMPUTED, REALS, as_array, can_write, check_out, common_type, compared_type, contiguous)
+from .arrays import COMPUTED, REALS, as_array, can_write, check_out, common_type, compared_type, contiguous
 from .pool_problem import PoolProblem, adaptive_problem, pool_problem, split_shape, unpool_problem
 from .problem import index, is_sequence
 from .stream_plan import StreamPlan, make_stream_plan
@@ -144,15 +144,15 @@ def unpool(operation, input, indices, kernel_size, stride, padding, output_size,
     if where.shape != x.shape:
         raise ValueError(f"indices have shape {where.shape}, the input has {x.shape}")
     batched = x.ndim != int(operation[-2]) + 1
-    problem = unpool_problem(operation, x.shape if batched else (1, *x.shape), real, kernel_size, stride, padding, output_size,
-                             channels_last=channels_last)
+    problem = unpool_problem(operation, x.shape if batched else (1, *x.shape), real, kernel_size, stride, padding,
+                             output_size, channels_last=channels_last)
     shape, places = problem.output_shape if batched else problem.output_shape[1:], prod(problem.output_size)
     if out is not None:
         check_out(out, shape, dtype)
     where = contiguous(where, np.dtype(np.int64))
     if where.size and not (where.min() >= 0 and where.max() < places):
-        raise IndexError(f"indices reach from {where.min()} to {where.max()}, but a plane of the output of shape {shape} has "
-                         f"{places} places")
+        raise IndexError(f"indices reach from {where.min()} to {where.max()}, but a plane of the output of shape {shape} "
+                         f"has {places} places")
     straight = out is not None and can_write(out, computed, x, where)
     y = out if straight else np.empty(shape, computed)
     if y.size:

@@ -78,8 +78,8 @@ class PoolProblem:
         return [missing] * (3 - len(values)) + list(values)
 
     def fields(self) -> dict[str, int]:
-        """The part of the kernels' struct Pool that the problem knows."""
-        fields = {"N": self.N, "C": self.C, "channels_last": int(self.channels_last), "largest": int(self.largest),
+        """The kernels' struct Pool, its blocks as small as can be."""
+        fields = {"rows": 1, "columns": 1, "channels": 1, "herk": 0, "N": self.N, "C": self.C, "channels_last": int(self.channels_last), "largest": int(self.largest),
                   "include_pad": int(self.include_pad), "divisor": self.divisor, "integers": int(self.integers)}
         for names, values, missing in (("DHW", self.size, 1), ("TRS", self.kernel, 1), ("OPQ", self.output_size, 1)):
             fields |= zip(names, self.in_three_axes(values, missing))
@@ -101,18 +101,18 @@ def pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: int
     return out - 1 if (out - 1) * stride >= size + padding else out
 
 
-def split_shape(operation: str, shape: Sequence[int], channels_last: bool, name: str = "input") -> tuple[int, int, tuple[int, ...]]:
+def split_shape(operation: str, shape: Sequence[int], channels_last: bool) -> tuple[int, int, tuple[int, ...]]:
     """N, C and the spatial extents of a shape with batch axis; ValueError unless it has the right axes, none empty."""
     axes = int(operation[-2])
     layout = "(N, *spatial, C)" if channels_last else "(N, C, *spatial)"
     if len(shape) != axes + 2:
-        raise ValueError(f"{name} of {operation} must have {axes + 2} axes {layout}, or {axes + 1} without a batch; "
+        raise ValueError(f"input of {operation} must have {axes + 2} axes {layout}, or {axes + 1} without a batch; "
                          f"got shape {tuple(shape)}")
     C, size = shape[-1 if channels_last else 1], tuple(shape[1:-1] if channels_last else shape[2:])
     if C == 0:
-        raise ValueError(f"{name} has no channels: shape {tuple(shape)}")
+        raise ValueError(f"input has no channels: shape {tuple(shape)}")
     if 0 in size:
-        raise ValueError(f"{name} has a spatial axis of length 0: shape {tuple(shape)}")
+        raise ValueError(f"input has a spatial axis of length 0: shape {tuple(shape)}")
     return shape[0], C, size
 
 
@@ -179,8 +179,8 @@ def adaptive_problem(operation: str, input_shape: Sequence[int], real: str, outp
     axes = len(size)
     wanted = tuple(output_size) if is_sequence(output_size) else (output_size,) * axes
     if len(wanted) != axes:
-        raise ValueError(f"output_size must be an int or have one value for each of {axes} spatial axes, got {output_size!r}: "
-                         f"input of shape {tuple(input_shape)}")
+        raise ValueError(f"output_size must be an int or have one value for each of {axes} spatial axes, got "
+                         f"{output_size!r}: input of shape {tuple(input_shape)}")
     out = tuple(n if m is None else index(m, "output_size", 0) for n, m in zip(size, wanted))
     even = [m == 0 or n % m == 0 for n, m in zip(size, out)]
     kernel = tuple(n // max(m, 1) if same else -(-n // m) + (m % n > 0) for n, m, same in zip(size, out, even))

@@ -1,4 +1,4 @@
-"""Largest number of every window, pixel after pixel, with its position.
+"""Every window by itself: its largest number, pixel after pixel, with its position; or its mean.
 
 Loops, outermost first, and what each block is sized for:
     task        in parallel: rows of windows
@@ -11,19 +11,17 @@ Needs    inputs (x,), outputs (y,) or (y, positions), all contiguous; x (N, C, D
          real, or both int64 with Pool.integers; positions int64. float32: fewer than 2^31 pixels in a plane.
 Leaves   y, and positions if given, written in full. Positions count the pixels of a plane; of equal numbers that of the
          first, of NaNs that of the last, -1 if the window has no pixel.
-Rounds   nothing.
+Rounds   means: each row of pixels in SUMS * LANES partial sums that are added in pairs (channels last: in order), the rows
+         in order, then one division. Largest numbers: nothing.
 Costs    T R S loads, and about four instructions for each, a vector of results.
 """
 from libc.stdint cimport INT64_MIN, int64_t
 from micro.geometry cimport ceil_div
 from micro.simd cimport (LANES, bits, ivec, ivec_load, ivec_splat, ivec_steps, ivec_store_wide, real, vec, vec_challenge,
-                         vec_mask_load, vec_mask_load_step, vec_mask_store, vec_splat)
-from micro.windows cimport Pool, Window, axis_d, axis_h, axis_w, window
+                         vec_mask_load, vec_mask_load_step, vec_mask_store, vec_splat, vec_store)
+from micro.windows cimport INFINITY, Pool, Window, axis_d, axis_h, axis_w, run_join, window
 from region cimport AnyTask
 from stream cimport Streams, geometry_pack, geometry_unpack, run_streams
-
-cdef extern from "math.h" nogil:
-    const float INFINITY
 
 ctypedef fused number:
     real
@@ -75,7 +73,7 @@ cdef void row_scan(const Pool* g, const number* x, Py_ssize_t row, number lowest
 cdef void row_of_channels(const Pool* g, const real* x, Py_ssize_t row, real* y, int64_t* positions) noexcept nogil:
     """Channels last: vectors of channels."""
     cdef Window d = window(g, axis_d(g), row // g.P % g.O), h = window(g, axis_h(g), row % g.P), w
-    cdef Py_ssize_t q, c, t, r, s, at
+    cdef Py_ssize_t q, c, t, r, _s, at
     cdef unsigned count
     cdef vec best
     cdef ivec where
@@ -88,7 +86,7 @@ cdef void row_of_channels(const Pool* g, const real* x, Py_ssize_t row, real* y,
             for t in range(d.count):
                 for r in range(h.count):
                     at = ((d.first + t * g.dilation_d) * g.H + h.first + r * g.dilation_h) * g.W + w.first
-                    for s in range(w.count):
+                    for _s in range(w.count):
                         vec_challenge(vec_mask_load(best, (1u << count) - 1, x + at * g.C + c * LANES),
                                       ivec_splat(<bits>at), &best, &where)
                         at += g.dilation_w
@@ -165,6 +163,49 @@ cdef void row_of_windows_any(const Pool* g, const real* x, Py_ssize_t row, real*
         row_of_windows(g, 0, 0, x, row, y, positions)
 
 
+cdef real run_sum(const real* x, Py_ssize_t pixels) noexcept nogil:
+    cdef real lanes[LANES]
+    cdef int i, n = LANES // 2
+    vec_store(lanes, run_join(False, x, pixels))
+    while n:
+        for i in range(n):
+            lanes[i] += lanes[i + n]
+        n //= 2
+    return lanes[0]
+
+
+cdef void row_of_means(const Pool* g, const real* x, Py_ssize_t row, real* y) noexcept nogil:
+    """A row of windows: means, each pixel row of a window summed by itself."""
+    cdef Window d = window(g, axis_d(g), row // g.P % g.O), h = window(g, axis_h(g), row % g.P), w
+    cdef Py_ssize_t q, c, t, r, s, channels = g.C if g.channels_last else 1
+    cdef const real* at
+    cdef unsigned lanes
+    cdef vec total, line
+    cdef real area, one
+    for q in range(g.Q):
+        w = window(g, axis_w(g), q)
+        area = g.divisor if g.divisor else <real>d.area * <real>h.area * <real>w.area
+        for c in range(ceil_div(channels, LANES)):
+            lanes = (1u << min(<Py_ssize_t>LANES, channels - c * LANES)) - 1
+            total = vec_splat(0)
+            one = 0
+            for t in range(d.count):
+                for r in range(h.count):
+                    at = x + (((d.first + t) * g.H + h.first + r) * g.W + w.first) * channels + c * LANES
+                    if not g.channels_last:
+                        one += run_sum(at, w.count)
+                        continue
+                    line = vec_splat(0)
+                    for s in range(w.count):
+                        line = line + vec_mask_load(vec_splat(0), lanes, at + s * channels)
+                    total = total + line
+            if g.channels_last:
+                vec_mask_store(y + c * LANES, lanes, total / vec_splat(area))
+            else:
+                y[0] = one / area
+        y += channels
+
+
 cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
     cdef Py_ssize_t row = task * g.rows, stop, plane, width = g.Q * (g.C if g.channels_last else 1)
     cdef int64_t* positions = NULL
@@ -177,7 +218,9 @@ cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* wor
             positions = <int64_t*>arrays.output[1] + row * width
         x = <const real*>arrays.input[0] + plane
         y = <real*>arrays.output[0] + row * width
-        if g.integers:
+        if not g.largest:
+            row_of_means(g, x, row, y)
+        elif g.integers:
             row_scan(g, <const int64_t*>arrays.input[0] + plane, row, <int64_t>INT64_MIN,
                      <int64_t*>arrays.output[0] + row * width, positions)
         elif g.channels_last:

@@ -11,40 +11,10 @@ Rounds   pixel i belongs to partial sum i mod (SUMS * LANES); those are added in
 Costs    x is read once: bound by memory.
 """
 from micro.geometry cimport ceil_div
-from micro.simd cimport LANES, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_splat, vec_transpose
-from micro.windows cimport Pool, axis_d, axis_h, axis_w, join, join_lanes, window
+from micro.simd cimport LANES, real, vec, vec_mask_store, vec_splat, vec_transpose
+from micro.windows cimport Pool, axis_d, axis_h, axis_w, join_lanes, run_join, window
 from region cimport AnyTask
 from stream cimport Streams, geometry_pack, geometry_unpack, run_streams
-
-cdef extern from "math.h" nogil:
-    const float INFINITY
-
-cdef enum:
-    SUMS = 4
-
-
-cdef inline vec plane_join(const bint largest, const real* x, Py_ssize_t pixels) noexcept nogil:
-    """LANES numbers that a plane comes to."""
-    cdef vec nothing = vec_splat(-INFINITY if largest else 0)
-    cdef vec total[SUMS]
-    cdef Py_ssize_t v
-    cdef int j
-    for j in range(SUMS):
-        total[j] = nothing
-    for v in range(pixels // (SUMS * LANES)):
-        for j in range(SUMS):
-            total[j] = join(largest, total[j], vec_load(x + j * LANES))
-        x += SUMS * LANES
-    pixels %= SUMS * LANES
-    for j in range(SUMS):
-        if pixels >= LANES:
-            total[j] = join(largest, total[j], vec_load(x))
-        elif pixels > 0:
-            total[j] = join(largest, total[j], vec_mask_load(nothing, (1u << pixels) - 1, x))
-        x += LANES
-        pixels -= LANES
-    return join(largest, join(largest, total[0], total[1]), join(largest, total[2], total[3]))
-
 
 cdef inline void planes_join(const bint largest, const Pool* g, Py_ssize_t plane, Py_ssize_t count, const real* x,
                              real* y) noexcept nogil:
@@ -55,7 +25,7 @@ cdef inline void planes_join(const bint largest, const Pool* g, Py_ssize_t plane
     if not g.divisor:
         area = (<real>window(g, axis_d(g), 0).area * <real>window(g, axis_h(g), 0).area * <real>window(g, axis_w(g), 0).area)
     for i in range(LANES):
-        row[i] = plane_join(largest, x + (plane + min(i, count - 1)) * pixels, pixels if i < count else 0)
+        row[i] = run_join(largest, x + (plane + min(i, count - 1)) * pixels, pixels if i < count else 0)
     vec_transpose(row)
     join_lanes(largest, row)
     vec_mask_store(y + plane, (1u << count) - 1, row[0] if largest else row[0] / vec_splat(area))

@@ -8,7 +8,7 @@ Loops, outermost first, and what each block is sized for:
                 EVEN    stride 2, channels first: every second number, shifted
                 PIXELS  channels on the lanes, a window at a time
                 TURNED  other strides and unequal windows, channels first: LANES lines transposed, then as PIXELS
-`run_herk` combines rows as van Herk (1992), Gil and Werman (1993) do: padded rows are cut into blocks as high as a window;
+Row `vanherk` combines rows as van Herk (1992), Gil and Werman (1993) do: padded rows are cut into blocks as high as a window;
 a window is the suffix of one block and the prefix of the next. Long windows along the line are put together from runs of
 1, 2, 4 ... pixels.
 
@@ -16,17 +16,14 @@ Needs    inputs (x,), outputs (y,), both contiguous, of type real; x (N, C, D, H
 Leaves   y written in full.
 Rounds   each window: rows in order, or suffix + prefix; then pixels in order, or runs by length; then one division.
          Nothing is ever subtracted.
-Costs    an input row is read R / stride_h times (run_herk: three times), from L1 or L2 after the first; bound by memory.
+Costs    an input row is read R / stride_h times (vanherk: three times), from L1 or L2 after the first; bound by memory.
 """
 from micro.geometry cimport ceil_div, padded, place
 from micro.simd cimport (FULL, LANES, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_load_step, vec_mask_store, vec_splat,
                          vec_store, vec_transpose, vec_zero)
-from micro.windows cimport Pool, Window, axis_d, axis_h, axis_w, join, window
+from micro.windows cimport INFINITY, Pool, Window, axis_d, axis_h, axis_w, join, window
 from region cimport AnyTask
 from stream cimport Streams, geometry_pack, geometry_unpack, run_streams
-
-cdef extern from "math.h" nogil:
-    const float INFINITY
 
 cdef extern from *:
     """
@@ -69,7 +66,7 @@ cdef struct Block:              # one task and its buffers
     Py_ssize_t height           # numbers between suffixes
     real* suffix                # R of them
     real* prefix
-    Py_ssize_t at, seen         # run_herk: the block whose suffixes these are, and rows in the prefix of the next
+    Py_ssize_t at, seen         # vanherk: the block whose suffixes these are, and rows in the prefix of the next
     real row_area[MOST_LINES]   # what the areas along the row are multiplied with, for each line
 
 
@@ -81,7 +78,7 @@ cdef inline int path_of(const Pool* g) noexcept nogil:
     return EVEN if g.stride_w == 2 else FLAT
 
 
-cdef Py_ssize_t layout(const Pool* g, Block* b, char* workspace, bint herk) noexcept nogil:
+cdef Py_ssize_t layout(const Pool* g, Block* b, char* workspace) noexcept nogil:
     """Place the buffers of the largest task in the workspace; return the bytes they take."""
     cdef char* free = workspace
     cdef Py_ssize_t reach = (g.S - 1) * g.dilation_w + 1, pixels = (g.columns - 1) * g.stride_w + reach
@@ -105,7 +102,7 @@ cdef Py_ssize_t layout(const Pool* g, Block* b, char* workspace, bint herk) noex
     elif g.S > LONG:
         b.run = <real*>place(&free, b.pitch * sizeof(real))
         b.total = <real*>place(&free, b.pitch * sizeof(real))
-    if herk:
+    if g.herk:
         b.height = padded(pixels * b.V, LANES)
         b.suffix = <real*>place(&free, (b.height * (g.R + 1) + LANES) * sizeof(real))
         b.prefix = b.suffix + b.height * g.R
@@ -150,11 +147,11 @@ cdef inline vec join_column(const bint largest, const int most, const bint deep,
     """One vector of all rows; lanes that are not asked for hold padding."""
     cdef vec nothing = vec_splat(identity(largest))
     cdef vec a = vec_mask_load(nothing, lanes, x)
-    cdef Py_ssize_t i, j, n = most if most else from_.rows
+    cdef Py_ssize_t _i, j, n = most if most else from_.rows
     for j in range(1, n):
         a = join(largest, a, vec_mask_load(nothing, lanes, x + j * from_.step))
     if deep:
-        for i in range(1, from_.slices):
+        for _i in range(1, from_.slices):
             x += from_.slice
             for j in range(n):
                 a = join(largest, a, vec_mask_load(nothing, lanes, x + j * from_.step))
@@ -241,15 +238,16 @@ cdef inline const real* plane_of(const Pool* g, const Block* b, const real* x) n
 
 cdef inline void line_fill(const bint largest, const Pool* g, const Block* b, const real* x, real* y) noexcept nogil:
     """y: the line of the present row of windows, from all the input rows that they cover."""
-    cdef Py_ssize_t i, j, pitch = g.W * b.pixel
+    cdef Py_ssize_t _i, j, news, pitch = g.W * b.pixel
     cdef Rows rows
     rows.x = plane_of(g, b, x) + (b.d.first * g.H + b.h.first) * pitch
     rows.rows, rows.step = b.h.count, g.dilation_h * pitch
     rows.slices, rows.slice = b.d.count, g.dilation_d * g.H * pitch
     join_rows(largest, b, &rows, y)
     if b.V == b.pixel:          # rows are too short for the processor to notice that they follow one another
-        x = rows.x + (b.h.count + AHEAD * g.stride_h) * pitch
-        for i in range(g.stride_h):
+        news = b.h.count if g.adaptive_h else min(g.stride_h, b.h.count)
+        x = rows.x + min(b.h.count + AHEAD * news, g.H) * pitch
+        for _i in range(news):
             for j in range(ceil_div(b.count * <Py_ssize_t>sizeof(real), 64)):
                 prefetch(x + j * (64 // <Py_ssize_t>sizeof(real)))
             x += pitch
@@ -419,7 +417,7 @@ cdef inline void window_of_channels(const bint largest, const int most, const re
 cdef inline void across_pixels(const bint largest, const Block* b, const real* x, Py_ssize_t V, Py_ssize_t step,
                                vec row_area, real* y, Py_ssize_t y_pixel) noexcept nogil:
     """Every window of V channels: y, its pixels y_pixel apart; row_area: of LANES lines, or of one."""
-    cdef Py_ssize_t v, q, i
+    cdef Py_ssize_t q, i
     cdef const real* at
     for q in range(b.columns):
         at = x + b.first[q] * V
@@ -478,12 +476,12 @@ cdef inline void rows_pool(const bint largest, const bint herk, const Pool* g, B
         row += rows
 
 
-cdef inline bint block(const bint herk, const Pool* g, const Streams* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
+cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
     cdef Py_ssize_t column_blocks = ceil_div(g.Q, g.columns), channel_blocks = 1
     cdef const real* x = <const real*>arrays.input[0]
     cdef real* y = <real*>arrays.output[0]
     cdef Block b
-    layout(g, &b, workspace, herk)
+    layout(g, &b, workspace)
     if g.channels_last:
         channel_blocks = ceil_div(g.C, g.channels)
     b.c = task % channel_blocks * g.channels if g.channels_last else 0
@@ -496,19 +494,15 @@ cdef inline bint block(const bint herk, const Pool* g, const Streams* arrays, Py
     b.at = -1
     find_windows(g, &b)
     row_find(g, &b, b.row)
-    if g.largest:
-        rows_pool(True, herk, g, &b, x, y)
+    if g.largest and g.herk:
+        rows_pool(True, True, g, &b, x, y)
+    elif g.largest:
+        rows_pool(True, False, g, &b, x, y)
+    elif g.herk:
+        rows_pool(False, True, g, &b, x, y)
     else:
-        rows_pool(False, herk, g, &b, x, y)
+        rows_pool(False, False, g, &b, x, y)
     return False
-
-
-cdef bint block_direct(const Pool* g, const Streams* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
-    return block(False, g, arrays, task, workspace)
-
-
-cdef bint block_herk(const Pool* g, const Streams* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
-    return block(True, g, arrays, task, workspace)
 
 
 cdef Py_ssize_t tasks_of(const Pool* g) noexcept:
@@ -522,22 +516,14 @@ def geometry(dict fields):
 
 
 def workspace_bytes(bytes geometry):
-    """For either way to combine rows."""
     cdef Pool g
     cdef Block b
     geometry_unpack(geometry, &g, sizeof(g))
-    return layout(&g, &b, NULL, True)
+    return layout(&g, &b, NULL)
 
 
 def run(bytes geometry, tuple inputs, tuple outputs, int threads):
     cdef Pool g
     cdef Block b
     geometry_unpack(geometry, &g, sizeof(g))
-    return run_streams(<AnyTask>block_direct, &g, tasks_of(&g), inputs, outputs, layout(&g, &b, NULL, False), threads)
-
-
-def run_herk(bytes geometry, tuple inputs, tuple outputs, int threads):
-    cdef Pool g
-    cdef Block b
-    geometry_unpack(geometry, &g, sizeof(g))
-    return run_streams(<AnyTask>block_herk, &g, tasks_of(&g), inputs, outputs, layout(&g, &b, NULL, True), threads)
+    return run_streams(<AnyTask>block, &g, tasks_of(&g), inputs, outputs, layout(&g, &b, NULL), threads)

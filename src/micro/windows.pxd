@@ -2,7 +2,13 @@
 
 One- and two-dimensional problems have extent 1, stride 1 and no padding along the axes that they lack.
 """
-from micro.simd cimport LANES, real, vec, vec_larger
+from micro.simd cimport LANES, real, vec, vec_larger, vec_load, vec_mask_load, vec_splat
+
+cdef extern from "math.h" nogil:
+    const float INFINITY
+
+cdef enum:
+    SUMS = 4                # partial results of a long run
 
 cdef struct Pool:
     Py_ssize_t N, C, D, H, W, T, R, S, O, P, Q
@@ -16,6 +22,7 @@ cdef struct Pool:
     Py_ssize_t integers                                 # numbers are 64-bit integers (pool_direct alone)
     Py_ssize_t rows                                     # of windows, or planes, that one task computes
     Py_ssize_t columns, channels                        # pool_windows: columns of windows, and channels, of a task
+    Py_ssize_t herk                                     # pool_windows: rows are joined as van Herk, Gil and Werman do
 
 cdef struct Axis:
     Py_ssize_t n, out, taps, stride, dilation, pad, adaptive
@@ -75,3 +82,26 @@ cdef inline void join_lanes(const bint largest, vec* row) noexcept nogil:
         for i in range(n):
             row[i] = join(largest, row[i], row[i + n])
         n //= 2
+
+
+cdef inline vec run_join(const bint largest, const real* x, Py_ssize_t pixels) noexcept nogil:
+    """LANES numbers that join `pixels` numbers: number i belongs to partial result i mod (SUMS * LANES)."""
+    cdef vec nothing = vec_splat(-INFINITY if largest else 0)
+    cdef vec total[SUMS]
+    cdef Py_ssize_t _v
+    cdef int j
+    for j in range(SUMS):
+        total[j] = nothing
+    for _v in range(pixels // (SUMS * LANES)):
+        for j in range(SUMS):
+            total[j] = join(largest, total[j], vec_load(x + j * LANES))
+        x += SUMS * LANES
+    pixels %= SUMS * LANES
+    for j in range(SUMS):
+        if pixels >= LANES:
+            total[j] = join(largest, total[j], vec_load(x))
+        elif pixels > 0:
+            total[j] = join(largest, total[j], vec_mask_load(nothing, (1u << pixels) - 1, x))
+        x += LANES
+        pixels -= LANES
+    return join(largest, join(largest, total[0], total[1]), join(largest, total[2], total[3]))
