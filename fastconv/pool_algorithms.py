@@ -139,5 +139,5 @@ SCATTER = Algorithm("scatter", "numbers to their positions, plane by plane", "po
                     never_refuses, lambda problem, machine: problem.work * machine.cycle)
 
 POOLING = {f"{name}{axes}d": rows for name, rows in
-           (("max_pool", ROWS), ("adaptive_max_pool", ROWS), ("avg_pool", ROWS), ("adaptive_avg_pool", ROWS), ("lp_pool", ROWS),
-            ("max_unpool", (SCATTER,))) for axes in (1, 2, 3)}
+           (("max_pool", ROWS), ("adaptive_max_pool", ROWS), ("avg_pool", ROWS), ("adaptive_avg_pool", ROWS),
+            ("lp_pool", ROWS), ("max_unpool", (SCATTER,))) for axes in (1, 2, 3)}

@@ -79,8 +79,10 @@ class PoolProblem:
 
     def fields(self) -> dict[str, int]:
         """The kernels' struct Pool, its blocks as small as can be."""
-        fields = {"rows": 1, "columns": 1, "channels": 1, "herk": 0, "N": self.N, "C": self.C, "channels_last": int(self.channels_last), "largest": int(self.largest),
-                  "include_pad": int(self.include_pad), "divisor": self.divisor, "integers": int(self.integers)}
+        fields = {"rows": 1, "columns": 1, "channels": 1, "herk": 0}
+        fields |= {"N": self.N, "C": self.C, "channels_last": int(self.channels_last), "largest": int(self.largest),
+                   "include_pad": int(self.include_pad), "divisor": self.divisor,
+                   "integers": int(self.integers)}
         for names, values, missing in (("DHW", self.size, 1), ("TRS", self.kernel, 1), ("OPQ", self.output_size, 1)):
             fields |= zip(names, self.in_three_axes(values, missing))
         for name, values, missing in (("stride", self.stride, 1), ("dilation", self.dilation, 1), ("pad", self.padding, 0),
