@@ -45,6 +45,7 @@ cdef struct Block:              # one task and its buffers
     Py_ssize_t row, stop        # rows of windows
     Py_ssize_t plane, o, p      # the present row: its image or plane, and where it lies there
     Window d, h                 # what its windows cover
+    Py_ssize_t inside           # rows of windows of a plane that do not reach over its last row
     Py_ssize_t q, columns       # windows of a row
     Py_ssize_t c, V             # channels: numbers of the line that belong to one pixel
     Py_ssize_t w, count         # first pixel of the image in the line, and numbers of the line that lie in the image
@@ -215,6 +216,9 @@ cdef inline void join_lines(const bint largest, const real* a, const real* b, Py
 
 cdef inline void row_find(const Pool* g, Block* b, Py_ssize_t row) noexcept nogil:
     b.plane, b.o, b.p = row // (g.O * g.P), row // g.P % g.O, row % g.P
+    b.inside = 0
+    if not g.adaptive_h and (g.R - 1) * g.dilation_h < g.H + g.pad_h:
+        b.inside = min(g.P, (g.H + g.pad_h - 1 - (g.R - 1) * g.dilation_h) // g.stride_h + 1)
     b.d, b.h = window(g, axis_d(g), b.o), window(g, axis_h(g), b.p)
 
 
@@ -286,11 +290,70 @@ cdef inline void line_fill_herk(const bint largest, const Pool* g, Block* b, con
     join_lines(largest, b.suffix + start % g.R * b.height, b.prefix, b.count, y)
 
 
+cdef inline void lines_run(const bint largest, const int most, const Pool* g, const Block* b, Py_ssize_t lines, const real* x,
+                           real* y) noexcept nogil:
+    """line_fill for `lines` rows of windows of one plane that reach over no border. `most`: rows of a window."""
+    cdef Py_ssize_t pitch = g.W * b.pixel, step = g.dilation_h * pitch, down = g.stride_h * pitch, line = b.pitch
+    cdef Py_ssize_t ahead = min(most + AHEAD * g.stride_h, g.H) * pitch, count = b.count, i, v
+    cdef unsigned lanes = (1u << (count % LANES)) - 1
+    cdef bint two = g.stride_h > 1
+    cdef vec nothing = vec_splat(identity(largest)), a
+    cdef int j
+    for i in range(lines):
+        for v in range(count // LANES):
+            a = vec_load(x + v * LANES)
+            for j in range(1, most):
+                a = join(largest, a, vec_load(x + v * LANES + j * step))
+            vec_store(y + v * LANES, a)
+            prefetch(x + v * LANES + ahead)
+            if two:
+                prefetch(x + v * LANES + ahead + pitch)
+        if lanes:
+            v = count // LANES
+            a = vec_mask_load(nothing, lanes, x + v * LANES)
+            for j in range(1, most):
+                a = join(largest, a, vec_mask_load(nothing, lanes, x + v * LANES + j * step))
+            vec_store(y + v * LANES, a)
+            prefetch(x + v * LANES + ahead)
+            if two:
+                prefetch(x + v * LANES + ahead + pitch)
+        x += down
+        y += line
+
+
+cdef inline Py_ssize_t lines_inside(const bint largest, const Pool* g, Block* b, Py_ssize_t rows, const real* x,
+                                    real* y) noexcept nogil:
+    """Fill as many lines as lines_run can, at most `rows`, and go on to the row after them; how many."""
+    cdef Py_ssize_t lines = min(rows, b.inside - b.p)
+    if b.h.count != g.R or b.d.count != 1 or lines <= 0 or b.V != b.pixel:
+        return 0
+    x = plane_of(g, b, x) + (b.d.first * g.H + b.h.first) * g.W * b.pixel
+    if g.R == 2:
+        lines_run(largest, 2, g, b, lines, x, y)
+    elif g.R == 3:
+        lines_run(largest, 3, g, b, lines, x, y)
+    else:
+        return 0
+    b.p += lines - 1
+    row_next(g, b)
+    return lines
+
+
 cdef inline void lines_fill(const bint largest, const bint herk, const Pool* g, Block* b, Py_ssize_t rows,
                             const real* x) noexcept nogil:
     """The lines of the present row of windows and of those after it, and the areas of their rows."""
-    cdef Py_ssize_t i
-    for i in range(rows):
+    cdef Py_ssize_t i = 0, j, lines
+    cdef real area
+    while i < rows:
+        if not herk:
+            area = g.divisor if g.divisor else <real>b.d.area * <real>b.h.area
+            lines = lines_inside(largest, g, b, rows - i, x, b.line + i * b.pitch)
+            if lines:
+                if not largest:
+                    for j in range(lines):
+                        b.row_area[i + j] = area
+                i += lines
+                continue
         if herk:
             line_fill_herk(largest, g, b, x, b.line + i * b.pitch)
         else:
@@ -298,6 +361,7 @@ cdef inline void lines_fill(const bint largest, const bint herk, const Pool* g, 
         if not largest:
             b.row_area[i] = g.divisor if g.divisor else <real>b.d.area * <real>b.h.area
         row_next(g, b)
+        i += 1
 
 
 cdef inline void join_long(const bint largest, const Block* b, const real* run, Py_ssize_t taps, Py_ssize_t step,
