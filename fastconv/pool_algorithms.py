@@ -27,21 +27,21 @@ def window_rows(problem: PoolProblem) -> int:
     return prod(problem.output_size[:-1]) * (1 if problem.channels_last else problem.C)
 
 
-def rows_cost(problem: PoolProblem, machine: Machine, loads: int) -> float:
-    """Rows combined with `loads` loads each, then pixels along them."""
+def rows_cost(problem: PoolProblem, machine: Machine, loads: int, passes: int) -> float:
+    """Rows combined with `loads` loads each in so many passes, then pixels along them."""
     width = row_numbers(problem) * problem.output_size[-1] // problem.size[-1]
     across = min(problem.kernel[-1], 2 * problem.kernel[-1].bit_length())
-    cycles = ROW_START + (loads + 1) * ceil_div(row_numbers(problem), machine.lanes)
+    cycles = passes * ROW_START + (loads + 1) * ceil_div(row_numbers(problem), machine.lanes)
     cycles += across * ceil_div(width, machine.lanes)
     return window_rows(problem) * cycles * machine.cycle
 
 
 def windows_cost(problem: PoolProblem, machine: Machine) -> float:
-    return rows_cost(problem, machine, prod(problem.kernel[:-1]))
+    return rows_cost(problem, machine, prod(problem.kernel[:-1]), 1)
 
 
 def herk_cost(problem: PoolProblem, machine: Machine) -> float:
-    return rows_cost(problem, machine, prod(problem.kernel[:-2]) * 2 * problem.stride[-2] + HERK_LOADS)
+    return rows_cost(problem, machine, prod(problem.kernel[:-2]) * 2 * problem.stride[-2] + HERK_LOADS, 4)
 
 
 def whole_cost(problem: PoolProblem, machine: Machine) -> float:
@@ -93,12 +93,18 @@ def herk_blocks(problem: PoolProblem, machine: Machine, threads: int) -> dict[st
 
 def blocks_of_lines(problem: PoolProblem, machine: Machine, threads: int, room: int) -> dict[str, int]:
     """`room`: numbers in all lines that are filled at a time."""
+    free = machine.L1 * 2 // 3 // problem.itemsize
     Q, reach, stride = problem.output_size[-1], problem.reach[-1], problem.stride[-1]
     if problem.adaptive[-1]:
         stride = ceil_div(problem.size[-1], Q)
     turned = not problem.channels_last and (stride > 2 or problem.adaptive[-1])
-    room //= 2 * machine.lanes if turned else LINES
+    lines = 2 * machine.lanes if turned else LINES
     channels = problem.C if problem.channels_last else 1
+    if problem.channels_last and channels > machine.lanes:
+        lines = 2
+    if problem.channels_last and lines * channels * reach > room:       # lines that stay in L2 are better than narrow ones
+        lines, room = 1, max(room, machine.L2 // 4 // problem.itemsize if room == free else 0)
+    room //= lines
     if channels * reach > room:
         channels = min(channels, max(machine.lanes, room // reach // machine.lanes * machine.lanes))
     least = ceil_div(reach, stride) if turned or problem.channels_last else COLUMNS     # or most of a line is read again
@@ -108,7 +114,8 @@ def blocks_of_lines(problem: PoolProblem, machine: Machine, threads: int, room: 
     worth = max(1, FEWEST_NUMBERS // (max(1, height) * row_numbers(problem)))
     per_task = max(1, min(max(worth, ceil_div(rows, 64 * threads)), ceil_div(rows, 2 * threads)))
     return {"rows": ceil_div(per_task, machine.lanes) * machine.lanes if turned else per_task,
-            "columns": ceil_div(Q, ceil_div(Q, columns)), "channels": channels}
+            "columns": ceil_div(Q, ceil_div(Q, columns)), "channels": channels,
+            "lines": LINES if turned else lines}
 
 
 def plane_blocks(problem: PoolProblem, machine: Machine, threads: int) -> dict[str, int]:

@@ -79,7 +79,7 @@ class PoolProblem:
 
     def fields(self) -> dict[str, int]:
         """The kernels' struct Pool, its blocks as small as can be."""
-        fields = {"rows": 1, "columns": 1, "channels": 1, "herk": 0}
+        fields = {"rows": 1, "columns": 1, "channels": 1, "lines": 1, "herk": 0}
         fields |= {"N": self.N, "C": self.C, "channels_last": int(self.channels_last), "largest": int(self.largest),
                    "include_pad": int(self.include_pad), "divisor": self.divisor,
                    "integers": int(self.integers)}

@@ -2,7 +2,7 @@
 
 Loops, outermost first, and what each block is sized for:
     task        in parallel: rows of windows x columns of them x channels
-    row         the input rows of one row of windows, GROUP or LANES of them combined into lines that stay in L1
+    row         the input rows of one row of windows, combined; as many such lines as stay in L1, or LANES
     across      the pixels of each window along the line, several ways:
                 FLAT    stride 1: the line against itself, shifted
                 EVEN    stride 2, channels first: every second number, shifted
@@ -27,7 +27,7 @@ from stream cimport Streams, geometry_pack, geometry_unpack, run_streams
 
 cdef extern from *:
     """
-    enum { MOST_LINES = LANES > 8 ? LANES : 8 };
+    enum { MOST_LINES = LANES > 8 ? LANES : 8 };    /* no plan asks for more than 8 */
     """
     enum: MOST_LINES
 
@@ -35,7 +35,6 @@ cdef enum:
     FLAT, EVEN, PIXELS, TURNED
     LONG = 8                    # pixels along the line above which runs are combined
     AHEAD = 4                   # rows of windows whose input is prefetched meanwhile
-    GROUP = 8                   # lines that are filled before any is read: what was just stored is slow to load shifted
 
 cdef struct Rows:               # that are joined: slices * rows of them, from x on
     const real* x
@@ -88,7 +87,7 @@ cdef Py_ssize_t layout(const Pool* g, Block* b, char* workspace) noexcept nogil:
     b.path = path_of(g)
     b.V = g.channels if g.channels_last else 1
     b.margin = padded(g.pad_w * b.V, LANES)
-    b.lines = LANES if b.path == TURNED else GROUP
+    b.lines = LANES if b.path == TURNED else g.lines
     b.joined = (b.path <= EVEN and g.pad_w == 0 and g.S <= g.stride_w and g.dilation_w == 1 and g.columns == g.Q
                 and g.W == g.Q * g.stride_w)
     b.pitch = g.W * b.V if b.joined else b.margin + padded(pixels * b.V, LANES) + 8 * LANES
@@ -292,17 +291,16 @@ cdef inline void line_fill_herk(const bint largest, const Pool* g, Block* b, con
 
 cdef inline void lines_run(const bint largest, const int most, const Pool* g, const Block* b, Py_ssize_t lines, const real* x,
                            real* y) noexcept nogil:
-    """line_fill for `lines` rows of windows of one plane that reach over no border. `most`: rows of a window."""
+    """line_fill for `lines` rows of windows of one plane that reach over no border. `most`: rows of a window, if constant."""
     cdef Py_ssize_t pitch = g.W * b.pixel, step = g.dilation_h * pitch, down = g.stride_h * pitch, line = b.pitch
-    cdef Py_ssize_t ahead = min(most + AHEAD * g.stride_h, g.H) * pitch, count = b.count, i, v
+    cdef Py_ssize_t n = most if most else g.R, ahead = min(n + AHEAD * g.stride_h, g.H) * pitch, count = b.count, i, j, v
     cdef unsigned lanes = (1u << (count % LANES)) - 1
     cdef bint two = g.stride_h > 1
     cdef vec nothing = vec_splat(identity(largest)), a
-    cdef int j
     for i in range(lines):
         for v in range(count // LANES):
             a = vec_load(x + v * LANES)
-            for j in range(1, most):
+            for j in range(1, n):
                 a = join(largest, a, vec_load(x + v * LANES + j * step))
             vec_store(y + v * LANES, a)
             prefetch(x + v * LANES + ahead)
@@ -311,7 +309,7 @@ cdef inline void lines_run(const bint largest, const int most, const Pool* g, co
         if lanes:
             v = count // LANES
             a = vec_mask_load(nothing, lanes, x + v * LANES)
-            for j in range(1, most):
+            for j in range(1, n):
                 a = join(largest, a, vec_mask_load(nothing, lanes, x + v * LANES + j * step))
             vec_store(y + v * LANES, a)
             prefetch(x + v * LANES + ahead)
@@ -328,10 +326,14 @@ cdef inline Py_ssize_t lines_inside(const bint largest, const Pool* g, Block* b,
     if b.h.count != g.R or b.d.count != 1 or lines <= 0 or b.V != b.pixel:
         return 0
     x = plane_of(g, b, x) + (b.d.first * g.H + b.h.first) * g.W * b.pixel
-    if g.R == 2:
+    if g.R == 1:
+        lines_run(largest, 1, g, b, lines, x, y)
+    elif g.R == 2:
         lines_run(largest, 2, g, b, lines, x, y)
     elif g.R == 3:
         lines_run(largest, 3, g, b, lines, x, y)
+    elif b.count < 4 * LANES:
+        lines_run(largest, 0, g, b, lines, x, y)
     else:
         return 0
     b.p += lines - 1

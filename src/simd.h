@@ -172,9 +172,16 @@ ALWAYS ivec ivec_steps(bits first, bits step) { ivec v; for (int i = 0; i < LANE
 ALWAYS ivec ivec_load(const bits *p) { ivec v; memcpy(&v, p, sizeof v); return v; }
 /* Where v is larger than best, or NaN, lane by lane: best <- v and at <- position. */
 ALWAYS void vec_challenge(vec v, ivec position, vec *best, ivec *at) {
+#if defined(__AVX512F__)
+    unsigned take = JOIN(_mm512_cmp, TYPE_SUFFIX, _mask)((native)v, (native)*best, _CMP_GT_OQ)
+                    | JOIN(_mm512_cmp, TYPE_SUFFIX, _mask)((native)v, (native)v, _CMP_UNORD_Q);
+    *best = (vec)X86(mask_blend)(take, (native)*best, (native)v);
+    *at = (ivec)X86(mask_blend)(take, (native)*at, (native)position);
+#else
     ivec take = (ivec)(v > *best) | (ivec)(v != v);
     *best = (vec)(((ivec)v & take) | ((ivec)*best & ~take));
     *at = (position & take) | (*at & ~take);
+#endif
 }
 ALWAYS void ivec_store_wide(int64_t *p, unsigned count, ivec v) {
     for (unsigned i = 0; i < count; i++) p[i] = v[i];

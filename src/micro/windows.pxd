@@ -22,6 +22,7 @@ cdef struct Pool:
     Py_ssize_t integers                                 # numbers are 64-bit integers (pool_direct alone)
     Py_ssize_t rows                                     # of windows, or planes, that one task computes
     Py_ssize_t columns, channels                        # pool_windows: columns of windows, and channels, of a task
+    Py_ssize_t lines                                    # that are filled before any is read: fresh stores are slow to load
     Py_ssize_t herk                                     # pool_windows: rows are joined as van Herk, Gil and Werman do
 
 cdef struct Axis:
