@@ -9,6 +9,7 @@ from .row import Algorithm, Machine, ceil_div, never_refuses
 ROW_START = 30          # pointers and masks of one output row
 HERK_LOADS = 4          # a row of pixels goes into a suffix and into a prefix, and both into a window
 DIRECT_TAP = 20         # one tap of a vector of windows, its position kept beside it
+LONG = 16               # pixels of a window along the line that are joined one by one
 LINES = 8               # that a task fills before it reads them
 COLUMNS = 64            # of windows, the fewest that a long line is cut into
 LONGEST_REACH = 4096    # pixels of a window along the line
@@ -30,7 +31,7 @@ def window_rows(problem: PoolProblem) -> int:
 def rows_cost(problem: PoolProblem, machine: Machine, loads: int, passes: int) -> float:
     """Rows combined with `loads` loads each in so many passes, then pixels along them."""
     width = row_numbers(problem) * problem.output_size[-1] // problem.size[-1]
-    across = min(problem.kernel[-1], 2 * problem.kernel[-1].bit_length())
+    across = problem.kernel[-1] if problem.kernel[-1] <= LONG else 2 * problem.kernel[-1].bit_length()
     cycles = passes * ROW_START + (loads + 1) * ceil_div(row_numbers(problem), machine.lanes)
     cycles += across * ceil_div(width, machine.lanes)
     return window_rows(problem) * cycles * machine.cycle

@@ -114,7 +114,12 @@ cdef inline void windows_scan(const Pool* g, const int stride, const int most, c
     cdef bits begin[LANES]
     cdef vec best = vec_splat(-INFINITY)
     cdef ivec where, steps = ivec_steps(0, <bits>step)
-    if border:
+    if border and g.dilation_w == 1 and d.count and h.count:
+        at = (d.first * g.H + h.first) * g.W
+        for i in range(LANES):
+            begin[i] = <bits>(at + max(w + i * step, <Py_ssize_t>0))
+        where = ivec_load(begin)
+    elif border:
         for i in range(LANES):
             begin[i] = <bits>first_of(g, d, h, window(g, axis_w(g), q + i))
         where = ivec_load(begin)

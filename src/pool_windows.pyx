@@ -33,7 +33,7 @@ cdef extern from *:
 
 cdef enum:
     FLAT, EVEN, PIXELS, TURNED
-    LONG = 8                    # pixels along the line above which runs are combined
+    LONG = 16                   # pixels along the line above which runs are combined
     AHEAD = 4                   # rows of windows whose input is prefetched meanwhile
 
 cdef struct Rows:               # that are joined: slices * rows of them, from x on
@@ -126,7 +126,7 @@ cdef void find_windows(const Pool* g, Block* b) noexcept nogil:
     b.head = b.line - (b.w - start) * b.V
     b.area = w.area
     b.uneven = False
-    for i in range(b.columns):
+    for i in range(0 if g.largest and b.path <= EVEN else b.columns):
         w = window(g, axis_w(g), b.q + i)
         b.first[i] = w.first - b.w
         b.taps[i] = w.count
@@ -138,8 +138,11 @@ cdef void find_windows(const Pool* g, Block* b) noexcept nogil:
         start = last.first + last.count
     b.count = (min(g.W, start) - b.w) * b.V
     if b.path <= EVEN:
-        for i in range(b.pitch * b.lines + 8 * LANES):
-            (b.line - b.margin)[i] = identity(g.largest)
+        for j in range(b.lines):
+            for i in range(b.margin):
+                (b.line - b.margin)[j * b.pitch + i] = identity(g.largest)
+            for i in range(b.count, b.pitch - b.margin + (8 * LANES if j == b.lines - 1 else 0)):
+                b.line[j * b.pitch + i] = identity(g.largest)
 
 
 cdef inline vec join_column(const bint largest, const int most, const bint deep, const Rows* from_, const real* x,
