@@ -6,12 +6,12 @@ image processing. See ``help(fastconv.conv2d)`` for the arguments that all funct
 from . import arithmetic
 from .algorithms import list_algorithms
 from .combined import (
-                       decompose_separable,
-                       gated_conv2d,
-                       partial_conv2d,
-                       separable_conv1d,
-                       separable_conv2d,
-                       spatial_separable_conv2d,
+    decompose_separable,
+    gated_conv2d,
+    partial_conv2d,
+    separable_conv1d,
+    separable_conv2d,
+    spatial_separable_conv2d,
 )
 from .combined_layers import GatedConv2d, SeparableConv2d
 from .config import get_num_threads, set_num_threads, threads
@@ -19,6 +19,27 @@ from .convolution import conv1d, conv2d, conv3d
 from .explanation import explain
 from .introspection import show_config
 from .layers import Conv1d, Conv2d, Conv3d
+from .pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+    spatial_pyramid_pool2d,
+)
 from .transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from .transposed_layers import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .validation import ValidationError, validation
@@ -27,8 +48,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "GatedConv2d",
-    "SeparableConv2d", "ValidationError", "arithmetic", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-    "conv_transpose2d", "conv_transpose3d", "decompose_separable", "explain", "gated_conv2d", "get_num_threads",
-    "list_algorithms", "partial_conv2d", "separable_conv1d", "separable_conv2d", "set_num_threads", "show_config",
-    "spatial_separable_conv2d", "threads", "validation",
+    "SeparableConv2d", "ValidationError", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
+    "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "arithmetic", "avg_pool1d", "avg_pool2d",
+    "avg_pool3d", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+    "decompose_separable", "explain", "gated_conv2d", "get_num_threads", "list_algorithms", "lp_pool1d", "lp_pool2d",
+    "lp_pool3d", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d",
+    "partial_conv2d", "separable_conv1d", "separable_conv2d", "set_num_threads", "show_config",
+    "spatial_pyramid_pool2d", "spatial_separable_conv2d", "threads", "validation",
 ]

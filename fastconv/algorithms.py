@@ -8,38 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import NamedTuple
 
+from .pool_algorithms import POOLING
 from .problem import Problem
-
-
-class Machine(NamedTuple):
-    """What a cost may know of the CPU and of one build of the kernels."""
-
-    isa: str
-    real: str
-    lanes: int          # numbers in a vector
-    MR: int             # register tile: MR rows ...
-    NR: int             # ... of NR numbers
-    L1: int             # bytes of data cache of one core
-    L2: int
-    L3: int
-    cycle: float        # seconds; two vector multiply-adds each
-
-
-class Algorithm(NamedTuple):
-    """One row: an algorithm that computes an operation."""
-
-    name: str                                       # what `algorithm=`, tests, benchmarks and explain() call it
-    summary: str
-    kernel: str                                     # file in src/ for channels-first arrays
-    kernel_last: str                                # file in src/ for channels_last arrays
-    refuses: Callable[[Problem], str]               # why it cannot run this problem; "" if it can
-    cost: Callable[[Problem, Machine], float]       # predicted seconds on one core
-    error: float = 1.0                              # rounding growth against a plain sum
-    strict: bool = False                            # zero padding is left out, not multiplied by the weights
-    alpha: int = 0                                  # Winograd: products of a tile along each transformed axis
-
+from .row import Algorithm, Machine, ceil_div, never_refuses
 
 TILE_START = 60         # sums of a tile into and out of registers, call and finish
 GATHER_VECTOR = 3       # one vector of a panel
@@ -63,10 +35,6 @@ LARGEST_TURNED = 1 << 20    # numbers of an image that is turned in cache
 LARGEST_STAGED = 1 << 17    # numbers of the input rows of one output row
 LONGEST_ROW = 1024          # columns that one task stages
 LARGEST_SMALL = 2048        # output pixels of an image that one task computes whole
-
-
-def ceil_div(a: int, b: int) -> int:
-    return -(-a // b)
 
 
 def tile_cycles(rows: int, vectors: int, machine: Machine) -> float:
@@ -258,10 +226,6 @@ def depthwise_refuses(problem: Problem) -> str:
     return ""
 
 
-def never_refuses(problem: Problem) -> str:
-    return ""
-
-
 def winograd(name: str, alpha: int, error: float) -> Algorithm:
     summary = f"minimal filtering F({alpha + 1} - r, r) along one or two axes of r taps"
     return Algorithm(name, summary, "winograd", "winograd", winograd_refuses(alpha), winograd_cost(alpha), error,
@@ -287,7 +251,8 @@ CONVOLUTION = (
 )
 
 # A transposed convolution is a few plain ones: it has their rows.
-TABLE: dict[str, tuple[Algorithm, ...]] = {"conv1d": CONVOLUTION, "conv2d": CONVOLUTION, "conv3d": CONVOLUTION}
+CONVOLUTIONS = dict.fromkeys(("conv1d", "conv2d", "conv3d"), CONVOLUTION)
+TABLE: dict[str, tuple[Algorithm, ...]] = CONVOLUTIONS | POOLING
 
 
 def list_algorithms(operation: str) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 import numpy as np
 
 REALS = {"float32": "f32", "float64": "f64", "float16": "f32", "bfloat16": "f32"}
+# Integers that are moved and compared only: widened to floats that hold every one of them, 64 bits as they are.
+WIDENED = {"int8": "f32", "uint8": "f32", "int16": "f32", "uint16": "f32", "int32": "f64", "uint32": "f64", "int64": "f64"}
 COMPUTED = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
 
 
@@ -52,6 +54,22 @@ def common_type(**arrays: np.ndarray | None) -> np.dtype:
         elif dtype != first[1]:
             raise TypeError(f"{name} has type {dtype} but {first[0]} has type {first[1]}: convert one of them")
     return first[1]
+
+
+def compared_type(array: np.ndarray, name: str) -> tuple[np.dtype, np.dtype, str]:
+    """Type of an array whose numbers are only compared, in native byte order; the type that kernels see; their real.
+
+    Raises
+    ------
+    TypeError
+        For a type that is neither computed nor widened.
+    """
+    if array.dtype.name not in WIDENED:
+        if array.dtype.kind in "biu":
+            raise TypeError(f"{name} has type {array.dtype}; of the integers {', '.join(WIDENED)} are compared: convert it")
+        return (dtype := common_type(**{name: array})), COMPUTED[REALS[dtype.name]], REALS[dtype.name]
+    dtype, real = array.dtype.newbyteorder("="), WIDENED[array.dtype.name]
+    return dtype, dtype if dtype == np.int64 else COMPUTED[real], real
 
 
 def contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

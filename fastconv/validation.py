@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from . import config, reference
+from . import config, reference, reference_pooling
 
 _rtol: float | None = None
 
@@ -80,3 +80,34 @@ def compare(call: str, y, expected, scale, roundings: int, growth: float) -> Non
         worst = np.unravel_index(np.argmax(excess), y.shape)
         raise ValidationError(f"{call}: element {tuple(int(i) for i in worst)} is {y[worst]}, SciPy has {expected[worst]} "
                               f"({np.count_nonzero(bad)} of {y.size} differ by more than {rtol:.2g} of their sums)")
+
+
+def check_pool(problem, x, y, indices=None) -> None:
+    """Compare one finished pooling: largest numbers and positions to the bit, means within the rounding of their sums."""
+    about = f"{problem.operation} of input {problem.input_shape}"
+    if problem.largest:
+        expected, where = reference_pooling.largest(problem, x)
+        report_bad(about, y, expected, (y != expected) & ~((y != y) & (expected != expected)))
+        if indices is not None:
+            report_bad(f"indices of {about}", indices, where, indices != where)
+        return
+    expected, unit = reference_pooling.mean(problem, x), np.finfo(y.dtype).eps / 2
+    rtol = (problem.taps + 2) * unit if _rtol is None else _rtol
+    with np.errstate(invalid="ignore"):
+        error = np.abs(y - expected)
+        bound = rtol * np.abs(reference_pooling.mean(problem, np.abs(x)))
+    same = (y == expected) | (np.isnan(y) & np.isnan(expected))
+    report_bad(about, y, expected, ~same & ~(error <= bound + np.finfo(y.dtype).tiny))
+
+
+def check_unpool(problem, x, indices, y) -> None:
+    """Compare one finished max_unpool, to the bit."""
+    expected = reference_pooling.unpool(x, indices, problem.output_size, problem.channels_last)
+    report_bad(problem.operation, y, expected, (y != expected) & ~((y != y) & (expected != expected)))
+
+
+def report_bad(about: str, y, expected, bad) -> None:
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValidationError(f"{about}: element {first} is {y[first]}, the definition gives {expected[first]} "
+                              f"({np.count_nonzero(bad)} of {y.size} are wrong)")

@@ -157,6 +157,36 @@ ALWAYS vec vec_at_least(vec x, vec bound) { return vec_if_less(x, bound, bound, 
 ALWAYS vec vec_at_most(vec x, vec bound) { return vec_if_less(bound, x, bound, x); }
 #endif
 
+/* The larger of both; NaN if either is. */
+#if defined(__AVX512F__)
+ALWAYS vec vec_larger(vec a, vec b) {
+    return (vec)X86(mask_max)((native)a, JOIN(_mm512_cmp, TYPE_SUFFIX, _mask)((native)a, (native)a, _CMP_ORD_Q),
+                              (native)a, (native)b);
+}
+#else
+ALWAYS vec vec_larger(vec a, vec b) { return (vec)((ivec)vec_at_least(a, b) | (ivec)vec_at_least(b, a)); }
+#endif
+
+ALWAYS ivec ivec_splat(bits i) { return i - (ivec){0}; }
+ALWAYS ivec ivec_steps(bits first, bits step) { ivec v; for (int i = 0; i < LANES; i++) v[i] = first + i * step; return v; }
+ALWAYS ivec ivec_load(const bits *p) { ivec v; memcpy(&v, p, sizeof v); return v; }
+/* Where v is larger than best, or NaN, lane by lane: best <- v and at <- position. */
+ALWAYS void vec_challenge(vec v, ivec position, vec *best, ivec *at) {
+#if defined(__AVX512F__)
+    unsigned take = JOIN(_mm512_cmp, TYPE_SUFFIX, _mask)((native)v, (native)*best, _CMP_GT_OQ)
+                    | JOIN(_mm512_cmp, TYPE_SUFFIX, _mask)((native)v, (native)v, _CMP_UNORD_Q);
+    *best = (vec)X86(mask_blend)(take, (native)*best, (native)v);
+    *at = (ivec)X86(mask_blend)(take, (native)*at, (native)position);
+#else
+    ivec take = (ivec)(v > *best) | (ivec)(v != v);
+    *best = (vec)(((ivec)v & take) | ((ivec)*best & ~take));
+    *at = (position & take) | (*at & ~take);
+#endif
+}
+ALWAYS void ivec_store_wide(int64_t *p, unsigned count, ivec v) {
+    for (unsigned i = 0; i < count; i++) p[i] = v[i];
+}
+
 #if defined(__AVX512F__)
 ALWAYS vec vec_mask_load(vec old, unsigned m, const real *p) { return (vec)X86(mask_loadu)((native)old, m, p); }
 ALWAYS void vec_mask_store(real *p, unsigned m, vec v) { X86(mask_storeu)(p, m, (native)v); }

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 import fastconv
 from fastconv import kernels, reference
-from fastconv.algorithms import TABLE
+from fastconv.algorithms import CONVOLUTIONS
 from fastconv.problem import PADDING_MODES, PADDING_NAMES, arranged, convolution_problem
 
-INTEGERS = all(row.error == 1 for rows in TABLE.values() for row in rows)
+INTEGERS = all(row.error == 1 for rows in CONVOLUTIONS.values() for row in rows)
 
 
 def equal(a, b, scale):

@@ -4,7 +4,7 @@ from __future__ import annotations
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 
 from .. import explanation
-from ..algorithms import TABLE
+from ..algorithms import CONVOLUTIONS
 from ..arrays import REALS
 from ..problem import ACTIVATIONS, PADDING_MODES, PADDING_NAMES
 from . import CommandError
@@ -52,7 +52,7 @@ def activation(text: str):
 
 def add_arguments(parser) -> None:
     parser.formatter_class, parser.epilog = RawDescriptionHelpFormatter, EXAMPLES
-    parser.add_argument("operation", choices=tuple(TABLE))
+    parser.add_argument("operation", choices=tuple(CONVOLUTIONS))
     parser.add_argument("--input", type=shape, required=True, metavar="N,C,H,W", help="shape; the batch may be left out")
     parser.add_argument("--weight", type=shape, required=True, metavar="K,C,R,S", help="shape; C is that of one group")
     parser.add_argument("--stride", type=ints, default=1, metavar="S", help="2, or 2,1: one per axis")

@@ -1,4 +1,4 @@
-"""fastconv verify: every row of the table, on every instruction set, number type and layout, against SciPy in float64."""
+"""fastconv verify: every row of the table, on every instruction set, number type and layout, against float64."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from ..arrays import COMPUTED
 from ..convolution import execute
 from ..plan import make_plan
 from ..problem import PADDING_MODES, Problem, convolution_problem, resolve_activation
+from . import verify_pooling
 from .terminal import make_console, make_table, progress_bar
 
 OPERATIONS = ("conv1d", "conv2d", "conv3d")
@@ -138,13 +139,21 @@ def run(arguments) -> int:
     count = QUICK if arguments.quick else FULL
     records: dict[tuple[str, str, str], Record] = {}
     random = np.random.default_rng(2)
-    with progress_bar(console, "problems", len(operations) * count) as advance:
+
+    def record(*key: str) -> Record:
+        return records.setdefault(key, Record())
+
+    with progress_bar(console, "problems", (len(operations) + 1) * count) as advance:
         for operation in operations:
             for number, problem in enumerate(problems(operation, count)):
                 for case in (Case(problem, False, random), Case(problem, True, random)):
                     verify(case, packed=bool(number % 2) != case.integers, records=records)
                 advance()
-    return report(console, records, set(TABLE) - set(operations))
+        for number, pool in enumerate(verify_pooling.problems(count)):
+            verify_pooling.verify(pool, bool(number % 2), random, record)
+            advance()
+        verify_pooling.verify_unpool(random, record)
+    return report(console, records, set(TABLE) - {*operations, *verify_pooling.OPERATIONS})
 
 
 def verify(case: Case, packed: bool, records: dict) -> None:
@@ -162,7 +171,7 @@ def report(console, records: dict[tuple[str, str, str], Record], left_out: set[s
     table = make_table("Against SciPy in float64", "<algorithm", "<set", "<type", "cases", "exact", "worst error", "allowed",
                        "share of it")
     before = None
-    names = list(dict.fromkeys(row.name for rows in TABLE.values() for row in rows))
+    names = list(dict.fromkeys([row.name for rows in TABLE.values() for row in rows] + [key[0] for key in records]))
     for (name, isa, real), record in sorted(records.items(), key=lambda item: names.index(item[0][0])):
         if before not in (None, name):
             table.add_section()

@@ -1,5 +1,7 @@
 """What simd.h offers, for Cython: `vec` holds LANES numbers of type `real`; the build decides both."""
 
+from libc.stdint cimport int64_t
+
 cdef extern from "simd.h" nogil:
     ctypedef float real             # float or double
     ctypedef float vec              # Cython need only know that vectors add, subtract, multiply and divide
@@ -25,3 +27,11 @@ cdef extern from "simd.h" nogil:
     vec vec_mask_load_step(vec old, unsigned m, const real* p, Py_ssize_t step)
     void vec_mask_store(real* p, unsigned m, vec v)
     vec vec_mask_select(unsigned m, vec yes, vec no)
+    ctypedef int ivec               # LANES integers as wide as a `real`
+    ctypedef int bits               # and one of them
+    vec vec_larger(vec a, vec b)
+    ivec ivec_splat(bits i)
+    ivec ivec_load(const bits* p)
+    ivec ivec_steps(bits first, bits step)
+    void vec_challenge(vec v, ivec position, vec* best, ivec* at)
+    void ivec_store_wide(int64_t* p, unsigned count, ivec v)

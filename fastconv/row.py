@@ -1,0 +1,42 @@
+"""What a row of the table is, and what its cost may know of the machine."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Machine(NamedTuple):
+    """What a cost may know of the CPU and of one build of the kernels."""
+
+    isa: str
+    real: str
+    lanes: int          # numbers in a vector
+    MR: int             # register tile: MR rows ...
+    NR: int             # ... of NR numbers
+    L1: int             # bytes of data cache of one core
+    L2: int
+    L3: int
+    cycle: float        # seconds; two vector multiply-adds each
+
+
+class Algorithm(NamedTuple):
+    """One row: an algorithm that computes an operation."""
+
+    name: str                                       # what `algorithm=`, tests, benchmarks and explain() call it
+    summary: str
+    kernel: str                                     # file in src/, or file:function, for channels-first arrays
+    kernel_last: str                                # the same for channels_last arrays
+    refuses: Callable[[Any], str]                   # why it cannot run this problem; "" if it can
+    cost: Callable[[Any, Machine], float]           # predicted seconds on one core
+    error: float = 1.0                              # rounding growth against a plain sum
+    strict: bool = False                            # zero padding is left out, not multiplied by the weights
+    alpha: int = 0                                  # Winograd: products of a tile along each transformed axis
+    blocks: Callable[[Any, Machine, int], dict[str, int]] | None = None     # sizes of blocks, where stream_plan.py asks
+
+
+def ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def never_refuses(problem: Any) -> str:
+    return ""

@@ -1,0 +1,254 @@
+"""Every window by itself: its largest number, pixel after pixel, with its position; or its mean.
+
+Loops, outermost first, and what each block is sized for:
+    task        in parallel: rows of windows
+    q           vectors of windows (channels first), or windows and vectors of channels (channels last)
+    t r s       the pixels of the window, in the order of their positions
+
+Windows that differ in length along a row, channels first, and 64-bit integers go number by number.
+
+Needs    inputs (x,), outputs (y,) or (y, positions), all contiguous; x (N, C, D, H, W), or channels last; x and y of type
+         real, or both int64 with Pool.integers; positions int64. float32: fewer than 2^31 pixels in a plane.
+Leaves   y, and positions if given, written in full. Positions count the pixels of a plane; of equal numbers that of the
+         first, of NaNs that of the last, -1 if the window has no pixel.
+Rounds   means: each row of pixels in SUMS * LANES partial sums that are added in pairs (channels last: in order), the rows
+         in order, then one division. Largest numbers: nothing.
+Costs    T R S loads, and about four instructions for each, a vector of results.
+"""
+from libc.stdint cimport INT64_MIN, int64_t
+from micro.geometry cimport ceil_div
+from micro.simd cimport (LANES, bits, ivec, ivec_load, ivec_splat, ivec_steps, ivec_store_wide, real, vec, vec_challenge,
+                         vec_mask_load, vec_mask_load_step, vec_mask_store, vec_splat, vec_store)
+from micro.windows cimport INFINITY, Pool, Window, axis_d, axis_h, axis_w, run_join, window
+from region cimport AnyTask
+from stream cimport Streams, geometry_pack, geometry_unpack, run_streams
+
+ctypedef fused number:
+    real
+    int64_t
+
+
+cdef inline bint is_nan(number v) noexcept nogil:
+    if number is real:
+        return v != v
+    else:
+        return False
+
+
+cdef inline Py_ssize_t first_of(const Pool* g, Window d, Window h, Window w) noexcept nogil:
+    """Position of the first pixel of a window; -1: it has none."""
+    return (d.first * g.H + h.first) * g.W + w.first if d.count and h.count and w.count else -1
+
+
+cdef void window_scan(const Pool* g, const number* x, Py_ssize_t pixel, Window d, Window h, Window w, number lowest,
+                      number* y, int64_t* positions) noexcept nogil:
+    """One window of one channel, its pixels `pixel` apart."""
+    cdef Py_ssize_t t, r, s, at, where = first_of(g, d, h, w)
+    cdef number best = lowest, v
+    for t in range(d.count):
+        for r in range(h.count):
+            for s in range(w.count):
+                at = ((d.first + t * g.dilation_d) * g.H + h.first + r * g.dilation_h) * g.W + w.first + s * g.dilation_w
+                v = x[at * pixel]
+                if v > best or is_nan(v):
+                    best, where = v, at
+    y[0] = best
+    if positions != NULL:
+        positions[0] = where
+
+
+cdef void row_scan(const Pool* g, const number* x, Py_ssize_t row, number lowest, number* y, int64_t* positions) noexcept nogil:
+    """A row of windows, number by number."""
+    cdef Window d = window(g, axis_d(g), row // g.P % g.O), h = window(g, axis_h(g), row % g.P), w
+    cdef Py_ssize_t q, c, channels = g.C if g.channels_last else 1
+    for q in range(g.Q):
+        w = window(g, axis_w(g), q)
+        for c in range(channels):
+            window_scan(g, x + c, channels, d, h, w, lowest, y, positions)
+            y += 1
+            if positions != NULL:
+                positions += 1
+
+
+cdef void row_of_channels(const Pool* g, const real* x, Py_ssize_t row, real* y, int64_t* positions) noexcept nogil:
+    """Channels last: vectors of channels."""
+    cdef Window d = window(g, axis_d(g), row // g.P % g.O), h = window(g, axis_h(g), row % g.P), w
+    cdef Py_ssize_t q, c, t, r, _s, at
+    cdef unsigned count
+    cdef vec best
+    cdef ivec where
+    for q in range(g.Q):
+        w = window(g, axis_w(g), q)
+        for c in range(ceil_div(g.C, LANES)):
+            count = min(<Py_ssize_t>LANES, g.C - c * LANES)
+            best = vec_splat(-INFINITY)
+            where = ivec_splat(<bits>first_of(g, d, h, w))
+            for t in range(d.count):
+                for r in range(h.count):
+                    at = ((d.first + t * g.dilation_d) * g.H + h.first + r * g.dilation_h) * g.W + w.first
+                    for _s in range(w.count):
+                        vec_challenge(vec_mask_load(best, (1u << count) - 1, x + at * g.C + c * LANES),
+                                      ivec_splat(<bits>at), &best, &where)
+                        at += g.dilation_w
+            vec_mask_store(y + c * LANES, (1u << count) - 1, best)
+            if positions != NULL:
+                ivec_store_wide(positions + c * LANES, count, where)
+        y += g.C
+        if positions != NULL:
+            positions += g.C
+
+
+cdef inline unsigned lanes_inside(Py_ssize_t first, Py_ssize_t stride, Py_ssize_t n, Py_ssize_t count) noexcept nogil:
+    """Which of `count` pixels, `stride` apart from `first` on, lie in 0 .. n - 1."""
+    cdef Py_ssize_t low = (stride - 1 - first) // stride if first < 0 else 0
+    cdef Py_ssize_t high = (n - 1 - first) // stride + 1 if first < n else 0
+    low, high = min(low, count), min(high, count)
+    return (1u << high) - (1u << low) if high > low else 0
+
+
+cdef inline void windows_scan(const Pool* g, const int stride, const int most, const bint border, const real* x, Py_ssize_t q,
+                              unsigned count, Window d, Window h, real* y, int64_t* positions) noexcept nogil:
+    """`count` windows of a row from window q on. `stride`, `most`: that along the row, and its taps, if constant."""
+    cdef Py_ssize_t t, r, s, i, at, step = stride if stride else g.stride_w, w = q * step - g.pad_w, taps = most if most else g.S
+    cdef unsigned lanes = (1u << count) - 1
+    cdef bits begin[LANES]
+    cdef vec best = vec_splat(-INFINITY)
+    cdef ivec where, steps = ivec_steps(0, <bits>step)
+    if border and g.dilation_w == 1 and d.count and h.count:
+        at = (d.first * g.H + h.first) * g.W
+        for i in range(LANES):
+            begin[i] = <bits>(at + max(w + i * step, <Py_ssize_t>0))
+        where = ivec_load(begin)
+    elif border:
+        for i in range(LANES):
+            begin[i] = <bits>first_of(g, d, h, window(g, axis_w(g), q + i))
+        where = ivec_load(begin)
+    else:
+        where = steps + ivec_splat(<bits>((d.first * g.H + h.first) * g.W + w))
+    for t in range(d.count):
+        for r in range(h.count):
+            at = ((d.first + t * g.dilation_d) * g.H + h.first + r * g.dilation_h) * g.W + w
+            for s in range(taps):
+                if border:
+                    lanes = lanes_inside(w + s * g.dilation_w, step, g.W, count)
+                vec_challenge(vec_mask_load_step(vec_splat(-INFINITY), lanes, x + at, step), steps + ivec_splat(<bits>at),
+                              &best, &where)
+                at += g.dilation_w
+    vec_mask_store(y + q, (1u << count) - 1, best)
+    if positions != NULL:
+        ivec_store_wide(positions + q, count, where)
+
+
+cdef inline void row_of_windows(const Pool* g, const int stride, const int most, const real* x, Py_ssize_t row, real* y,
+                                int64_t* positions) noexcept nogil:
+    """Channels first: vectors of windows; those at a border, or with a pixel only in padding, need masks."""
+    cdef Window d = window(g, axis_d(g), row // g.P % g.O), h = window(g, axis_h(g), row % g.P)
+    cdef Py_ssize_t q = 0, last
+    cdef unsigned count
+    while q < g.Q:
+        count = min(<Py_ssize_t>LANES, g.Q - q)
+        last = (q + count - 1) * g.stride_w - g.pad_w + (g.S - 1) * g.dilation_w
+        if q * g.stride_w >= g.pad_w and last < g.W and d.count and h.count:
+            windows_scan(g, stride, most, False, x, q, count, d, h, y, positions)
+        else:
+            windows_scan(g, stride, 0, True, x, q, count, d, h, y, positions)
+        q += LANES
+
+
+cdef void row_of_windows_any(const Pool* g, const real* x, Py_ssize_t row, real* y, int64_t* positions) noexcept nogil:
+    if g.stride_w == 1:
+        row_of_windows(g, 1, 0, x, row, y, positions)
+    elif g.stride_w == 2 and g.S == 2:
+        row_of_windows(g, 2, 2, x, row, y, positions)
+    elif g.stride_w == 2 and g.S == 3:
+        row_of_windows(g, 2, 3, x, row, y, positions)
+    elif g.stride_w == 2:
+        row_of_windows(g, 2, 0, x, row, y, positions)
+    else:
+        row_of_windows(g, 0, 0, x, row, y, positions)
+
+
+cdef real run_sum(const real* x, Py_ssize_t pixels) noexcept nogil:
+    cdef real lanes[LANES]
+    cdef int i, n = LANES // 2
+    vec_store(lanes, run_join(False, x, pixels))
+    while n:
+        for i in range(n):
+            lanes[i] += lanes[i + n]
+        n //= 2
+    return lanes[0]
+
+
+cdef void row_of_means(const Pool* g, const real* x, Py_ssize_t row, real* y) noexcept nogil:
+    """A row of windows: means, each pixel row of a window summed by itself."""
+    cdef Window d = window(g, axis_d(g), row // g.P % g.O), h = window(g, axis_h(g), row % g.P), w
+    cdef Py_ssize_t q, c, t, r, s, channels = g.C if g.channels_last else 1
+    cdef const real* at
+    cdef unsigned lanes
+    cdef vec total, line
+    cdef real area, one
+    for q in range(g.Q):
+        w = window(g, axis_w(g), q)
+        area = g.divisor if g.divisor else <real>d.area * <real>h.area * <real>w.area
+        for c in range(ceil_div(channels, LANES)):
+            lanes = (1u << min(<Py_ssize_t>LANES, channels - c * LANES)) - 1
+            total = vec_splat(0)
+            one = 0
+            for t in range(d.count):
+                for r in range(h.count):
+                    at = x + (((d.first + t) * g.H + h.first + r) * g.W + w.first) * channels + c * LANES
+                    if not g.channels_last:
+                        one += run_sum(at, w.count)
+                        continue
+                    line = vec_splat(0)
+                    for s in range(w.count):
+                        line = line + vec_mask_load(vec_splat(0), lanes, at + s * channels)
+                    total = total + line
+            if g.channels_last:
+                vec_mask_store(y + c * LANES, lanes, total / vec_splat(area))
+            else:
+                y[0] = one / area
+        y += channels
+
+
+cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
+    cdef Py_ssize_t row = task * g.rows, stop, plane, width = g.Q * (g.C if g.channels_last else 1)
+    cdef int64_t* positions = NULL
+    cdef const real* x
+    cdef real* y
+    stop = min(row + g.rows, (g.N if g.channels_last else g.N * g.C) * g.O * g.P)
+    while row < stop:
+        plane = row // (g.O * g.P) * (g.C if g.channels_last else 1) * g.D * g.H * g.W
+        if arrays.output[1] != NULL:
+            positions = <int64_t*>arrays.output[1] + row * width
+        x = <const real*>arrays.input[0] + plane
+        y = <real*>arrays.output[0] + row * width
+        if not g.largest:
+            row_of_means(g, x, row, y)
+        elif g.integers:
+            row_scan(g, <const int64_t*>arrays.input[0] + plane, row, <int64_t>INT64_MIN,
+                     <int64_t*>arrays.output[0] + row * width, positions)
+        elif g.channels_last:
+            row_of_channels(g, x, row, y, positions)
+        elif g.adaptive_w:
+            row_scan(g, x, row, <real>-INFINITY, y, positions)
+        else:
+            row_of_windows_any(g, x, row, y, positions)
+        row += 1
+    return False
+
+
+def geometry(dict fields):
+    cdef Pool g = fields
+    return geometry_pack(&g, sizeof(g))
+
+
+def workspace_bytes(bytes geometry):
+    return 0
+
+
+def run(bytes geometry, tuple inputs, tuple outputs, int threads):
+    cdef Pool g
+    geometry_unpack(geometry, &g, sizeof(g))
+    cdef Py_ssize_t rows = (g.N if g.channels_last else g.N * g.C) * g.O * g.P
+    return run_streams(<AnyTask>block, &g, ceil_div(rows, g.rows), inputs, outputs, 0, threads)

@@ -1,0 +1,598 @@
+"""Largest or mean of every window: rows combined first, then pixels along the row.
+
+Loops, outermost first, and what each block is sized for:
+    task        in parallel: rows of windows x columns of them x channels
+    row         the input rows of one row of windows, combined; as many such lines as stay in L1, or LANES
+    across      the pixels of each window along the line, several ways:
+                FLAT    stride 1: the line against itself, shifted
+                EVEN    stride 2, channels first: every second number, shifted
+                PIXELS  channels on the lanes, a window at a time
+                TURNED  other strides and unequal windows, channels first: LANES lines transposed, then as PIXELS
+Row `vanherk` combines rows as van Herk (1992), Gil and Werman (1993) do: padded rows are cut into blocks as high as a window;
+a window is the suffix of one block and the prefix of the next. Long windows along the line are put together from runs of
+1, 2, 4 ... pixels.
+
+Needs    inputs (x,), outputs (y,), both contiguous, of type real; x (N, C, D, H, W), or channels last; every window has a pixel.
+Leaves   y written in full.
+Rounds   each window: rows in order, or suffix + prefix; then pixels in order, or runs by length; then one division.
+         Nothing is ever subtracted.
+Costs    an input row is read R / stride_h times (vanherk: three times), from L1 or L2 after the first; bound by memory.
+"""
+from micro.geometry cimport ceil_div, padded, place
+from micro.simd cimport (FULL, LANES, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_load_step, vec_mask_store, vec_splat,
+                         vec_store, vec_transpose, vec_zero)
+from micro.windows cimport INFINITY, Pool, Window, axis_d, axis_h, axis_w, join, window
+from region cimport AnyTask
+from stream cimport Streams, geometry_pack, geometry_unpack, run_streams
+
+cdef extern from *:
+    """
+    enum { MOST_LINES = LANES > 8 ? LANES : 8 };    /* no plan asks for more than 8 */
+    """
+    enum: MOST_LINES
+
+cdef enum:
+    FLAT, EVEN, PIXELS, TURNED
+    LONG = 16                   # pixels along the line above which runs are combined
+    AHEAD = 4                   # rows of windows whose input is prefetched meanwhile
+
+cdef struct Rows:               # that are joined: slices * rows of them, from x on
+    const real* x
+    Py_ssize_t rows, step, slices, slice
+
+cdef struct Block:              # one task and its buffers
+    Py_ssize_t row, stop        # rows of windows
+    Py_ssize_t plane, o, p      # the present row: its image or plane, and where it lies there
+    Window d, h                 # what its windows cover
+    Py_ssize_t inside           # rows of windows of a plane that do not reach over its last row
+    Py_ssize_t q, columns       # windows of a row
+    Py_ssize_t c, V             # channels: numbers of the line that belong to one pixel
+    Py_ssize_t w, count         # first pixel of the image in the line, and numbers of the line that lie in the image
+    Py_ssize_t pixel            # numbers between pixels of x
+    int path
+    bint uneven                 # windows of the row differ in area
+    real area                   # otherwise, that of all
+    real* areas                 # of every window, or (FLAT) of every number that comes out
+    Py_ssize_t* first           # where each window begins in the line, in pixels ...
+    Py_ssize_t* taps            # ... and how many pixels it has
+    Py_ssize_t lines            # that are filled before they are read
+    Py_ssize_t margin           # numbers before the first line
+    Py_ssize_t pitch            # numbers between lines
+    bint joined                 # lines lie side by side and no window reaches into the next
+    real* line                  # pixel w of the first line. What no row writes is padding
+    real* head                  # where window q begins in the line, padding included
+    real* run                   # runs of pixels, and what is made of them
+    real* total
+    Py_ssize_t height           # numbers between suffixes
+    real* suffix                # R of them
+    real* prefix
+    Py_ssize_t at, seen         # vanherk: the block whose suffixes these are, and rows in the prefix of the next
+    real row_area[MOST_LINES]   # what the areas along the row are multiplied with, for each line
+
+
+cdef inline int path_of(const Pool* g) noexcept nogil:
+    if g.channels_last:
+        return FLAT if g.stride_w == 1 and not g.adaptive_w and g.channels == g.C else PIXELS
+    if g.adaptive_w or g.stride_w > 2:
+        return TURNED
+    return EVEN if g.stride_w == 2 else FLAT
+
+
+cdef Py_ssize_t layout(const Pool* g, Block* b, char* workspace) noexcept nogil:
+    """Place the buffers of the largest task in the workspace; return the bytes they take."""
+    cdef char* free = workspace
+    cdef Py_ssize_t reach = (g.S - 1) * g.dilation_w + 1, pixels = (g.columns - 1) * g.stride_w + reach
+    if g.adaptive_w:
+        pixels = (g.columns * g.W + g.Q - 1) // g.Q + 2
+    b.path = path_of(g)
+    b.V = g.channels if g.channels_last else 1
+    b.margin = padded(g.pad_w * b.V, LANES)
+    b.lines = LANES if b.path == TURNED else g.lines
+    b.joined = (b.path <= EVEN and g.pad_w == 0 and g.S <= g.stride_w and g.dilation_w == 1 and g.columns == g.Q
+                and g.W == g.Q * g.stride_w)
+    b.pitch = g.W * b.V if b.joined else b.margin + padded(pixels * b.V, LANES) + 8 * LANES
+    b.areas = <real*>place(&free, (g.columns * (b.V if b.path == FLAT else 1) + LANES) * sizeof(real))
+    b.first = <Py_ssize_t*>place(&free, g.columns * sizeof(Py_ssize_t))
+    b.taps = <Py_ssize_t*>place(&free, g.columns * sizeof(Py_ssize_t))
+    b.line = <real*>place(&free, (b.pitch * b.lines + 8 * LANES) * sizeof(real))
+    b.line += b.margin
+    if b.path == TURNED:
+        b.run = <real*>place(&free, b.pitch * LANES * sizeof(real))
+        b.total = <real*>place(&free, padded(g.columns, LANES) * LANES * sizeof(real))
+    elif g.S > LONG:
+        b.run = <real*>place(&free, b.pitch * sizeof(real))
+        b.total = <real*>place(&free, b.pitch * sizeof(real))
+    if g.herk:
+        b.height = padded(pixels * b.V, LANES)
+        b.suffix = <real*>place(&free, (b.height * (g.R + 1) + LANES) * sizeof(real))
+        b.prefix = b.suffix + b.height * g.R
+    return free - workspace
+
+
+cdef inline real identity(bint largest) noexcept nogil:
+    return -INFINITY if largest else 0
+
+
+cdef void find_windows(const Pool* g, Block* b) noexcept nogil:
+    """Which pixels the windows of the task cover along the row, and their areas; an empty line."""
+    cdef Py_ssize_t i, j, start, copies = b.V if b.path == FLAT else 1
+    cdef Window w = window(g, axis_w(g), b.q), last = window(g, axis_w(g), b.q + b.columns - 1)
+    b.w = w.first
+    start = b.q * g.stride_w - g.pad_w
+    if not g.adaptive_w and start >= 0:
+        b.w = start
+    elif not g.adaptive_w:
+        b.w = 0
+    b.head = b.line - (b.w - start) * b.V
+    b.area = w.area
+    b.uneven = False
+    for i in range(0 if g.largest and b.path <= EVEN else b.columns):
+        w = window(g, axis_w(g), b.q + i)
+        b.first[i] = w.first - b.w
+        b.taps[i] = w.count
+        b.uneven |= w.area != b.area
+        for j in range(copies):
+            b.areas[i * copies + j] = w.area
+    start = (b.q + b.columns - 1) * g.stride_w - g.pad_w + (g.S - 1) * g.dilation_w + 1
+    if g.adaptive_w:
+        start = last.first + last.count
+    b.count = (min(g.W, start) - b.w) * b.V
+    if b.path <= EVEN:
+        for j in range(b.lines):
+            for i in range(b.margin):
+                (b.line - b.margin)[j * b.pitch + i] = identity(g.largest)
+            for i in range(b.count, b.pitch - b.margin + (8 * LANES if j == b.lines - 1 else 0)):
+                b.line[j * b.pitch + i] = identity(g.largest)
+
+
+cdef inline vec join_column(const bint largest, const int most, const bint deep, const Rows* from_, const real* x,
+                            unsigned lanes) noexcept nogil:
+    """One vector of all rows; lanes that are not asked for hold padding."""
+    cdef vec nothing = vec_splat(identity(largest))
+    cdef vec a = vec_mask_load(nothing, lanes, x)
+    cdef Py_ssize_t _i, j, n = most if most else from_.rows
+    for j in range(1, n):
+        a = join(largest, a, vec_mask_load(nothing, lanes, x + j * from_.step))
+    if deep:
+        for _i in range(1, from_.slices):
+            x += from_.slice
+            for j in range(n):
+                a = join(largest, a, vec_mask_load(nothing, lanes, x + j * from_.step))
+    return a
+
+
+cdef inline void join_run(const bint largest, const int most, const bint deep, const Rows* from_, const real* x,
+                          Py_ssize_t count, real* y) noexcept nogil:
+    """y: `count` numbers of all rows joined; the vector at its end is filled up with padding. `most`: rows, if constant."""
+    cdef Py_ssize_t i = 0, j, n = from_.rows
+    cdef vec a, b, c, d
+    if not most and not deep:
+        while i + 4 * LANES <= count:
+            a, b, c, d = vec_load(x + i), vec_load(x + i + LANES), vec_load(x + i + 2 * LANES), vec_load(x + i + 3 * LANES)
+            for j in range(1, n):
+                a = join(largest, a, vec_load(x + i + j * from_.step))
+                b = join(largest, b, vec_load(x + i + j * from_.step + LANES))
+                c = join(largest, c, vec_load(x + i + j * from_.step + 2 * LANES))
+                d = join(largest, d, vec_load(x + i + j * from_.step + 3 * LANES))
+            vec_store(y + i, a)
+            vec_store(y + i + LANES, b)
+            vec_store(y + i + 2 * LANES, c)
+            vec_store(y + i + 3 * LANES, d)
+            i += 4 * LANES
+    while i + LANES <= count:
+        vec_store(y + i, join_column(largest, most, deep, from_, x + i, FULL))
+        i += LANES
+    if i < count:
+        vec_store(y + i, join_column(largest, most, deep, from_, x + i, (1u << (count - i)) - 1))
+
+
+cdef inline void join_rows(const bint largest, const Block* b, const Rows* from_, real* y) noexcept nogil:
+    """y: the line of these rows. Vectors are stored in order: the last of a pixel may reach into the next."""
+    cdef Py_ssize_t i, run = b.count if b.V == b.pixel else b.V
+    cdef const real* x = from_.x
+    if from_.rows == 0 or from_.slices == 0:
+        for i in range(ceil_div(b.count, LANES)):
+            vec_store(y + i * LANES, vec_splat(identity(largest)))
+        return
+    i = 0
+    while i < b.count:
+        if from_.slices > 1:
+            join_run(largest, 0, True, from_, x, run, y + i)
+        elif from_.rows == 1:
+            join_run(largest, 1, False, from_, x, run, y + i)
+        elif from_.rows == 2:
+            join_run(largest, 2, False, from_, x, run, y + i)
+        elif from_.rows == 3:
+            join_run(largest, 3, False, from_, x, run, y + i)
+        else:
+            join_run(largest, 0, False, from_, x, run, y + i)
+        i += run
+        x += b.pixel
+
+
+cdef inline void join_lines(const bint largest, const real* a, const real* b, Py_ssize_t count, real* y) noexcept nogil:
+    cdef Py_ssize_t v
+    for v in range(ceil_div(count, LANES)):
+        vec_store(y + v * LANES, join(largest, vec_load(a + v * LANES), vec_load(b + v * LANES)))
+
+
+cdef inline void row_find(const Pool* g, Block* b, Py_ssize_t row) noexcept nogil:
+    b.plane, b.o, b.p = row // (g.O * g.P), row // g.P % g.O, row % g.P
+    b.inside = 0
+    if not g.adaptive_h and (g.R - 1) * g.dilation_h < g.H + g.pad_h:
+        b.inside = min(g.P, (g.H + g.pad_h - 1 - (g.R - 1) * g.dilation_h) // g.stride_h + 1)
+    b.d, b.h = window(g, axis_d(g), b.o), window(g, axis_h(g), b.p)
+
+
+cdef inline void row_next(const Pool* g, Block* b) noexcept nogil:
+    """row_find for the row after the present one, without its divisions."""
+    b.p += 1
+    if b.p == g.P:
+        b.p = 0
+        b.o += 1
+        if b.o == g.O:
+            b.o = 0
+            b.plane += 1
+        b.d = window(g, axis_d(g), b.o)
+    b.h = window(g, axis_h(g), b.p)
+
+
+cdef inline const real* plane_of(const Pool* g, const Block* b, const real* x) noexcept nogil:
+    """Pixel b.w of the first row of the image, or plane, that the present row of windows looks at."""
+    return x + b.plane * b.pixel * g.D * g.H * g.W + b.w * b.pixel + b.c
+
+
+cdef inline void line_fill(const bint largest, const Pool* g, const Block* b, const real* x, real* y) noexcept nogil:
+    """y: the line of the present row of windows, from all the input rows that they cover."""
+    cdef Py_ssize_t _i, j, news, pitch = g.W * b.pixel
+    cdef Rows rows
+    rows.x = plane_of(g, b, x) + (b.d.first * g.H + b.h.first) * pitch
+    rows.rows, rows.step = b.h.count, g.dilation_h * pitch
+    rows.slices, rows.slice = b.d.count, g.dilation_d * g.H * pitch
+    join_rows(largest, b, &rows, y)
+    if b.V == b.pixel:          # rows are too short for the processor to notice that they follow one another
+        news = b.h.count if g.adaptive_h else min(g.stride_h, b.h.count)
+        x = rows.x + min(b.h.count + AHEAD * news, g.H) * pitch
+        for _i in range(news):
+            for j in range(ceil_div(b.count * <Py_ssize_t>sizeof(real), 64)):
+                prefetch(x + j * (64 // <Py_ssize_t>sizeof(real)))
+            x += pitch
+
+
+cdef inline bint one_row(const bint largest, const Pool* g, const Block* b, const real* x, Py_ssize_t i, real* y) noexcept nogil:
+    """y: the line of row i of the padded image, over the depth of the window alone; False, and padding, if it is padding."""
+    cdef Rows rows
+    cdef bint inside = 0 <= i - g.pad_h < g.H
+    rows.x = plane_of(g, b, x) + (b.d.first * g.H + i - g.pad_h) * g.W * b.pixel
+    rows.rows, rows.step = b.d.count if inside else 0, g.dilation_d * g.H * g.W * b.pixel
+    rows.slices, rows.slice = 1, 0
+    join_rows(largest, b, &rows, y)
+    return inside
+
+
+cdef inline void line_fill_herk(const bint largest, const Pool* g, Block* b, const real* x, real* y) noexcept nogil:
+    """line_fill from the suffixes of the block in which the windows begin and the prefix of the next; y is not read."""
+    cdef Py_ssize_t start = b.p * g.stride_h, i, first
+    cdef Py_ssize_t block = (b.plane * g.O + b.o) * (g.H + 2 * g.R) + start // g.R
+    cdef real* mine
+    first = start - start % g.R
+    if b.at != block:
+        b.at, b.seen = block, 0
+        for i in range(g.R - 1, start % g.R - 1, -1):
+            mine = b.suffix + i * b.height
+            one_row(largest, g, b, x, first + i, mine)
+            if i < g.R - 1:
+                join_lines(largest, mine, mine + b.height, b.count, mine)
+        for i in range(ceil_div(b.count, LANES)):
+            vec_store(b.prefix + i * LANES, vec_splat(identity(largest)))
+    while b.seen < start % g.R:
+        if one_row(largest, g, b, x, first + g.R + b.seen, y):
+            join_lines(largest, b.prefix, y, b.count, b.prefix)
+        b.seen += 1
+    join_lines(largest, b.suffix + start % g.R * b.height, b.prefix, b.count, y)
+
+
+cdef inline void lines_run(const bint largest, const int most, const Pool* g, const Block* b, Py_ssize_t lines, const real* x,
+                           real* y) noexcept nogil:
+    """line_fill for `lines` rows of windows of one plane that reach over no border. `most`: rows of a window, if constant."""
+    cdef Py_ssize_t pitch = g.W * b.pixel, step = g.dilation_h * pitch, down = g.stride_h * pitch, line = b.pitch
+    cdef Py_ssize_t n = most if most else g.R, ahead = min(n + AHEAD * g.stride_h, g.H) * pitch, count = b.count, i, j, v
+    cdef unsigned lanes = (1u << (count % LANES)) - 1
+    cdef bint two = g.stride_h > 1
+    cdef vec nothing = vec_splat(identity(largest)), a
+    for i in range(lines):
+        for v in range(count // LANES):
+            a = vec_load(x + v * LANES)
+            for j in range(1, n):
+                a = join(largest, a, vec_load(x + v * LANES + j * step))
+            vec_store(y + v * LANES, a)
+            prefetch(x + v * LANES + ahead)
+            if two:
+                prefetch(x + v * LANES + ahead + pitch)
+        if lanes:
+            v = count // LANES
+            a = vec_mask_load(nothing, lanes, x + v * LANES)
+            for j in range(1, n):
+                a = join(largest, a, vec_mask_load(nothing, lanes, x + v * LANES + j * step))
+            vec_store(y + v * LANES, a)
+            prefetch(x + v * LANES + ahead)
+            if two:
+                prefetch(x + v * LANES + ahead + pitch)
+        x += down
+        y += line
+
+
+cdef inline Py_ssize_t lines_inside(const bint largest, const Pool* g, Block* b, Py_ssize_t rows, const real* x,
+                                    real* y) noexcept nogil:
+    """Fill as many lines as lines_run can, at most `rows`, and go on to the row after them; how many."""
+    cdef Py_ssize_t lines = min(rows, b.inside - b.p)
+    if b.h.count != g.R or b.d.count != 1 or lines <= 0 or b.V != b.pixel:
+        return 0
+    x = plane_of(g, b, x) + (b.d.first * g.H + b.h.first) * g.W * b.pixel
+    if g.R == 1:
+        lines_run(largest, 1, g, b, lines, x, y)
+    elif g.R == 2:
+        lines_run(largest, 2, g, b, lines, x, y)
+    elif g.R == 3:
+        lines_run(largest, 3, g, b, lines, x, y)
+    elif b.count < 4 * LANES:
+        lines_run(largest, 0, g, b, lines, x, y)
+    else:
+        return 0
+    b.p += lines - 1
+    row_next(g, b)
+    return lines
+
+
+cdef inline void lines_fill(const bint largest, const bint herk, const Pool* g, Block* b, Py_ssize_t rows,
+                            const real* x) noexcept nogil:
+    """The lines of the present row of windows and of those after it, and the areas of their rows."""
+    cdef Py_ssize_t i = 0, j, lines
+    cdef real area
+    while i < rows:
+        if not herk:
+            area = g.divisor if g.divisor else <real>b.d.area * <real>b.h.area
+            lines = lines_inside(largest, g, b, rows - i, x, b.line + i * b.pitch)
+            if lines:
+                if not largest:
+                    for j in range(lines):
+                        b.row_area[i + j] = area
+                i += lines
+                continue
+        if herk:
+            line_fill_herk(largest, g, b, x, b.line + i * b.pitch)
+        else:
+            line_fill(largest, g, b, x, b.line + i * b.pitch)
+        if not largest:
+            b.row_area[i] = g.divisor if g.divisor else <real>b.d.area * <real>b.h.area
+        row_next(g, b)
+        i += 1
+
+
+cdef inline void join_long(const bint largest, const Block* b, const real* run, Py_ssize_t taps, Py_ssize_t step,
+                           Py_ssize_t count) noexcept nogil:
+    """b.total: `taps` numbers `step` apart, joined, from each of `count` positions of the line at `run` on."""
+    cdef Py_ssize_t v, i, m = 1, done = 0
+    while True:
+        if taps & m:
+            if done:
+                for v in range(ceil_div(count, LANES)):
+                    i = v * LANES
+                    vec_store(b.total + i, join(largest, vec_load(b.total + i), vec_load(run + i + done * step)))
+            else:
+                for v in range(ceil_div(count, LANES)):
+                    i = v * LANES
+                    vec_store(b.total + i, vec_load(run + i))
+            done += m
+        if 2 * m > taps:
+            return
+        for v in range(ceil_div(count + (taps - 2 * m) * step, LANES)):
+            i = v * LANES
+            vec_store(b.run + i, join(largest, vec_load(run + i), vec_load(run + i + m * step)))
+        run = b.run
+        m *= 2
+
+
+cdef inline void across_lanes(const bint largest, const int stride, const int most, const Block* b, const real* x,
+                              Py_ssize_t taps, Py_ssize_t step, real of_row, Py_ssize_t count, real* y) noexcept nogil:
+    """FLAT and EVEN: y from the line that begins at x. `most`: taps, if constant; of_row: area of a window's rows."""
+    cdef Py_ssize_t v, i, s
+    cdef vec total
+    cdef vec area = vec_splat(b.area * of_row)
+    cdef vec row_area = vec_splat(of_row)
+    if most:
+        taps = most
+    for v in range(ceil_div(count, LANES)):
+        i = v * LANES
+        total = vec_mask_load_step(vec_zero(), FULL, x + i * stride, stride)
+        for s in range(1, taps):
+            total = join(largest, total, vec_mask_load_step(vec_zero(), FULL, x + i * stride + s * step, stride))
+        if not largest:
+            if b.uneven:
+                area = row_area * vec_load(b.areas + i)
+            total = total / area
+        if i + LANES <= count:
+            vec_store(y + i, total)
+        else:
+            vec_mask_store(y + i, (1u << (count - i)) - 1, total)
+
+
+cdef inline void across_taps(const bint largest, const int stride, const Block* b, const real* x, Py_ssize_t taps,
+                             Py_ssize_t step, real of_row, Py_ssize_t count, real* y) noexcept nogil:
+    if taps == 1:
+        across_lanes(largest, stride, 1, b, x, taps, step, of_row, count, y)
+    elif taps == 2:
+        across_lanes(largest, stride, 2, b, x, taps, step, of_row, count, y)
+    elif taps == 3:
+        across_lanes(largest, stride, 3, b, x, taps, step, of_row, count, y)
+    else:
+        across_lanes(largest, stride, 0, b, x, taps, step, of_row, count, y)
+
+
+cdef inline void across(const bint largest, const Pool* g, const Block* b, const real* x, real of_row, Py_ssize_t columns,
+                        real* y) noexcept nogil:
+    """FLAT and EVEN: `columns` windows of the line whose first window, padding included, begins at x."""
+    cdef Py_ssize_t taps = g.S, step = g.dilation_w * b.V
+    if taps > LONG:
+        join_long(largest, b, x, taps, step, ((columns - 1) * g.stride_w + 1) * b.V)
+        x = b.total
+        taps = 1
+    if b.path == FLAT:
+        across_taps(largest, 1, b, x, taps, step, of_row, columns * b.V, y)
+    else:
+        across_taps(largest, 2, b, x, taps, step, of_row, columns * b.V, y)
+
+
+cdef inline void across_lines(const bint largest, const Pool* g, const Block* b, Py_ssize_t rows, real* y) noexcept nogil:
+    """FLAT and EVEN: the windows of some lines; all in one go where they may be taken for one line."""
+    cdef Py_ssize_t i
+    cdef bint one = b.joined and not b.uneven
+    if not largest:
+        for i in range(1, rows):
+            one &= b.row_area[i] == b.row_area[0]
+    if one:
+        across(largest, g, b, b.head, b.row_area[0], b.columns * rows, y)
+        return
+    for i in range(rows):
+        across(largest, g, b, b.head + i * b.pitch, b.row_area[i], b.columns, y)
+        y += g.Q * b.pixel
+
+
+cdef inline void window_of_channels(const bint largest, const int most, const real* x, Py_ssize_t taps, Py_ssize_t step,
+                                    Py_ssize_t V, vec area, real* y) noexcept nogil:
+    """One window of V channels, its pixels `step` apart. `most`: taps, if constant."""
+    cdef Py_ssize_t s, i = 0, n = most if most else taps
+    cdef vec a, b
+    while i + 2 * LANES <= V:
+        a, b = vec_load(x + i), vec_load(x + i + LANES)
+        for s in range(1, n):
+            a = join(largest, a, vec_load(x + i + s * step))
+            b = join(largest, b, vec_load(x + i + LANES + s * step))
+        vec_store(y + i, a if largest else a / area)
+        vec_store(y + i + LANES, b if largest else b / area)
+        i += 2 * LANES
+    while i < V:
+        a = vec_load(x + i)
+        for s in range(1, n):
+            a = join(largest, a, vec_load(x + i + s * step))
+        a = a if largest else a / area
+        if i + LANES <= V:
+            vec_store(y + i, a)
+        else:
+            vec_mask_store(y + i, (1u << (V - i)) - 1, a)
+        i += LANES
+
+
+cdef inline void across_pixels(const bint largest, const Block* b, const real* x, Py_ssize_t V, Py_ssize_t step,
+                               vec row_area, real* y, Py_ssize_t y_pixel) noexcept nogil:
+    """Every window of V channels: y, its pixels y_pixel apart; row_area: of LANES lines, or of one."""
+    cdef Py_ssize_t q, i
+    cdef const real* at
+    for q in range(b.columns):
+        at = x + b.first[q] * V
+        if b.taps[q] == 2:
+            window_of_channels(largest, 2, at, 2, step, V, row_area * vec_splat(b.areas[q]), y)
+        elif b.taps[q] == 3:
+            window_of_channels(largest, 3, at, 3, step, V, row_area * vec_splat(b.areas[q]), y)
+        elif b.taps[q]:
+            window_of_channels(largest, 0, at, b.taps[q], step, V, row_area * vec_splat(b.areas[q]), y)
+        else:
+            for i in range(V):
+                y[i] = identity(largest)
+        y += y_pixel
+
+
+cdef inline void across_turned(const bint largest, const Pool* g, const Block* b, Py_ssize_t rows, real* y) noexcept nogil:
+    """TURNED: rows of windows from as many lines, y one after another."""
+    cdef vec row[LANES]
+    cdef Py_ssize_t v, i, w, q, count
+    for v in range(ceil_div(b.count, LANES)):
+        w = v * LANES
+        for i in range(LANES):
+            row[i] = vec_load(b.line + i * b.pitch + w)
+        vec_transpose(row)
+        for i in range(LANES):
+            vec_store(b.run + (w + i) * LANES, row[i])
+    across_pixels(largest, b, b.run, LANES, g.dilation_w * LANES, vec_load(b.row_area), b.total, LANES)
+    for v in range(ceil_div(b.columns, LANES)):
+        q = v * LANES
+        for i in range(LANES):
+            row[i] = vec_load(b.total + (q + i) * LANES)
+        vec_transpose(row)
+        count = b.columns - q
+        for i in range(rows):
+            if count >= LANES:
+                vec_store(y + i * g.Q + q, row[i])
+            else:
+                vec_mask_store(y + i * g.Q + q, (1u << count) - 1, row[i])
+
+
+cdef inline void rows_pool(const bint largest, const bint herk, const Pool* g, Block* b, const real* x, real* y) noexcept nogil:
+    cdef Py_ssize_t row = b.row, rows, i
+    y += (row * g.Q + b.q) * b.pixel + b.c
+    while row < b.stop:
+        rows = min(b.lines, b.stop - row)
+        lines_fill(largest, herk, g, b, rows, x)
+        if b.path == TURNED:
+            across_turned(largest, g, b, rows, y)
+        elif b.path == PIXELS:
+            for i in range(rows):
+                across_pixels(largest, b, b.line + i * b.pitch, b.V, g.dilation_w * b.V, vec_splat(b.row_area[i]),
+                              y + i * g.Q * g.C, g.C)
+        else:
+            across_lines(largest, g, b, rows, y)
+        y += rows * g.Q * b.pixel
+        row += rows
+
+
+cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
+    cdef Py_ssize_t column_blocks = ceil_div(g.Q, g.columns), channel_blocks = 1
+    cdef const real* x = <const real*>arrays.input[0]
+    cdef real* y = <real*>arrays.output[0]
+    cdef Block b
+    layout(g, &b, workspace)
+    if g.channels_last:
+        channel_blocks = ceil_div(g.C, g.channels)
+    b.c = task % channel_blocks * g.channels if g.channels_last else 0
+    b.q = task // channel_blocks % column_blocks * g.columns
+    b.row = task // (channel_blocks * column_blocks) * g.rows
+    b.stop = min(b.row + g.rows, (g.N if g.channels_last else g.N * g.C) * g.O * g.P)
+    b.columns = min(g.columns, g.Q - b.q)
+    b.V = min(g.channels, g.C - b.c) if g.channels_last else 1
+    b.pixel = g.C if g.channels_last else 1
+    b.at = -1
+    find_windows(g, &b)
+    row_find(g, &b, b.row)
+    if g.largest and g.herk:
+        rows_pool(True, True, g, &b, x, y)
+    elif g.largest:
+        rows_pool(True, False, g, &b, x, y)
+    elif g.herk:
+        rows_pool(False, True, g, &b, x, y)
+    else:
+        rows_pool(False, False, g, &b, x, y)
+    return False
+
+
+cdef Py_ssize_t tasks_of(const Pool* g) noexcept:
+    cdef Py_ssize_t rows = (g.N if g.channels_last else g.N * g.C) * g.O * g.P
+    return ceil_div(rows, g.rows) * ceil_div(g.Q, g.columns) * (ceil_div(g.C, g.channels) if g.channels_last else 1)
+
+
+def geometry(dict fields):
+    cdef Pool g = fields
+    return geometry_pack(&g, sizeof(g))
+
+
+def workspace_bytes(bytes geometry):
+    cdef Pool g
+    cdef Block b
+    geometry_unpack(geometry, &g, sizeof(g))
+    return layout(&g, &b, NULL)
+
+
+def run(bytes geometry, tuple inputs, tuple outputs, int threads):
+    cdef Pool g
+    cdef Block b
+    geometry_unpack(geometry, &g, sizeof(g))
+    return run_streams(<AnyTask>block, &g, tasks_of(&g), inputs, outputs, layout(&g, &b, NULL), threads)
