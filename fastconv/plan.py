@@ -260,6 +260,11 @@ class Plan:
         return reasons
 
 
+def place(part: np.ndarray, target: np.ndarray, real: str, threads: int) -> None:
+    """target[...] = part, on all threads: the outputs of one phase into those of all."""
+    kernels.load("lattice", kernels.isa, real).place(part, target, threads)
+
+
 _plans: OrderedDict[tuple, Plan] = OrderedDict()
 _lock = Lock()
 

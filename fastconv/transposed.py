@@ -8,7 +8,7 @@ import numpy as np
 
 from . import config
 from .arrays import COMPUTED, REALS, as_array, check_out, common_type, contiguous, with_rows
-from .plan import Plan, make_plan
+from .plan import Plan, make_plan, place
 from .problem import Problem, arranged, convolution_problem, is_sequence, resolve_activation
 from .transposed_problem import AxisPhase, TransposedProblem, transposed_problem
 from .validation import check_transposed
@@ -69,7 +69,7 @@ def run_phases(problem: TransposedProblem, plans, x, weight, bias, residual, act
         rest = None if residual is None else np.ascontiguousarray(residual[lattice])
         plan.run(part, kept[taps], bias, rest, target, kept.get(key))
         if target is not y:
-            y[lattice] = target
+            place(target, y[lattice], problem.real, config.get_num_threads())
 
 
 def conv_transpose(operation, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size,
