@@ -16,6 +16,7 @@ COMMANDS = {
     "bench": "time convolutions against other libraries",
     "explain": "say which algorithm a call would use, and why",
     "shape": "sizes, parameters and multiply-adds of a stack of layers",
+    "draw": "show how a convolution reads its input, as an animation or a still",
 }
 
 

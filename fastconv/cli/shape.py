@@ -60,6 +60,18 @@ def parse_layer(text: str) -> dict:
     return layer
 
 
+def parse_layers(line: str) -> tuple[list[str], list[dict]]:
+    """Layers with semicolons between them, each as text and as `parse_layer` reads it; ValueError names the layer."""
+    texts = [" ".join(text.split()) for text in line.strip().rstrip(";").split(";")]
+    layers = []
+    for number, text in enumerate(texts, 1):
+        try:
+            layers.append(parse_layer(text))
+        except ValueError as error:
+            raise ValueError(f"layer {number} ({text}): {error}") from None
+    return texts, layers
+
+
 def figure(n: int) -> str:
     """1,792 in full, larger numbers with four digits: 21.68 M."""
     for size, letter in ((10**12, "T"), (10**9, "G"), (10**6, "M")):
@@ -69,14 +81,8 @@ def figure(n: int) -> str:
 
 
 def run(arguments) -> int:
-    texts = [" ".join(text.split()) for text in arguments.layers.strip().rstrip(";").split(";")]
-    layers = []
     try:
-        for number, text in enumerate(texts, 1):
-            try:
-                layers.append(parse_layer(text))
-            except ValueError as error:
-                raise CommandError(f"layer {number} ({text}): {error}") from None
+        texts, layers = parse_layers(arguments.layers)
         whole = summary(layers, arguments.input)
     except (ValueError, TypeError) as error:
         raise CommandError(error) from None
