@@ -6,6 +6,8 @@ from fractions import Fraction
 
 from .problem import is_sequence, per_axis, resolve_padding
 
+MOST_PHASES = 1 << 16       # outputs that may see differently much
+
 
 def axes_of(*values) -> int:
     """Spatial axes that the values speak of; 0 if all are single ints or names."""
@@ -73,6 +75,8 @@ def field_of_axis(stack: list[tuple[bool, int, int, int, int]]):
     for back, _, s, _, _ in stack:
         stride = stride / s if back else stride * s
         phases *= s if back else 1
+    if phases > MOST_PHASES:
+        raise ValueError(f"stride: those of the transposed convolutions multiply to {phases}, more than {MOST_PHASES}")
     fields = []
     for position in range(phases):          # outputs a whole number of input strides apart see equally much
         first = last = position
