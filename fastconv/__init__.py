@@ -16,6 +16,8 @@ from .combined import (
 from .combined_layers import GatedConv2d, SeparableConv2d
 from .config import get_num_threads, set_num_threads, threads
 from .convolution import conv1d, conv2d, conv3d
+from .deform_layer import DeformConv2d
+from .deformable import deform_conv2d
 from .explanation import explain
 from .introspection import show_config
 from .layers import Conv1d, Conv2d, Conv3d
@@ -26,9 +28,9 @@ from .validation import ValidationError, validation
 __version__ = "0.1.0"
 
 __all__ = [
-    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "GatedConv2d",
+    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "DeformConv2d", "GatedConv2d",
     "SeparableConv2d", "ValidationError", "arithmetic", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-    "conv_transpose2d", "conv_transpose3d", "decompose_separable", "explain", "gated_conv2d", "get_num_threads",
-    "list_algorithms", "partial_conv2d", "separable_conv1d", "separable_conv2d", "set_num_threads", "show_config",
-    "spatial_separable_conv2d", "threads", "validation",
+    "conv_transpose2d", "conv_transpose3d", "decompose_separable", "deform_conv2d", "explain", "gated_conv2d",
+    "get_num_threads", "list_algorithms", "partial_conv2d", "separable_conv1d", "separable_conv2d", "set_num_threads",
+    "show_config", "spatial_separable_conv2d", "threads", "validation",
 ]
