@@ -16,6 +16,8 @@ from .combined import (
 from .combined_layers import GatedConv2d, SeparableConv2d
 from .config import get_num_threads, set_num_threads, threads
 from .convolution import conv1d, conv2d, conv3d
+from .deform_layer import DeformConv2d
+from .deformable import deform_conv2d
 from .explanation import explain
 from .introspection import show_config
 from .layers import Conv1d, Conv2d, Conv3d
@@ -47,12 +49,12 @@ from .validation import ValidationError, validation
 __version__ = "0.1.0"
 
 __all__ = [
-    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "GatedConv2d",
-    "SeparableConv2d", "ValidationError", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
-    "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "arithmetic", "avg_pool1d", "avg_pool2d",
-    "avg_pool3d", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-    "decompose_separable", "explain", "gated_conv2d", "get_num_threads", "list_algorithms", "lp_pool1d", "lp_pool2d",
-    "lp_pool3d", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d",
-    "partial_conv2d", "separable_conv1d", "separable_conv2d", "set_num_threads", "show_config",
-    "spatial_pyramid_pool2d", "spatial_separable_conv2d", "threads", "validation",
+    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "DeformConv2d",
+    "GatedConv2d", "SeparableConv2d", "ValidationError", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "arithmetic",
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "decompose_separable", "deform_conv2d", "explain", "gated_conv2d", "get_num_threads",
+    "list_algorithms", "lp_pool1d", "lp_pool2d", "lp_pool3d", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d",
+    "max_unpool2d", "max_unpool3d", "partial_conv2d", "separable_conv1d", "separable_conv2d", "set_num_threads",
+    "show_config", "spatial_pyramid_pool2d", "spatial_separable_conv2d", "threads", "validation",
 ]

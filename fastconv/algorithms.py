@@ -24,6 +24,8 @@ STAGE_ROW = 60          # one staged row ...
 STAGE_NUMBER = 0.3      # ... and each of its numbers
 DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
 LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors waits for its own sums
+SAMPLE = 12             # where one tap of one offset group samples, for one pixel
+CORNERS = 6             # one vector of channels between four pixels
 TRANSFORM = {4: 110, 6: 260, 8: 480}    # Winograd, by alpha: input of one tile, for a vector of channels; so for output
 SCATTERED = 4           # times as long for outputs of a dilated kernel, which do not lie side by side
 MOST_TAPS = 5           # of an axis that Winograd's algorithm transforms
@@ -178,6 +180,19 @@ def depthwise_cost(problem: Problem, machine: Machine) -> float:
     return problem.pixels * (problem.taps * (vectors + 4) + 10 * vectors) * machine.cycle
 
 
+def deform_cost(problem: Problem, machine: Machine) -> float:
+    """Vectors of output channels; every sample is found once for an offset group and interpolated once."""
+    K, length = problem.K // problem.G, problem.sum_length
+    chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L1)
+    tiles = ceil_div(problem.pixels, machine.MR) * ceil_div(K, machine.NR) * chunks
+    cycles = problem.G * (length * tile_cycles(problem.pixels, ceil_div(K, machine.lanes), machine) + tiles * TILE_START)
+    vectors = ceil_div(problem.C // problem.offset_groups, machine.lanes)
+    cycles += problem.pixels * problem.taps * problem.offset_groups * (SAMPLE + CORNERS * vectors)
+    turned = 0 if problem.channels_last else problem.C * volume(problem) + problem.K * problem.pixels
+    packed = 0 if problem.packed else problem.K * length
+    return (cycles + turned * TURN_NUMBER + 2 * PACK_NUMBER * packed) * machine.cycle
+
+
 def im2col_refuses(problem: Problem) -> str:
     return f"a window of {problem.taps} taps does not fit the workspace" if problem.taps > LARGEST_TAPS else ""
 
@@ -250,9 +265,14 @@ CONVOLUTION = (
               "direct", "direct", never_refuses, direct_cost, strict=True),
 )
 
+DEFORMABLE = (
+    Algorithm("deform", "samples interpolated into panels in cache, times the weights",
+              "deform", "deform", never_refuses, deform_cost, strict=True),
+)
+
 # A transposed convolution is a few plain ones: it has their rows.
 CONVOLUTIONS = dict.fromkeys(("conv1d", "conv2d", "conv3d"), CONVOLUTION)
-TABLE: dict[str, tuple[Algorithm, ...]] = CONVOLUTIONS | POOLING
+TABLE: dict[str, tuple[Algorithm, ...]] = CONVOLUTIONS | {"deform_conv2d": DEFORMABLE} | POOLING
 
 
 def list_algorithms(operation: str) -> list[str]:

@@ -57,8 +57,10 @@ def convolve(operation, input, weight, bias, stride, padding, dilation, groups, 
     return y
 
 
-def execute(plan: Plan, x, w, b, r, out, dtype, batched, packed=None):
+def execute(plan: Plan, x, w, b, r, out, dtype, batched, packed=None, *more):
     """Bring checked arrays into the form that kernels read, run the plan, and return the result in `out` if given.
+
+    `more` are the further inputs of an operation that has some, with a batch axis; their shapes have been checked.
 
     Raises ValueError where bias, residual or out have the wrong shape or type.
     """
@@ -70,17 +72,17 @@ def execute(plan: Plan, x, w, b, r, out, dtype, batched, packed=None):
         raise ValueError(f"residual must have the shape of the output, {shape}, got {r.shape}")
     if out is not None:
         check_out(out, shape, dtype)
-    straight = out is not None and can_write(out, real, x, w, b, r)
+    straight = out is not None and can_write(out, real, x, w, b, r, *more)
     y = out if straight else np.empty(shape, real)
     if y.size:
         rows = with_rows(x, real)
         w = contiguous(w, real)
         b = None if b is None else contiguous(b, real)
         r = None if r is None else contiguous(r, real)
-        plan.run(rows if batched else rows[None], w, b, r, y, packed)
+        more = [None if a is None else contiguous(a, real) for a in more]
+        plan.run(rows if batched else rows[None], w, b, r, y, packed, *more)
         if config.validating:
-            check(problem, rows if batched else rows[None], w, b, r, y if batched else y[None],
-                  plan.row.error)
+            check(problem, rows if batched else rows[None], w, b, r, y if batched else y[None], plan.row.error, *more)
     if straight:
         return out
     if out is not None:

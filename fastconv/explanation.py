@@ -2,16 +2,18 @@
 from __future__ import annotations
 
 from . import config
+from .deform_problem import deform_problem
 from .plan import Plan, make_plan
 from .problem import convolution_problem
 
 
 def explain(operation: str, input_shape, weight_shape, stride=1, padding=0, dilation=1, groups=1, *, dtype="float32",
-            padding_mode="zeros", channels_last=False, activation=None, algorithm="auto", packed=False) -> str:
+            padding_mode="zeros", channels_last=False, activation=None, algorithm="auto", packed=False, offset_groups=1,
+            mask=False) -> str:
     """Say which algorithm a call would use, why not the others, its FLOPs, workspace and predicted time.
 
     Parameters are those of the function that `operation` names, with shapes in place of arrays; `packed` tells whether
-    a layer holds the weights.
+    a layer holds the weights. deform_conv2d alone has `offset_groups`, and a `mask` or none.
 
     Raises
     ------
@@ -30,8 +32,19 @@ def explain(operation: str, input_shape, weight_shape, stride=1, padding=0, dila
     shape = tuple(input_shape)
     if len(shape) == int(operation[-2]) + 1:
         shape = (1, *shape)
-    problem = convolution_problem(operation, shape, tuple(weight_shape), REALS[str(dtype)], stride, padding, dilation,
-                                  groups, padding_mode, channels_last, activation, packed=packed)
+    if operation == "deform_conv2d":
+        problem = deform_problem(shape, tuple(weight_shape), offset_groups, mask, REALS[str(dtype)], stride, padding,
+                                 dilation, channels_last, activation, packed=packed)
+        if padding_mode != "zeros":
+            raise ValueError(f"padding_mode={padding_mode!r}: deform_conv2d pads with zeros")
+        if groups not in (1, problem.G):
+            raise ValueError(f"groups={groups!r}: input of shape {shape} and weight of shape {tuple(weight_shape)} have "
+                             f"{problem.G} groups")
+    elif offset_groups != 1 or mask:
+        raise ValueError(f"offset_groups={offset_groups!r}, mask={mask!r} are only for deform_conv2d, not {operation}")
+    else:
+        problem = convolution_problem(operation, shape, tuple(weight_shape), REALS[str(dtype)], stride, padding, dilation,
+                                      groups, padding_mode, channels_last, activation, packed=packed)
     return explain_plan(make_plan(problem, algorithm, threads=config.get_num_threads()))
 
 
@@ -47,7 +60,8 @@ def explain_plan(plan: Plan) -> str:
         f"{'thread' if plan.threads == 1 else 'threads'}",
         f"  work        {p.flops / 1e9:.4g} GFLOP ({p.macs / 1e6:.4g} million multiply-adds), {p.bytes / 1e6:.4g} MB of "
         f"arrays, {p.flops / p.bytes:.3g} FLOP per byte",
-        f"  workspace   {plan.workspace * plan.threads / 1024:.4g} KiB in all, {plan.workspace / 1024:.4g} KiB per thread",
+        f"  workspace   {(plan.workspace * plan.threads + plan.shared) / 1024:.4g} KiB in all, "
+        f"{plan.workspace / 1024:.4g} KiB per thread",
         "  blocks      " + ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in plan.blocks.items() if n),
         f"  expected    {100 * share:.0f} % of the FMA peak",
     ]

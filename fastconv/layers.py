@@ -30,7 +30,7 @@ class Convolution:
         self.check_arguments()
 
     def forget(self) -> None:
-        self._packed: dict[tuple[str, str, str], np.ndarray] = {}
+        self._packed: dict[tuple[str, str, str, int], np.ndarray] = {}
         self._known: dict[tuple, tuple[np.dtype, Plan, np.ndarray, tuple[int, ...]]] = {}
 
     def check_arguments(self) -> None:
@@ -81,7 +81,7 @@ class Convolution:
         return (1, *shape) if len(shape) == int(self.operation[-2]) + 1 else shape
 
     def packed_for(self, plan: Plan) -> np.ndarray:
-        key = plan.row.name, plan.file, plan.isa
+        key = plan.row.name, plan.file, plan.isa, plan.problem.G
         if key not in self._packed:
             self._packed[key] = plan.pack(self.weight)
         return self._packed[key]

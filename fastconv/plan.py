@@ -152,8 +152,35 @@ def lane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
             "channel_block": channels}
 
 
+def deform_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
+    """Blocks of deform: part of a weight panel takes twice L1, the panel and the sums of a task half of L2.
+
+    With groups a chunk holds whole taps; all of them, so that sums are finished at once, if those of a tile are few.
+    """
+    K, sums = p.K // p.G, p.C * p.taps
+    if p.G == 1:
+        chunk = padded(balanced(sums, 2 * m.L1 // (m.NR * p.itemsize)), m.lanes)
+    else:
+        chunk = p.C * balanced(p.taps, WORKSPACE // 2 // (m.MR * p.itemsize * p.C))
+    totals = p.G * padded(K, m.NR) if chunk < sums else m.NR
+    most = max(m.MR, min(480, m.L2 // 2 // ((chunk + totals) * p.itemsize)) // m.MR * m.MR)
+    gather = 6 * ceil_div(p.C, m.lanes) / ceil_div(p.C, p.G)        # for each pixel and input channel of a group
+    best = None
+    for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
+        k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
+        for q_parts in range(ceil_div(p.pixels, most), ceil_div(p.pixels, most) + 2 * threads):
+            q_block = ceil_div(p.pixels, q_parts)
+            tasks = p.N * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
+            vectors = ceil_div(min(K, k_block), m.lanes)
+            cost = ceil_div(tasks, threads) * (p.G * tile_cycles(q_block, vectors, m) + gather * q_block)
+            if best is None or cost < best[0] * 0.995:
+                best = cost, q_block, k_block
+    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "offset_groups": p.offset_groups}
+
+
 BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "staged": staged_blocks,
-          "depthwise_pixels": plane_blocks, "depthwise_channels": lane_blocks}
+          "depthwise_pixels": plane_blocks, "depthwise_channels": lane_blocks,
+          "deform": deform_blocks}
 
 
 class Plan:
@@ -186,7 +213,7 @@ class Plan:
         """The kernel's Geometry; its field names are those of src/micro/geometry.pxd."""
         p, m = self.problem, self.machine
         fields = dict.fromkeys(("chunk", "panels", "pixel_block", "channel_block", "in_place", "row_runs", "alpha_h",
-                                "alpha_w", "workspace", "x_n", "x_c", "x_d", "x_h", "x_w"), 0)
+                                "alpha_w", "offset_groups", "workspace", "shared", "x_n", "x_c", "x_d", "x_h", "x_w"), 0)
         fields |= {"N": p.N, "G": p.G, "C": p.C // p.G, "K": p.K // p.G}
         fields |= zip("DHW", p.in_three_axes(p.size, 1))
         fields |= zip("TRS", p.in_three_axes(p.kernel, 1))
@@ -207,8 +234,9 @@ class Plan:
             fields |= BLOCKS[self.file](p, m, self.threads)
         fields |= changes
         self.workspace = self.fit_workspace(fields)
+        self.shared = self.module.shared_bytes(kernels.cpu.geometry(fields)) if hasattr(self.module, "shared_bytes") else 0
         self.blocks = {name: fields[name] for name in ("chunk", "pixel_block", "channel_block")}
-        return kernels.cpu.geometry(fields | {"workspace": self.workspace}) + constants
+        return kernels.cpu.geometry(fields | {"workspace": self.workspace, "shared": self.shared}) + constants
 
     def tasks_of_pixels(self) -> int:
         """Tasks of a call that use the same weights."""
@@ -238,11 +266,14 @@ class Plan:
         return packed
 
     def run(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, residual: np.ndarray | None, y: np.ndarray,
-            packed: np.ndarray | None = None) -> None:
-        """Compute y. `packed` is what `pack` made of `weight`; it must be given if the problem says so."""
+            packed: np.ndarray | None = None, *more: np.ndarray | None) -> None:
+        """Compute y. `packed` is what `pack` made of `weight`; it must be given if the problem says so.
+
+        `more` are the further inputs of an operation that has some.
+        """
         if packed is None:
             packed = self.pack(weight) if self.pack_first else weight
-        odd = self.kernel(self.geometry, x, packed, bias, residual, y, self.threads)
+        odd = self.kernel(self.geometry, x, packed, bias, residual, y, self.threads, *more)
         if odd and self.again is not None and (self.row.alpha or not np.isfinite(weight).all()):
             self.again.run(x, weight, bias, residual, y)
 

@@ -64,12 +64,12 @@ def run_phases(problem: TransposedProblem, plans, x, weight, bias, residual, act
         if packed and key not in kept:
             kept[key] = plan.pack(kept[taps])
         part = with_rows(x[(*before, *(slice(*axis.crop) for axis in phase))], x.dtype)
-        lattice = (*before, *(slice(axis.first, None, s) for axis, s in zip(phase, problem.stride)))
+        sites = (*before, *(slice(axis.first, None, s) for axis, s in zip(phase, problem.stride)))
         target = y if prod(problem.stride) == 1 else np.empty(plan.problem.output_shape, y.dtype)
-        rest = None if residual is None else np.ascontiguousarray(residual[lattice])
+        rest = None if residual is None else np.ascontiguousarray(residual[sites])
         plan.run(part, kept[taps], bias, rest, target, kept.get(key))
         if target is not y:
-            place(target, y[lattice], problem.real, config.get_num_threads())
+            place(target, y[sites], problem.real, config.get_num_threads())
 
 
 def conv_transpose(operation, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size,

@@ -7,7 +7,9 @@ from math import prod
 
 import numpy as np
 
-from . import config, reference, reference_pooling
+from . import config, reference, reference_deformable, reference_pooling
+
+ORACLES = {"deform_conv2d": reference_deformable}       # of the other convolutions: reference
 
 _rtol: float | None = None
 
@@ -49,11 +51,12 @@ def validation(rtol: float | None = None) -> Iterator[None]:
         config.validating, _rtol = before
 
 
-def check(problem, x, weight, bias, residual, y, growth: float = 1.0) -> None:
+def check(problem, x, weight, bias, residual, y, growth: float = 1.0, *more) -> None:
     """Compare one finished call; the arrays are those that its kernel saw, `growth` is Algorithm.error of its row."""
-    scale = reference.error_scale(problem, growth, reference.magnitude(problem, x, weight, bias, residual))
+    oracle = ORACLES.get(problem.operation, reference)
+    scale = reference.error_scale(problem, growth, oracle.magnitude(problem, x, weight, bias, residual, *more))
     compare(f"{problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}", y,
-            reference.convolution(problem, x, weight, bias, residual), scale, prod(problem.weight_shape[1:]) + 8, growth)
+            oracle.convolution(problem, x, weight, bias, residual, *more), scale, prod(problem.weight_shape[1:]) + 8, growth)
 
 
 def check_transposed(problem, x, weight, bias, residual, activation, y, growth: float) -> None:

@@ -16,9 +16,11 @@ cdef struct Arrays:
     const real* residual        # NULL: none
     real* y
     const double* constants     # what follows the Geometry in the bytes of a plan
+    const real* more[2]         # what only some kernels read, in the order of their `run`; NULL: none
+    char* shared                # Geometry.shared bytes
     char* workspace             # `threads` pieces of Geometry.workspace bytes
     int held
-    Py_buffer view[5]
+    Py_buffer view[7]
 
 
 cdef inline void* arrays_hold(Arrays* a, object array, int flags) except? NULL:
@@ -28,23 +30,26 @@ cdef inline void* arrays_hold(Arrays* a, object array, int flags) except? NULL:
 
 
 cdef inline void arrays_release(Arrays* a) noexcept:
-    free(a.workspace)
+    free(a.shared)
     while a.held > 0:
         a.held -= 1
         PyBuffer_Release(&a.view[a.held])
 
 
-cdef inline int arrays_open(Arrays* a, Geometry* g, x, w, bias, residual, y, int threads) except -1:
+cdef inline int arrays_open(Arrays* a, Geometry* g, x, w, bias, residual, y, int threads, tuple more=()) except -1:
     """Hold the buffers, take the input's strides, get the workspace. The caller checked types and shapes.
 
     On failure nothing stays held.
     """
     cdef Py_ssize_t* stride
-    cdef int axes
+    cdef Py_ssize_t size = g.shared + g.workspace * threads
+    cdef int axes, i
     a.held = 0
-    a.workspace = NULL
+    a.shared = NULL
     a.bias = NULL
     a.residual = NULL
+    a.more[0] = NULL
+    a.more[1] = NULL
     try:
         a.x = <const real*>arrays_hold(a, x, PyBUF_STRIDES)
         axes = a.view[0].ndim
@@ -61,8 +66,12 @@ cdef inline int arrays_open(Arrays* a, Geometry* g, x, w, bias, residual, y, int
         if residual is not None:
             a.residual = <const real*>arrays_hold(a, residual, PyBUF_STRIDES)
         a.y = <real*>arrays_hold(a, y, PyBUF_STRIDES | PyBUF_WRITABLE)
-        if g.workspace and posix_memalign(<void**>&a.workspace, 64, g.workspace * threads):
-            raise MemoryError(f"no memory for a workspace of {g.workspace * threads} bytes")
+        for i in range(len(more)):
+            if more[i] is not None:
+                a.more[i] = <const real*>arrays_hold(a, more[i], PyBUF_STRIDES)
+        if size and posix_memalign(<void**>&a.shared, 64, size):
+            raise MemoryError(f"no memory for a workspace of {size} bytes")
+        a.workspace = a.shared + g.shared
     except BaseException:
         arrays_release(a)
         raise

@@ -6,6 +6,7 @@ Loops, outermost first:
 
 Needs    part contiguous; target of the same shape, any strides, sharing no memory with part.
 Leaves   target written in full.
+Rounds   nothing.
 Costs    one read and one write of each number: bound by memory.
 """
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer

@@ -1,5 +1,5 @@
 """The one parallel region of a call: tasks dealt out to threads in contiguous shares."""
-from cython.parallel cimport prange
+from cython.parallel cimport parallel, prange
 
 from arrays cimport Arrays, arrays_open, arrays_release
 from micro.geometry cimport Geometry
@@ -19,26 +19,53 @@ cdef inline bint run_share(AnyTask one, const void* geometry, const void* arrays
     return odd
 
 
-cdef inline bint run_shares(AnyTask one, const void* geometry, const void* arrays, Py_ssize_t tasks, char* workspace,
-                            Py_ssize_t workspace_bytes, int threads) noexcept nogil:
-    """All tasks, each thread with its piece of the workspace; whether any was odd. One thread never touches OpenMP."""
+cdef inline bint run_rounds(AnyTask first, Py_ssize_t firsts, AnyTask one, const void* geometry, const void* arrays,
+                            Py_ssize_t tasks, Py_ssize_t total, char* workspace, Py_ssize_t workspace_bytes,
+                            int threads) noexcept nogil:
+    """`total` tasks in rounds of `tasks`, each thread with its piece of the workspace; whether any was odd.
+
+    Before each round `firsts` other tasks prepare what it reads. One thread never touches OpenMP.
+    """
+    cdef Py_ssize_t number = 0, begin = 0, n = 0, rounds = (total + tasks - 1) // tasks if tasks else 0
     cdef int odd = 0, piece
     if threads == 1:
-        return run_share(one, geometry, arrays, 0, tasks, workspace)
-    for piece in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-        odd |= run_share(one, geometry, arrays, tasks * piece // threads, tasks * (piece + 1) // threads,
-                         workspace + piece * workspace_bytes)
+        for number in range(rounds):
+            run_share(first, geometry, arrays, number * firsts, (number + 1) * firsts, workspace)
+            odd |= run_share(one, geometry, arrays, number * tasks, min(total, (number + 1) * tasks), workspace)
+        return odd != 0
+    with parallel(num_threads=threads):
+        for number in range(rounds):
+            begin = number * tasks
+            n = min(tasks, total - begin)
+            if firsts:
+                for piece in prange(threads, schedule="static", chunksize=1):
+                    run_share(first, geometry, arrays, number * firsts + firsts * piece // threads,
+                              number * firsts + firsts * (piece + 1) // threads, workspace + piece * workspace_bytes)
+            for piece in prange(threads, schedule="static", chunksize=1):
+                odd |= run_share(one, geometry, arrays, begin + n * piece // threads, begin + n * (piece + 1) // threads,
+                                 workspace + piece * workspace_bytes)
     return odd != 0
 
 
+cdef inline bint run_shares(AnyTask one, const void* geometry, const void* arrays, Py_ssize_t tasks, char* workspace,
+                            Py_ssize_t workspace_bytes, int threads) noexcept nogil:
+    """All tasks in one round."""
+    return run_rounds(NULL, 0, one, geometry, arrays, tasks, tasks, workspace, workspace_bytes, threads)
+
+
 cdef inline bint run_tasks(Task one, Geometry* g, Py_ssize_t tasks, const double* constants, x, w, bias, residual, y,
-                           int threads) except? True:
-    """Hold the arrays of a convolution, compute all tasks; whether a sum was NaN or infinite."""
+                           int threads, Task first=NULL, Py_ssize_t firsts=0, Py_ssize_t total=0, tuple more=()) except? True:
+    """Hold the arrays of a convolution, compute all tasks; whether a sum was NaN or infinite.
+
+    With `first`, in rounds of `tasks` up to `total`, `firsts` tasks that fill Arrays.shared before each. `more` arrays are
+    held too.
+    """
     cdef Arrays a
     cdef bint odd
     a.constants = constants
-    arrays_open(&a, g, x, w, bias, residual, y, threads)
+    arrays_open(&a, g, x, w, bias, residual, y, threads, more)
     with nogil:
-        odd = run_shares(<AnyTask>one, g, &a, tasks, a.workspace, g.workspace, threads)
+        odd = run_rounds(<AnyTask>first, firsts, <AnyTask>one, g, &a, tasks, total if first != NULL else tasks, a.workspace,
+                         g.workspace, threads)
     arrays_release(&a)
     return odd

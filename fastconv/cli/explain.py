@@ -67,6 +67,8 @@ def add_arguments(parser) -> None:
     parser.add_argument("--algorithm", default="auto", metavar="NAME", help="instead of the one predicted to be quickest")
     parser.add_argument("--dtype", choices=tuple(REALS), default="float32")
     parser.add_argument("--packed", action="store_true", help="a layer (Conv2d) holds the weights")
+    parser.add_argument("--offset-groups", type=int, default=1, metavar="OG", help="of deform_conv2d")
+    parser.add_argument("--mask", action="store_true", help="deform_conv2d with a mask")
 
 
 def run(arguments) -> int:

@@ -11,12 +11,14 @@ from .. import config, kernels, reference
 from ..algorithms import TABLE
 from ..arrays import COMPUTED
 from ..convolution import execute
+from ..deform_problem import deform_problem
 from ..plan import make_plan
 from ..problem import PADDING_MODES, Problem, convolution_problem, resolve_activation
+from ..validation import ORACLES
 from . import verify_pooling
 from .terminal import make_console, make_table, progress_bar
 
-OPERATIONS = ("conv1d", "conv2d", "conv3d")
+OPERATIONS = ("conv1d", "conv2d", "conv3d", "deform_conv2d")
 CHANNELS = (1, 2, 3, 5, 7, 8, 9, 13, 16, 17, 31, 33, 64, 65)        # round the register tiles of all instruction sets
 EXTENTS = {1: (1, 2, 7, 15, 16, 17, 31, 33, 63, 64, 65, 127, 131), 2: (1, 2, 3, 7, 8, 9, 15, 16, 17, 23, 33),
            3: (1, 2, 3, 5, 7, 8, 9)}
@@ -52,9 +54,12 @@ def draw(random: Random, operation: str, style: str) -> Problem:
         C, K = C * G, K * G
     mode = random.choice(PADDING_MODES) if style in ("padded", "unequal", "depthwise") else "zeros"
     shape = random.choice((1, 1, 2)), C, *size
-    return convolution_problem(operation, shape, (K, C // G, *kernel), "f32", stride, padding, dilation, G, mode,
-                               activation=random.choice(ACTIVATIONS), bias=random.random() < 0.7,
-                               residual=random.random() < 0.3)
+    rest = dict(activation=random.choice(ACTIVATIONS), bias=random.random() < 0.7, residual=random.random() < 0.3)
+    weight_shape = K, C // G, *kernel
+    if operation == "deform_conv2d":
+        groups = random.choice([n for n in range(1, C + 1) if C % n == 0])
+        return deform_problem(shape, weight_shape, groups, random.random() < 0.7, "f32", stride, padding, dilation, **rest)
+    return convolution_problem(operation, shape, weight_shape, "f32", stride, padding, dilation, G, mode, **rest)
 
 
 def problems(operation: str, count: int) -> Iterator[Problem]:
@@ -100,20 +105,25 @@ class Case:
         self.x, self.weight = numbers(*problem.input_shape), numbers(*problem.weight_shape)
         self.bias = numbers(problem.K) if problem.bias else None
         self.residual = numbers(*problem.output_shape) if problem.residual else None
-        arrays = self.x, self.weight, self.bias, self.residual
-        self.expected = reference.convolution(self.problem, *arrays)
-        self.scale = np.maximum(reference.magnitude(self.problem, *arrays), np.abs(self.expected))
+        self.more = ()          # offset and mask; whole quarters of a pixel leave integers exact
+        if problem.operation == "deform_conv2d":
+            mask = numbers(*problem.mask_shape) if problem.masked else None
+            self.more = numbers(*problem.offset_shape) * np.float32(0.75), mask
+        arrays = self.x, self.weight, self.bias, self.residual, *self.more
+        oracle = ORACLES.get(problem.operation, reference)
+        self.expected = oracle.convolution(self.problem, *arrays)
+        self.scale = np.maximum(oracle.magnitude(self.problem, *arrays), np.abs(self.expected))
 
     def run(self, row, isa: str, real: str, channels_last: bool, packed: bool, record: Record) -> None:
         problem = replace(self.problem, real=real, channels_last=channels_last, packed=packed)
         plan = make_plan(problem, row.name, isa, config.get_num_threads())
         dtype = COMPUTED[real]
-        x, weight, bias, residual = (None if a is None else a.astype(dtype) for a in
-                                     (self.x, self.weight, self.bias, self.residual))
+        weight, bias = (None if a is None else a.astype(dtype) for a in (self.weight, self.bias))
+        images = [None if a is None else a.astype(dtype) for a in (self.x, self.residual, *self.more)]
         if channels_last:
-            x = np.ascontiguousarray(np.moveaxis(x, 1, -1))
-            residual = None if residual is None else np.ascontiguousarray(np.moveaxis(residual, 1, -1))
-        y = execute(plan, x, weight, bias, residual, None, dtype, True, plan.pack(weight) if packed else None)
+            images = [None if a is None else np.ascontiguousarray(np.moveaxis(a, 1, -1)) for a in images]
+        x, residual, *more = images
+        y = execute(plan, x, weight, bias, residual, None, dtype, True, plan.pack(weight) if packed else None, *more)
         y = np.moveaxis(y, -1, 1) if channels_last else y
         record.cases += 1
         record.exact = row.error == 1

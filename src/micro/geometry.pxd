@@ -25,6 +25,8 @@ cdef struct Geometry:
     Py_ssize_t row_runs                                 # im2col_channels: pointers to rows of a window, not to its pixels
     Py_ssize_t alpha_h, alpha_w                         # winograd: length of the transforms, 1 along an axis without
     Py_ssize_t workspace                                # bytes that each thread may use
+    Py_ssize_t shared                                   # bytes that all threads use together
+    Py_ssize_t offset_groups                            # deform: parts of the channels that have offsets of their own
 
 
 cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
