@@ -13,7 +13,7 @@ import numpy as np
 from .resample_problem import SAMPLE_MODES, SAMPLE_PADDING, Padding, Rearrangement, Resampling, Sampling, Windows
 from .row import Machine, ceil_div
 
-WAYS = ("across", "along", "channels", "direct")     # of src/resample.pyx
+WAYS = ("across", "along", "channels", "at once")     # of src/resample.pyx
 MOST_ACROSS = 16                # taps; more are added up along the window
 MOST_DIRECT = 8                 # taps on all axes together, read without a row of sums
 ROOM = 16 << 10                 # bytes of a row of sums: a third of L1
@@ -233,7 +233,7 @@ def resample_fields(problem: Resampling, machine: Machine, threads: int) -> dict
         columns = across_columns(*width, C, machine.lanes, dtype)
     columns = columns or window_columns(*width, C, W >= SPARSE * Q, machine.lanes, dtype)
     if columns["way"] == WAYS.index("channels") and prod(t[1].shape[1] for t in (depth, height, width)) <= MOST_DIRECT:
-        columns["way"] = WAYS.index("direct")
+        columns["way"] = WAYS.index("at once")
     tables = {"first_d": depth[0], "weight_d": depth[1].astype(dtype), "first_h": height[0],
               "weight_h": height[1].astype(dtype)} | columns.pop("tables")
     work = Q * C + min(depth[1].shape[1] * height[1].shape[1], ceil_div(D * H, O * P) + 1) * W * C

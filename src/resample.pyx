@@ -7,7 +7,7 @@ Loops, outermost first, and what each block is sized for:
         across      lanes are numbers of y; they are picked out of few vectors by shuffles    few taps, few channels side by side
         along       lanes are taps, added up at last                                          many taps
         channels    lanes are channels                                                        channels last
-        direct      lanes are channels, out of all pixels at once, without a row of sums      channels last, few taps
+        at once     lanes are channels, out of all pixels at once, without a row of sums      channels last, few taps
 Summing rows first makes that work independent of the number of columns of y, and leaves all borders to the tables.
 
 Needs    x (M, D, H, W, C), y (M, O, P, Q, C), contiguous, distinct; tables as fastconv/resample_tables.py makes them.
@@ -25,7 +25,7 @@ from micro.simd cimport (FULL, LANES, bits, real, vec, vec_collect, vec_load, ve
 from stream cimport Streams, geometry_pack, run_streams
 
 cdef enum:
-    ACROSS, ALONG, CHANNELS, DIRECT     # in the order of resample_tables.WAYS
+    ACROSS, ALONG, CHANNELS, AT_ONCE    # in the order of resample_tables.WAYS
 
 cdef enum:
     GROUP = 4                       # vectors that are summed at a time
@@ -202,7 +202,7 @@ cdef inline void pixel_sum(const Py_ssize_t known, Py_ssize_t taps, const real**
         vec_mask_store(y + c, lanes, acc)
 
 
-cdef void direct(const Resample* g, const char* tables, const real* x, Py_ssize_t o, Py_ssize_t p, real* y) noexcept nogil:
+cdef void at_once(const Resample* g, const char* tables, const real* x, Py_ssize_t o, Py_ssize_t p, real* y) noexcept nogil:
     """Row (o, p), pixel after pixel, of at most FEW taps."""
     cdef const int64_t* first = <const int64_t*>(tables + g.first_w)
     cdef const real* weight_d = <const real*>(tables + g.weight_d) + o * g.taps_d
@@ -269,9 +269,9 @@ cdef bint task_run(const void* geometry, const void* arrays, Py_ssize_t task, ch
     cdef const real* x = <const real*>(<const Streams*>arrays).input[0] + m * g.D * g.H * g.W * g.C
     cdef real* y = <real*>(<const Streams*>arrays).output[0] + m * g.O * g.P * g.Q * g.C
     while p < stop:
-        c = 0 if g.way != DIRECT else g.C
-        if g.way == DIRECT:
-            direct(g, tables, x, p // g.P, p % g.P, y + p * g.Q * g.C)
+        c = 0 if g.way != AT_ONCE else g.C
+        if g.way == AT_ONCE:
+            at_once(g, tables, x, p // g.P, p % g.P, y + p * g.Q * g.C)
         while c < g.C:
             for i in range(g.blocks):
                 row(g, tables, b + i, x, p // g.P, p % g.P, c, y + p * g.Q * g.C, <real*>workspace)
