@@ -105,5 +105,5 @@ def expected_of(problem, inputs) -> tuple[np.ndarray, np.ndarray | float]:
         return expected, 0.0
     largest = np.abs(x).max(where=np.isfinite(x), initial=0)
     reach = np.abs(boxes).max(where=np.isfinite(boxes) & (np.abs(boxes) < 2.0**20), initial=1) * problem.scale
-    units = (40 + 8 * sum(problem.size)) * regions(problem, x, boxes, image, offset, magnitude=True)
+    units = (40 + sum(problem.size)) * regions(problem, x, boxes, image, offset, magnitude=True)
     return expected, units + 64 * (reach + max(problem.size)) * largest * (1.0 if problem.real == "f64" else 2.0**-29)

@@ -199,3 +199,11 @@ def test_wrong_arguments_are_named(number):
     error, word, call = WRONG[number]
     with pytest.raises(error, match=word):
         call()
+
+
+def test_random_problems_of_verify():
+    from fastconv.cli.verify_streams import COVERED, verify_streams
+    steps: list[int] = []
+    records = verify_streams(True, lambda: steps.append(1))
+    assert len(steps) == len(COVERED) and {key[0] for key in records} == set(COVERED)
+    assert not [text for record in records.values() for text in record.failures]
