@@ -25,6 +25,7 @@ ctypedef fused item:
 
 cdef enum:
     TASK_BYTES = 1 << 16
+    AXES = 64                   # as many as an array can have
 
 cdef struct Axis:               # as int64 numbers in the plan
     int64_t n                   # extent in y
@@ -96,7 +97,7 @@ cdef inline void rows(const Gather* g, const item* from_x, const item* fill, ite
                       Py_ssize_t last) noexcept nogil:
     """Rows first .. last - 1 of y."""
     cdef Py_ssize_t last_axis = g.head.axes - 1, width = g.axis[last_axis].n * g.head.unit, k, which
-    cdef Py_ssize_t at[16]
+    cdef Py_ssize_t at[AXES]
     cdef const Axis* axis
     cdef const int64_t* table
     cdef const item* x

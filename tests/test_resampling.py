@@ -98,6 +98,8 @@ def test_pad_puts_the_last_axis_first_and_crops_before_it_repeats():
     np.testing.assert_array_equal(last[0, :, 0], [1, 0, 1, 2, 1])
     assert np.isneginf(fastconv.pad(np.ones(1, np.float32), (1, 0), value=-np.inf)[0])
     assert fastconv.pad(np.array(3), ()) == 3
+    many = fastconv.pad(np.ones((1,) * 30, np.uint8), (1, 0) * 15)
+    assert many.shape == (1,) * 15 + (2,) * 15 and many.sum() == 1
 
 
 WINDOWS = (((3, 3), 1, 1, 1), ((2, 3), 2, (1, 2), (2, 1)), ((1, 1), 1, 0, 3), ((4, 5), 1, 3, (3, 2)), ((2, 2), (1, 3), 4, 5))

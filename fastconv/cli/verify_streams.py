@@ -97,7 +97,8 @@ def draw_interpolate(operation: str, random: Random, real: str) -> Drawn:
     asked = (size, None) if random.random() < 0.5 else (None, scale)
     align = random.choice((None, True)) if mode in ("linear", "bilinear", "trilinear", "bicubic") else None
     antialias = mode in ("bilinear", "bicubic") and random.random() < 0.4
-    problem = interpolate_problem(shape, "" if mode in NEAREST else real, x.itemsize, *asked, mode, align, None, antialias, last)
+    real = "" if mode in NEAREST else real
+    problem = interpolate_problem(shape, real, x.itemsize, *asked, mode, align, None, antialias, last)
     return problem, (x, np.zeros(1, x.dtype)) if mode in NEAREST else (x,)
 
 
@@ -159,7 +160,8 @@ def verify_streams(quick: bool, advance: Callable[[], None]) -> dict[tuple[str, 
                 oracle = reference_regions if operation in REGIONS else reference_resampling
                 expected, units = oracle.expected_of(problem, inputs)
                 for isa in kernels.available():
-                    compare(problem, inputs, expected, units, isa, records.setdefault((operation, isa, real), StreamRecord()))
+                    record = records.setdefault((operation, isa, real), StreamRecord())
+                    compare(problem, inputs, expected, units, isa, record)
         advance()
     return records
 
