@@ -16,12 +16,17 @@ from .row import Machine, ceil_div
 WAYS = ("across", "along", "channels", "at once")     # of src/resample.pyx
 MOST_ACROSS = 16                # taps; more are added up along the window
 MOST_DIRECT = 8                 # taps on all axes together, read without a row of sums
-ROOM = 16 << 10                 # bytes of a row of sums: a third of L1
+ROOM = 8 << 10                  # bytes of a row of sums: with those ahead of it, less than L1
 LARGEST_ROOM = 4 << 20
+AHEAD = 4                       # rows of sums that are held at a time
 SPARSE = 32                     # input pixels for each output pixel: windows far apart are summed one by one
 TASK_NUMBERS = 1 << 15          # read and written by one task
 
 Table = tuple[np.ndarray, np.ndarray]
+
+
+def padded(n: int, unit: int) -> int:
+    return -(-n // unit) * unit
 
 
 def ratio(n: int, out: int, scale: float, align_corners: bool) -> float:
@@ -268,7 +273,7 @@ def across_columns(first: np.ndarray, weights: np.ndarray, C: int, lanes: int, d
         last = max(start + 1, int(np.searchsorted(stop, begin[start] + ROOM // dtype.itemsize, "right")))
         blocks.append((start, last, 0, taps, int(begin[start]), int(stop[last - 1])))
         start = last
-    room = (max(b[5] - b[4] for b in blocks) + 4 * lanes) * dtype.itemsize
+    room = AHEAD * padded(max(b[5] - b[4] for b in blocks) + 4 * lanes, 16) * dtype.itemsize
     if room > LARGEST_ROOM:
         return None
     at = at.astype(np.int64 if dtype.itemsize == 8 else np.int32)

@@ -29,6 +29,7 @@ cdef enum:
 
 cdef enum:
     GROUP = 4                       # vectors that are summed at a time
+    AHEAD = 4                       # rows that are summed before numbers are picked; resample_tables.AHEAD
     FEW = 9                         # taps on all axes, resample_tables.MOST_DIRECT, and one to spare
 
 cdef struct Resample:
@@ -47,53 +48,57 @@ cdef struct Block:
     int64_t x, x_stop               # pixels of x; numbers, if across
 
 
-cdef inline void rows_sum(const Resample* g, const char* tables, const real* x, Py_ssize_t o, Py_ssize_t p, Py_ssize_t n,
-                          real* total) noexcept nogil:
-    """total: n numbers of the rows of x that make row (o, p), weighted; x points at the first of them in row (0, 0)."""
-    cdef const real* weight_d = <const real*>(tables + g.weight_d) + o * g.taps_d
-    cdef const real* weight_h = <const real*>(tables + g.weight_h) + p * g.taps_h
-    cdef Py_ssize_t line = g.W * g.C, d, h, i = 0, j, count
-    cdef const real* row
+cdef inline void rows_group(const int vectors, Py_ssize_t taps_d, Py_ssize_t taps_h, const real* weight_d, const real* weight_h,
+                            const real* x, Py_ssize_t line, Py_ssize_t slice, real* total, unsigned lanes) noexcept nogil:
+    """`vectors` vectors of the sum; of a single one only `lanes` are read."""
     cdef vec acc[GROUP]
-    cdef vec w
+    cdef const real* row
     cdef real weight
-    x += ((<const int64_t*>(tables + g.first_d))[o] * g.H + (<const int64_t*>(tables + g.first_h))[p]) * line
-    while i < n:
-        count = min(<Py_ssize_t>GROUP, (n - i) // LANES)
-        for j in range(GROUP):
-            acc[j] = vec_zero()
-        for d in range(g.taps_d):
-            for h in range(g.taps_h):
-                weight = weight_d[d] * weight_h[h]
-                if weight == 0:
-                    continue
-                w = vec_splat(weight)
-                row = x + (d * g.H + h) * line + i
-                if count == GROUP:
-                    for j in range(GROUP):
-                        acc[j] = acc[j] + w * vec_load(row + j * LANES)
-                elif count:
-                    acc[0] = acc[0] + w * vec_load(row)
+    cdef Py_ssize_t d, h
+    cdef int j
+    for j in range(vectors):
+        acc[j] = vec_zero()
+    for d in range(taps_d):
+        row = x + d * slice
+        for h in range(taps_h):
+            weight = weight_d[d] * weight_h[h]
+            if weight != 0:
+                if lanes == FULL:
+                    for j in range(vectors):
+                        acc[j] = acc[j] + vec_splat(weight) * vec_load(row + j * LANES)
                 else:
-                    acc[0] = acc[0] + w * vec_mask_load(vec_zero(), FULL >> (LANES - (n - i)), row)
-        if count == GROUP:
-            for j in range(GROUP):
-                vec_store(total + i + j * LANES, acc[j])
-            i += GROUP * LANES
-        else:
-            vec_store(total + i, acc[0])
-            i += LANES
+                    acc[0] = acc[0] + vec_splat(weight) * vec_mask_load(vec_zero(), lanes, row)
+            row += line
+    for j in range(vectors):
+        vec_store(total + j * LANES, acc[j])
 
 
-cdef inline void across_vector(const int taps, Py_ssize_t any_taps, const int kind, Py_ssize_t step, const real* x,
-                               const bits* at, const real* weight, real* y, unsigned lanes) noexcept nogil:
-    """One vector of y; `taps` is 0 if their number is not known when this is compiled.
+cdef void rows_sum(const Resample* g, const char* tables, const real* x, Py_ssize_t o, Py_ssize_t p, Py_ssize_t n,
+                   real* total) noexcept nogil:
+    """total: n numbers of the rows of x that make row (o, p), weighted; x points at the first of them in row (0, 0)."""
+    cdef Py_ssize_t taps_d = g.taps_d, taps_h = g.taps_h, line = g.W * g.C, slice = g.H * line, i = 0
+    cdef const real* weight_d = <const real*>(tables + g.weight_d) + o * taps_d
+    cdef const real* weight_h = <const real*>(tables + g.weight_h) + p * taps_h
+    x += (<const int64_t*>(tables + g.first_d))[o] * slice + (<const int64_t*>(tables + g.first_h))[p] * line
+    while i + GROUP * LANES <= n:
+        rows_group(GROUP, taps_d, taps_h, weight_d, weight_h, x + i, line, slice, total + i, FULL)
+        i += GROUP * LANES
+    if i + 2 * LANES <= n:
+        rows_group(2, taps_d, taps_h, weight_d, weight_h, x + i, line, slice, total + i, FULL)
+        i += 2 * LANES
+    if i + LANES <= n:
+        rows_group(1, taps_d, taps_h, weight_d, weight_h, x + i, line, slice, total + i, FULL)
+        i += LANES
+    if i < n:
+        rows_group(1, taps_d, taps_h, weight_d, weight_h, x + i, line, slice, total + i, FULL >> (LANES - (n - i)))
 
-    kind // 2: its pixels lie in one vector of x, in two, anywhere; kind % 2: some weight is zero.
-    """
+
+cdef inline void across_vector(const int taps, const int kind, Py_ssize_t step, const real* x, const bits* at,
+                               const real* weight, real* y, unsigned lanes) noexcept nogil:
+    """One vector of y. kind // 2: its pixels lie in one vector of x, in two, anywhere; kind % 2: some weight is zero."""
     cdef vec acc = vec_zero(), w, v
-    cdef Py_ssize_t t
-    for t in range(taps if taps else any_taps):
+    cdef int t
+    for t in range(taps):
         w = vec_load(weight + t * LANES)
         if kind < 2:
             v = vec_pick(vec_load(x + t * step), at)
@@ -108,33 +113,51 @@ cdef inline void across_vector(const int taps, Py_ssize_t any_taps, const int ki
         vec_mask_store(y, lanes, acc)
 
 
-cdef inline void across(const int taps, const Resample* g, const char* tables, const Block* b, const real* x,
+cdef inline void across_any(const int taps, int64_t kind, Py_ssize_t step, const real* x, const bits* at,
+                            const real* weight, real* y, unsigned lanes) noexcept nogil:
+    if kind == 1:
+        across_vector(taps, 1, step, x, at, weight, y, lanes)
+    elif kind == 2:
+        across_vector(taps, 2, step, x, at, weight, y, lanes)
+    elif kind == 3:
+        across_vector(taps, 3, step, x, at, weight, y, lanes)
+    elif kind == 4:
+        across_vector(taps, 4, step, x, at, weight, y, lanes)
+    else:
+        across_vector(taps, 5, step, x, at, weight, y, lanes)
+
+
+cdef inline void across(const int known_taps, const Resample* g, const char* tables, const Block* b, const real* x,
                         real* y) noexcept nogil:
-    """Vectors of a row of y; x: the summed row from b.x on."""
+    """Vectors of a row of y; x: the summed row from b.x on. `known_taps` is 0 if unknown when this is compiled."""
+    cdef int taps = known_taps if known_taps else <int>g.taps_w
     cdef const int64_t* base = <const int64_t*>(tables + g.base)
     cdef const int64_t* kind = <const int64_t*>(tables + g.kind)
-    cdef const bits* at = <const bits*>(tables + g.at) + b.start * LANES
-    cdef const real* weight = <const real*>(tables + g.weight_w) + b.start * LANES * g.taps_w
-    cdef const real* row
-    cdef Py_ssize_t i
-    cdef unsigned lanes
-    for i in range(b.start, b.stop):
-        lanes = FULL if (i + 1) * LANES <= g.Q * g.C else FULL >> ((i + 1) * LANES - g.Q * g.C)
-        row = x + base[i] - b.x
+    cdef const bits* at = <const bits*>(tables + g.at)
+    cdef const real* weight = <const real*>(tables + g.weight_w)
+    cdef Py_ssize_t i = b.start, step = g.C, numbers = g.Q * g.C, whole = min(<Py_ssize_t>b.stop, numbers // LANES)
+    x -= b.x
+    while i < whole:
         if kind[i] == 0:
-            across_vector(taps, g.taps_w, 0, g.C, row, at, weight, y + i * LANES, lanes)
-        elif kind[i] == 1:
-            across_vector(taps, g.taps_w, 1, g.C, row, at, weight, y + i * LANES, lanes)
-        elif kind[i] == 2:
-            across_vector(taps, g.taps_w, 2, g.C, row, at, weight, y + i * LANES, lanes)
-        elif kind[i] == 3:
-            across_vector(taps, g.taps_w, 3, g.C, row, at, weight, y + i * LANES, lanes)
-        elif kind[i] == 4:
-            across_vector(taps, g.taps_w, 4, g.C, row, at, weight, y + i * LANES, lanes)
+            across_vector(taps, 0, step, x + base[i], at + i * LANES, weight + i * taps * LANES, y + i * LANES, FULL)
         else:
-            across_vector(taps, g.taps_w, 5, g.C, row, at, weight, y + i * LANES, lanes)
-        at += LANES
-        weight += LANES * g.taps_w
+            across_any(taps, kind[i], step, x + base[i], at + i * LANES, weight + i * taps * LANES, y + i * LANES, FULL)
+        i += 1
+    if i < b.stop:
+        across_any(taps, kind[i] | 1, step, x + base[i], at + i * LANES, weight + i * taps * LANES, y + i * LANES,
+                   FULL >> ((i + 1) * LANES - numbers))
+
+
+cdef void across_two(const Resample* g, const char* tables, const Block* b, const real* x, real* y) noexcept nogil:
+    across(2, g, tables, b, x, y)
+
+
+cdef void across_four(const Resample* g, const char* tables, const Block* b, const real* x, real* y) noexcept nogil:
+    across(4, g, tables, b, x, y)
+
+
+cdef void across_more(const Resample* g, const char* tables, const Block* b, const real* x, real* y) noexcept nogil:
+    across(0, g, tables, b, x, y)
 
 
 cdef inline void along(const Resample* g, const char* tables, const Block* b, const real* x, real* y) noexcept nogil:
@@ -239,15 +262,7 @@ cdef void row(const Resample* g, const char* tables, const Block* b, const real*
               real* y, real* total) noexcept nogil:
     """The pixels of a block in row (o, p) of one plane or image, from channel c on. y: that row."""
     cdef Py_ssize_t i, count = min(g.c_block, g.C - c)
-    if g.way == ACROSS:
-        rows_sum(g, tables, x + b.x, o, p, b.x_stop - b.x, total)
-        if g.taps_w == 2:
-            across(2, g, tables, b, total, y)
-        elif g.taps_w == 4:
-            across(4, g, tables, b, total, y)
-        else:
-            across(0, g, tables, b, total, y)
-    elif g.way == ALONG:
+    if g.way == ALONG:
         rows_sum(g, tables, x + b.x, o, p, b.x_stop - b.x, total)
         along(g, tables, b, total, y)
     else:
@@ -259,24 +274,48 @@ cdef void row(const Resample* g, const char* tables, const Block* b, const real*
         channels(g, tables, b, total, count, y + c)
 
 
+cdef void rows_across(const Resample* g, const char* tables, const Block* b, const real* x, Py_ssize_t p, Py_ssize_t count,
+                      real* y, real* total) noexcept nogil:
+    """A block of `count` rows from row p on; y: row p. All are summed before numbers are picked out of the first.
+
+    Picking reads across the vectors that were just written, and would wait for them.
+    """
+    cdef Py_ssize_t i, width = g.workspace // (AHEAD * <Py_ssize_t>sizeof(real))
+    for i in range(count):
+        rows_sum(g, tables, x + b.x, (p + i) // g.P, (p + i) % g.P, b.x_stop - b.x, total + i * width)
+    for i in range(count):
+        if g.taps_w == 2:
+            across_two(g, tables, b, total + i * width, y + i * g.Q * g.C)
+        elif g.taps_w == 4:
+            across_four(g, tables, b, total + i * width, y + i * g.Q * g.C)
+        else:
+            across_more(g, tables, b, total + i * width, y + i * g.Q * g.C)
+
+
 cdef bint task_run(const void* geometry, const void* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: some rows of a plane or image; all blocks of their columns, since later ones may add to earlier ones."""
     cdef const Resample* g = <const Resample*>geometry
     cdef const char* tables = <const char*>(g + 1)
     cdef const Block* b = <const Block*>(tables + g.block)
     cdef Py_ssize_t shares = ceil_div(g.O * g.P, g.rows), m = task // shares, p = task % shares * g.rows, c, i
+    cdef Py_ssize_t count
     cdef Py_ssize_t stop = min(g.O * g.P, p + g.rows)
     cdef const real* x = <const real*>(<const Streams*>arrays).input[0] + m * g.D * g.H * g.W * g.C
     cdef real* y = <real*>(<const Streams*>arrays).output[0] + m * g.O * g.P * g.Q * g.C
     while p < stop:
-        c = 0 if g.way != AT_ONCE else g.C
+        count = min(<Py_ssize_t>AHEAD, stop - p) if g.way == ACROSS else 1
         if g.way == AT_ONCE:
             at_once(g, tables, x, p // g.P, p % g.P, y + p * g.Q * g.C)
-        while c < g.C:
+        elif g.way == ACROSS:
             for i in range(g.blocks):
-                row(g, tables, b + i, x, p // g.P, p % g.P, c, y + p * g.Q * g.C, <real*>workspace)
-            c += g.c_block
-        p += 1
+                rows_across(g, tables, b + i, x, p, count, y + p * g.Q * g.C, <real*>workspace)
+        else:
+            c = 0
+            while c < g.C:
+                for i in range(g.blocks):
+                    row(g, tables, b + i, x, p // g.P, p % g.P, c, y + p * g.Q * g.C, <real*>workspace)
+                c += g.c_block
+        p += count
     return False
 
 
