@@ -182,6 +182,8 @@ cdef bint block(const void* geometry, const void* arrays, Py_ssize_t task, char*
     find_pixels(g, <const real*>s.input[1] + (n * g.pixels + first) * g.axes, count, offset, weight)
     if g.channels_last:
         channels(g, offset, weight, x, count, y)
+    elif taps_of(g) == 1:
+        planes(1, g, offset, weight, x, count, y)
     elif taps_of(g) == 4:
         planes(4, g, offset, weight, x, count, y)
     else:
