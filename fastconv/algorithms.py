@@ -11,6 +11,7 @@ from math import inf
 
 from .pool_algorithms import POOLING
 from .problem import Problem
+from .resample_algorithms import REGIONS, RESAMPLING
 from .row import Algorithm, Machine, ceil_div, never_refuses
 
 TILE_START = 60         # sums of a tile into and out of registers, call and finish
@@ -272,7 +273,7 @@ DEFORMABLE = (
 
 # A transposed convolution is a few plain ones: it has their rows.
 CONVOLUTIONS = dict.fromkeys(("conv1d", "conv2d", "conv3d"), CONVOLUTION)
-TABLE: dict[str, tuple[Algorithm, ...]] = CONVOLUTIONS | {"deform_conv2d": DEFORMABLE} | POOLING
+TABLE: dict[str, tuple[Algorithm, ...]] = (CONVOLUTIONS | {"deform_conv2d": DEFORMABLE} | POOLING | RESAMPLING | REGIONS)
 
 
 def list_algorithms(operation: str) -> list[str]:

@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from . import config, reference, reference_deformable, reference_pooling
+from . import config, reference, reference_deformable, reference_pooling, reference_regions, reference_resampling
 
 ORACLES = {"deform_conv2d": reference_deformable}       # of the other convolutions: reference
 
@@ -107,6 +107,21 @@ def check_unpool(problem, x, indices, y) -> None:
     """Compare one finished max_unpool, to the bit."""
     expected = reference_pooling.unpool(x, indices, problem.output_size, problem.channels_last)
     report_bad(problem.operation, y, expected, (y != expected) & ~((y != y) & (expected != expected)))
+
+
+def check_stream(problem, inputs, y) -> None:
+    """Compare one finished call of resampling, rearranging or regions with its definition."""
+    oracle = reference_regions if hasattr(problem, "bins") else reference_resampling
+    expected, units = oracle.expected_of(problem, inputs)
+    expected = np.reshape(expected, y.shape)
+    allowed = np.zeros(y.shape)
+    if y.dtype.kind == "f":
+        unit = np.finfo(y.dtype).eps / 2 if _rtol is None else _rtol
+        allowed = np.reshape(units, y.shape if np.ndim(units) else ()) * unit + np.finfo(y.dtype).tiny
+    with np.errstate(invalid="ignore"):
+        good = (y == expected) | (np.abs(y - expected) <= allowed) if y.dtype.kind == "f" else y == expected
+    bad = ~(good | ((y != y) & (expected != expected)))
+    report_bad(f"{problem.operation} with result {y.shape}", y, expected, bad)
 
 
 def report_bad(about: str, y, expected, bad) -> None:

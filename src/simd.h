@@ -234,3 +234,26 @@ ALWAYS vec vec_mask_load_step(vec old, unsigned m, const real *p, ptrdiff_t step
     for (int i = 0; i < LANES; i++) if ((m >> i) & 1u) old[i] = p[i * step];
     return old;
 }
+
+/* Lane i <- a[at[i]], (a, b)[at[i]], p[at[i]]; v where a weight is not zero, else zero. */
+typedef bits ivec_any __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BYTES), may_alias));
+ALWAYS vec vec_pick(vec a, const bits *at) { return __builtin_shuffle(a, *(const ivec_any *)at); }
+ALWAYS vec vec_pick_two(vec a, vec b, const bits *at) { return __builtin_shuffle(a, b, *(const ivec_any *)at); }
+ALWAYS vec vec_collect(const real *p, const bits *at) {
+    real lane[LANES];
+    for (int i = 0; i < LANES; i++) lane[i] = p[at[i]];
+    return vec_load(lane);
+}
+ALWAYS vec vec_collect_far(const real *p, const int64_t *at) {
+    real lane[LANES];
+    for (int i = 0; i < LANES; i++) lane[i] = p[at[i]];
+    return vec_load(lane);
+}
+ALWAYS vec vec_where_weighted(vec weight, vec v) { return (vec)((ivec)v & (ivec)(weight != 0)); }
+/* The sum of all lanes, halves first. */
+ALWAYS real vec_sum(vec v) {
+    real lane[LANES];
+    vec_store(lane, v);
+    for (int n = LANES / 2; n; n /= 2) for (int i = 0; i < n; i++) lane[i] += lane[i + n];
+    return lane[0];
+}

@@ -14,11 +14,16 @@ MODULES = {path.stem: path for path in PACKAGE.glob("*.py")} | {"kernels": PACKA
 # Modules of this package that the lower layers may import; all others may import anything but `kernels`.
 LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(), "kernels": {"cpu"},
          "row": set(), "pool_problem": {"problem"}, "reference_pooling": set(), "pool_algorithms": {"pool_problem", "row"},
-         "algorithms": {"problem", "row", "pool_algorithms"}, "machine": {"kernels", "algorithms"},
+         "resample_problem": {"problem"}, "region_problem": {"problem", "resample_problem"},
+         "resample_tables": {"resample_problem", "row"},
+         "resample_algorithms": {"resample_problem", "resample_tables", "row"},
+         "reference_resampling": set(), "reference_regions": set(),
+         "algorithms": {"problem", "row", "pool_algorithms", "resample_algorithms"}, "machine": {"kernels", "algorithms"},
          "transforms": set(),
          "plan": {"problem", "algorithms", "machine", "kernels", "transforms"}, "deform_problem": {"problem"},
          "stream_plan": {"algorithms", "machine", "kernels", "row"}, "reference_deformable": {"reference"},
-         "validation": {"config", "reference", "reference_deformable", "reference_pooling"}}
+         "validation": {"config", "reference", "reference_deformable", "reference_pooling", "reference_regions",
+                        "reference_resampling"}}
 ABOUT_KERNELS = {"introspection"}       # tells what is installed and how fast it could be, and has to ask
 COPIER = "lattice"                      # places what rows have computed
 YARDSTICK = "peak"                      # measures the machine: no convolution, called by nothing that convolves
@@ -80,8 +85,8 @@ def test_no_module_calls_itself_over_others():
     assert len(list(TopologicalSorter(graph).static_order())) == len(MODULES)
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - ABOUT_KERNELS - {"algorithms", "pool_algorithms", "machine", "plan",
-                                                                          "stream_plan", "reference", "kernels"}))
+@pytest.mark.parametrize("module", sorted(set(MODULES) - ABOUT_KERNELS - {
+    "algorithms", "pool_algorithms", "resample_algorithms", "machine", "plan", "stream_plan", "reference", "kernels"}))
 def test_users_modules_name_no_kernel(module):
     kernels = {path.stem for path in SOURCES.glob("*.pyx")} - {"cpu"}
     assert not kernels & names(MODULES[module])

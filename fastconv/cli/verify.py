@@ -17,6 +17,7 @@ from ..problem import PADDING_MODES, Problem, convolution_problem, resolve_activ
 from ..validation import ORACLES
 from . import verify_pooling
 from .terminal import make_console, make_table, progress_bar
+from .verify_streams import COVERED, StreamRecord, verify_streams
 
 OPERATIONS = ("conv1d", "conv2d", "conv3d", "deform_conv2d")
 CHANNELS = (1, 2, 3, 5, 7, 8, 9, 13, 16, 17, 31, 33, 64, 65)        # round the register tiles of all instruction sets
@@ -163,7 +164,10 @@ def run(arguments) -> int:
             verify_pooling.verify(pool, bool(number % 2), random, record)
             advance()
         verify_pooling.verify_unpool(random, record)
-    return report(console, records, set(TABLE) - {*operations, *verify_pooling.OPERATIONS})
+    with progress_bar(console, "operations", len(COVERED)) as advance:
+        streams = verify_streams(arguments.quick, advance)
+    left_out = set(TABLE) - {*operations, *verify_pooling.OPERATIONS, *COVERED}
+    return max(report(console, records, left_out), report_streams(console, streams))
 
 
 def verify(case: Case, packed: bool, records: dict) -> None:
@@ -175,6 +179,23 @@ def verify(case: Case, packed: bool, records: dict) -> None:
                 for isa in kernels.available():
                     for real in kernels.REALS:
                         case.run(row, isa, real, channels_last, packed, records.setdefault((row.name, isa, real), Record()))
+
+
+def report_streams(console, records: dict[tuple[str, str, str], StreamRecord]) -> int:
+    table = make_table("Against definitions in float64", "<operation", "<set", "<type", "cases", "share of what is allowed")
+    before = None
+    for (name, isa, real), record in records.items():
+        table.add_row("" if before == name else name, isa, COMPUTED[real].name, str(record.cases),
+                      f"{'[red]' if record.share > 1 else ''}{100 * record.share:.0f} %")
+        before = name
+    console.print(table)
+    failures = [(key, text) for key, record in records.items() for text in record.failures]
+    for key, text in failures[:10]:
+        console.print(f"[red]failed[/] {' '.join(key)}: {text}", soft_wrap=True)
+    cases = sum(record.cases for record in records.values())
+    console.print(f"[bold red]{len(failures)} of {cases} cases failed[/]" if failures else
+                  f"[bold green]{cases} cases, all within rounding[/]")
+    return 1 if failures else 0
 
 
 def report(console, records: dict[tuple[str, str, str], Record], left_out: set[str]) -> int:

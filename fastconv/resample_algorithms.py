@@ -1,0 +1,54 @@
+"""Rows of resampling and rearranging. Each operation is computed by one kernel, interpolate by one of two."""
+from __future__ import annotations
+
+from .resample_problem import NEAREST, Resampling
+from .resample_tables import (
+    fold_fields,
+    nearest_fields,
+    pad_fields,
+    rearrange_fields,
+    resample_fields,
+    sample_fields,
+    unfold_fields,
+)
+from .row import Algorithm, never_refuses
+
+
+def free(problem, machine) -> float:
+    """The only row that can."""
+    return 0.0
+
+
+def gather_refuses(problem: Resampling) -> str:
+    return "" if problem.mode in NEAREST else "only for modes that take the nearest pixel"
+
+
+def resample_refuses(problem: Resampling) -> str:
+    return "the nearest pixel is moved, not weighted (gather)" if problem.mode in NEAREST else ""
+
+
+def row(name: str, summary: str, blocks, refuses=never_refuses, error: float = 1.0) -> Algorithm:
+    return Algorithm(name, summary, name, name, refuses, free, error, blocks=blocks)
+
+
+def moved(fields):
+    """The blocks of a row whose tables depend on the problem alone."""
+    return lambda problem, machine, threads: fields(problem)
+
+
+REARRANGE = (row("rearrange", "a copy in another order of axes", moved(rearrange_fields)),)
+
+RESAMPLING: dict[str, tuple[Algorithm, ...]] = {
+    **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle", "focus", "channel_shuffle"), REARRANGE),
+    "pad": (row("gather", "rows copied by a table of each axis", moved(pad_fields)),),
+    "unfold": (row("gather", "rows copied by a table of each axis", moved(unfold_fields)),),
+    "fold": (row("fold_rows", "windows added up row by row", moved(fold_fields)),),
+    "interpolate": (row("gather", "rows copied by a table of each axis", moved(nearest_fields), gather_refuses),
+                    row("resample", "weighted rows, then weighted columns", resample_fields, resample_refuses)),
+    "grid_sample": (row("grid_taps", "taps of a block of pixels found once for all channels", moved(sample_fields)),),
+}
+
+REGIONS: dict[str, tuple[Algorithm, ...]] = dict.fromkeys(
+    ("roi_pool", "roi_align", "ps_roi_pool", "ps_roi_align", "deform_roi_pool"),
+    (Algorithm("region_bins", "pixels and weights of a box's bins found once for its channels", "region_bins", "region_bins",
+               never_refuses, free),))

@@ -1,0 +1,70 @@
+"""Running a plan of stream_plan.py on arrays: what the functions of resampling, rearranging and regions share."""
+from __future__ import annotations
+
+import numpy as np
+
+from . import config
+from .arrays import COMPUTED, as_array, can_write, check_out, contiguous
+from .stream_plan import make_stream_plan
+from .validation import check_stream
+
+ITEMS = (1, 2, 4, 8)
+
+
+def movable(value, name: str = "input") -> np.ndarray:
+    """`value` as an array of numbers that a kernel can move as they are, in native byte order.
+
+    Raises
+    ------
+    TypeError
+        For anything but bool, integers and floats of 1, 2, 4 or 8 bytes.
+    """
+    array = as_array(value, name)
+    dtype = array.dtype
+    if not (dtype.kind in "biuf" or dtype.name == "bfloat16") or dtype.itemsize not in ITEMS:
+        raise TypeError(f"{name} has type {dtype}; bool, integers and floats of at most 8 bytes are moved: convert it, "
+                        f"for example with {name}.astype(numpy.float64)")
+    return array if dtype.isnative else array.astype(dtype.newbyteorder("="))
+
+
+def move(problem, x: np.ndarray, out, shape: tuple[int, ...], fill=None) -> np.ndarray:
+    """Run a problem whose items are moved; `fill`, an array of one item, stands where nothing is moved to."""
+    dtype, item = x.dtype, np.dtype(f"u{x.itemsize}")
+    if out is not None:
+        check_out(out, shape, dtype)
+    straight = out is not None and can_write(out, dtype, x)
+    y = out if straight else np.empty(shape, dtype)
+    if y.size:
+        inputs = tuple(None if a is None else contiguous(a, dtype).view(item) for a in (x, fill))
+        stream(problem, inputs, y.view(item))
+    return finish(y, out, straight)
+
+
+def compute(problem, inputs: tuple[np.ndarray | None, ...], dtype: np.dtype, out, shape: tuple[int, ...]) -> np.ndarray:
+    """Run a problem on floats; `dtype` is that of the result."""
+    real = COMPUTED[problem.real]
+    if out is not None:
+        check_out(out, shape, dtype)
+    straight = out is not None and can_write(out, real, *inputs)
+    y = out if straight else np.empty(shape, real)
+    if y.size:
+        stream(problem, tuple(as_read(a, real) for a in inputs), y)
+    return finish(y if straight else y.astype(dtype, copy=False), out, straight)
+
+
+def as_read(array: np.ndarray | None, real: np.dtype) -> np.ndarray | None:
+    """An input as kernels read it: floats in their number type, positions as they are."""
+    return None if array is None else contiguous(array, array.dtype if array.dtype.kind == "i" else real)
+
+
+def stream(problem, inputs: tuple[np.ndarray | None, ...], y: np.ndarray) -> None:
+    make_stream_plan(problem, threads=config.get_num_threads()).run(inputs, (y,))
+    if config.validating:
+        check_stream(problem, inputs, y)
+
+
+def finish(y: np.ndarray, out, straight: bool) -> np.ndarray:
+    if out is None or straight:
+        return y
+    out[...] = y
+    return out
