@@ -34,7 +34,7 @@ cdef extern from *:
 cdef enum:
     FLAT, EVEN, PIXELS, TURNED
     LONG = 16                   # pixels along the line above which runs are combined
-    AHEAD = 4                   # rows of windows whose input is prefetched meanwhile
+    AHEAD = 10                   # rows of windows whose input is prefetched meanwhile
 
 cdef struct Rows:               # that are joined: slices * rows of them, from x on
     const real* x
