@@ -4,6 +4,15 @@ Called directly on arrays like SciPy, with the semantics of deep learning (chann
 image processing. See ``help(fastconv.conv2d)`` for the arguments that all functions share.
 """
 from . import arithmetic
+from .adaptive_pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    spatial_pyramid_pool2d,
+)
 from .algorithms import list_algorithms
 from .combined import (
     decompose_separable,
@@ -22,12 +31,6 @@ from .explanation import explain
 from .introspection import show_config
 from .layers import Conv1d, Conv2d, Conv3d
 from .pooling import (
-    adaptive_avg_pool1d,
-    adaptive_avg_pool2d,
-    adaptive_avg_pool3d,
-    adaptive_max_pool1d,
-    adaptive_max_pool2d,
-    adaptive_max_pool3d,
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,
@@ -40,7 +43,6 @@ from .pooling import (
     max_unpool1d,
     max_unpool2d,
     max_unpool3d,
-    spatial_pyramid_pool2d,
 )
 from .rearranging import channel_shuffle, focus, fold, pad, pixel_shuffle, pixel_unshuffle, unfold
 from .regions import deform_roi_pool, ps_roi_align, ps_roi_pool, roi_align, roi_pool

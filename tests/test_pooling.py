@@ -453,3 +453,14 @@ def test_table_is_sound(operation):
             assert len(chosen) == 1, "neither batch nor threads have a say"
     with pytest.raises(ValueError, match="none of"):
         make_stream_plan(problem_of(CASES[0]), "im2col")
+
+
+@pytest.mark.parametrize("channels_last", [False, True], ids=layout_name)
+@pytest.mark.parametrize("stride", [2**31 - 1, (1, 2**31 - 1), (2**31 - 1, 2)], ids=str)
+def test_enormous_strides(stride, channels_last):
+    """A window or a row of them; no time or memory in proportion to the stride."""
+    x = np.random.default_rng(1).random(arranged(1, 3, (9, 40), channels_last))
+    with fastconv.validation():
+        for function in (fastconv.max_pool2d, fastconv.avg_pool2d):
+            function(x, 2, stride, channels_last=channels_last)
+        fastconv.max_pool2d(x, 2, stride, return_indices=True, channels_last=channels_last)
