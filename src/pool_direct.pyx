@@ -73,24 +73,28 @@ cdef void row_scan(const Pool* g, const number* x, Py_ssize_t row, number lowest
 cdef void row_of_channels(const Pool* g, const real* x, Py_ssize_t row, real* y, int64_t* positions) noexcept nogil:
     """Channels last: vectors of channels."""
     cdef Window d = window(g, axis_d(g), row // g.P % g.O), h = window(g, axis_h(g), row % g.P), w
-    cdef Py_ssize_t q, c, t, r, _s, at
-    cdef unsigned count
-    cdef vec best
+    cdef Py_ssize_t q, c, t, r, _s, taps, at, C = g.C, step = g.dilation_w, next_tap = g.dilation_w * g.C
+    cdef unsigned count, lanes
+    cdef vec best, nothing = vec_splat(-INFINITY)
     cdef ivec where
+    cdef const real* pixel
     for q in range(g.Q):
         w = window(g, axis_w(g), q)
         for c in range(ceil_div(g.C, LANES)):
-            count = min(<Py_ssize_t>LANES, g.C - c * LANES)
-            best = vec_splat(-INFINITY)
+            count = min(<Py_ssize_t>LANES, C - c * LANES)
+            lanes = (1u << count) - 1
+            taps = w.count
+            best = nothing
             where = ivec_splat(<bits>first_of(g, d, h, w))
             for t in range(d.count):
                 for r in range(h.count):
                     at = ((d.first + t * g.dilation_d) * g.H + h.first + r * g.dilation_h) * g.W + w.first
-                    for _s in range(w.count):
-                        vec_challenge(vec_mask_load(best, (1u << count) - 1, x + at * g.C + c * LANES),
-                                      ivec_splat(<bits>at), &best, &where)
-                        at += g.dilation_w
-            vec_mask_store(y + c * LANES, (1u << count) - 1, best)
+                    pixel = x + at * C + c * LANES
+                    for _s in range(taps):
+                        vec_challenge(vec_mask_load(nothing, lanes, pixel), ivec_splat(<bits>at), &best, &where)
+                        at += step
+                        pixel += next_tap
+            vec_mask_store(y + c * LANES, lanes, best)
             if positions != NULL:
                 ivec_store_wide(positions + c * LANES, count, where)
         y += g.C

@@ -173,10 +173,10 @@ ALWAYS ivec ivec_load(const bits *p) { ivec v; memcpy(&v, p, sizeof v); return v
 /* Where v is larger than best, or NaN, lane by lane: best <- v and at <- position. */
 ALWAYS void vec_challenge(vec v, ivec position, vec *best, ivec *at) {
 #if defined(__AVX512F__)
-    unsigned take = JOIN(_mm512_cmp, TYPE_SUFFIX, _mask)((native)v, (native)*best, _CMP_GT_OQ)
-                    | JOIN(_mm512_cmp, TYPE_SUFFIX, _mask)((native)v, (native)v, _CMP_UNORD_Q);
-    *best = (vec)X86(mask_blend)(take, (native)*best, (native)v);
-    *at = (ivec)X86(mask_blend)(take, (native)*at, (native)position);
+    unsigned larger = JOIN(_mm512_cmp, TYPE_SUFFIX, _mask)((native)v, (native)*best, _CMP_GT_OQ);
+    unsigned nan = JOIN(_mm512_cmp, TYPE_SUFFIX, _mask)((native)v, (native)v, _CMP_UNORD_Q);
+    *best = (vec)X86(mask_blend)(nan, X86(mask_blend)(larger, (native)*best, (native)v), (native)v);
+    *at = (ivec)X86(mask_blend)(nan, X86(mask_blend)(larger, (native)*at, (native)position), (native)position);
 #else
     ivec take = (ivec)(v > *best) | (ivec)(v != v);
     *best = (vec)(((ivec)v & take) | ((ivec)*best & ~take));
