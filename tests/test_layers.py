@@ -152,3 +152,17 @@ def test_layer_says_what_is_wrong_when_it_is_made():
         fastconv.Conv2d(np.ones((4, 2, 3), np.float32))
     with pytest.raises(TypeError, match="bias"):
         fastconv.Conv2d(w, np.ones(4))
+
+
+def test_one_layer_for_images_that_different_rows_compute():
+    """Weights are packed for each row: two sizes of Winograd's tiles do not read each other's."""
+    x, w = np.random.default_rng(0).random((1, 64, 80, 80), np.float32), np.ones((64, 64, 3, 3), np.float32)
+    for channels_last in (False, True):
+        layer, rows = fastconv.Conv2d(w, padding=1, channels_last=channels_last), set()
+        for size in (80, 3, 40, 4, 8, 7, 20, 2, 80):
+            image = np.ascontiguousarray(x[:, :, :size, :size])
+            image = np.moveaxis(image, 1, -1) if channels_last else image
+            rows.add(layer.plan(image.shape).row.name)
+            np.testing.assert_allclose(layer(image), fastconv.conv2d(image, w, padding=1, channels_last=channels_last,
+                                                                     algorithm="direct"), rtol=1e-4)
+        assert len(rows) > 1
