@@ -7,11 +7,10 @@ below are cycles, measured on one core of an AMD Zen 5 (AVX-512) with the weight
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from math import inf
 
-from .pool_algorithms import POOLING
 from .problem import Problem
-from .resample_algorithms import REGIONS, RESAMPLING
 from .row import Algorithm, Machine, ceil_div, never_refuses
 
 TILE_START = 60         # sums of a tile into and out of registers, call and finish
@@ -273,7 +272,21 @@ DEFORMABLE = (
 
 # A transposed convolution is a few plain ones: it has their rows.
 CONVOLUTIONS = dict.fromkeys(("conv1d", "conv2d", "conv3d"), CONVOLUTION)
-TABLE: dict[str, tuple[Algorithm, ...]] = (CONVOLUTIONS | {"deform_conv2d": DEFORMABLE} | POOLING | RESAMPLING | REGIONS)
+PANELS: dict[str, tuple[Algorithm, ...]] = CONVOLUTIONS | {"deform_conv2d": DEFORMABLE}
+
+
+@cache
+def whole_table() -> dict[str, tuple[Algorithm, ...]]:
+    """TABLE; the rows of operations without weights are imported when somebody asks for them."""
+    from .pool_algorithms import POOLING
+    from .resample_algorithms import REGIONS, RESAMPLING
+    return PANELS | POOLING | RESAMPLING | REGIONS
+
+
+def __getattr__(name: str):
+    if name == "TABLE":
+        return whole_table()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def list_algorithms(operation: str) -> list[str]:
@@ -288,6 +301,7 @@ def list_algorithms(operation: str) -> list[str]:
         If the operation is unknown.
     """
     operation = operation.replace("_transpose", "") if isinstance(operation, str) else operation
-    if operation not in TABLE:
-        raise ValueError(f"operation={operation!r} is none of {', '.join(TABLE)}")
-    return [row.name for row in TABLE[operation]]
+    table = PANELS if operation in PANELS else whole_table()
+    if operation not in table:
+        raise ValueError(f"operation={operation!r} is none of {', '.join(table)}")
+    return [row.name for row in table[operation]]

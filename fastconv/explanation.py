@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from . import config
-from .deform_problem import deform_problem
 from .plan import Plan, make_plan
 from .problem import convolution_problem
 
@@ -33,6 +32,7 @@ def explain(operation: str, input_shape, weight_shape, stride=1, padding=0, dila
     if len(shape) == int(operation[-2]) + 1:
         shape = (1, *shape)
     if operation == "deform_conv2d":
+        from .deform_problem import deform_problem
         problem = deform_problem(shape, tuple(weight_shape), offset_groups, mask, REALS[str(dtype)], stride, padding,
                                  dilation, channels_last, activation, packed=packed)
         if padding_mode != "zeros":

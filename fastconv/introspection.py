@@ -5,7 +5,6 @@ import math
 import os
 import platform
 import re
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from . import config, kernels
@@ -90,6 +89,8 @@ def thread_limits() -> dict:
 
 def versions() -> dict[str, str | None]:
     """Versions of this package, of what it runs on, and of what compiled it; None for what is not installed."""
+    from importlib.metadata import PackageNotFoundError, version  # takes longer to import than all of fastconv
+
     from . import __version__
     found: dict[str, str | None] = {"fastconv": __version__, "python": platform.python_version()}
     for package in ("numpy", "scipy", "rich", "pillow"):

@@ -9,7 +9,7 @@ from threading import Lock
 import numpy as np
 
 from . import kernels
-from .algorithms import LONGEST_ROW, TABLE, Algorithm, Machine, ceil_div, tile_cycles, winograd_tiles
+from .algorithms import LONGEST_ROW, PANELS, Algorithm, Machine, ceil_div, tile_cycles, winograd_tiles
 from .machine import machine
 from .problem import ACTIVATIONS, PADDING_MODES, Problem
 from .transforms import transforms
@@ -201,7 +201,7 @@ class Plan:
         self.packs = hasattr(self.module, "pack")
         self.again: Plan | None = None      # who does; Winograd's sums may be odd without an infinite weight
         if self.watches:
-            other = "im2col" if row.alpha else TABLE[problem.operation][-1].name
+            other = "im2col" if row.alpha else PANELS[problem.operation][-1].name
             self.again = make_plan(replace(problem, packed=False), other, isa, threads)
         # Whether a call packs all weights before it runs, rather than each task those that it needs.
         self.pack_first = self.packs and not problem.packed and (
@@ -281,7 +281,7 @@ class Plan:
         """Why each other row does not compute this problem."""
         reasons = {}
         mine = self.row.cost(self.problem, self.machine)
-        for row in TABLE[self.problem.operation]:
+        for row in PANELS[self.problem.operation]:
             if row.name != self.row.name:
                 cost = row.cost(self.problem, self.machine)
                 slower = f"predicted to take {cost / mine:.2f} times as long" if mine else "there is nothing to compute"
@@ -323,7 +323,7 @@ def make_plan(problem: Problem, algorithm: str = "auto", isa: str | None = None,
 
 def choose(problem: Problem, algorithm: str, isa: str) -> Algorithm:
     """The row that is predicted to be quickest, or the row that is asked for."""
-    rows = TABLE[problem.operation]
+    rows = PANELS[problem.operation]
     if algorithm == "auto":
         one = machine(isa, problem.real)
         return min((row for row in rows if not row.refuses(problem)), key=lambda row: row.cost(problem, one))

@@ -7,9 +7,7 @@ from math import prod
 
 import numpy as np
 
-from . import config, reference, reference_deformable, reference_pooling, reference_regions, reference_resampling
-
-ORACLES = {"deform_conv2d": reference_deformable}       # of the other convolutions: reference
+from . import config
 
 _rtol: float | None = None
 
@@ -51,9 +49,16 @@ def validation(rtol: float | None = None) -> Iterator[None]:
         config.validating, _rtol = before
 
 
+def oracle_of(operation: str):
+    """The module that computes a convolution in float64. (Oracles are imported where they are needed, which is seldom.)"""
+    from . import reference, reference_deformable
+    return reference_deformable if operation == "deform_conv2d" else reference
+
+
 def check(problem, x, weight, bias, residual, y, growth: float = 1.0, *more) -> None:
     """Compare one finished call; the arrays are those that its kernel saw, `growth` is Algorithm.error of its row."""
-    oracle = ORACLES.get(problem.operation, reference)
+    from . import reference
+    oracle = oracle_of(problem.operation)
     scale = reference.error_scale(problem, growth, oracle.magnitude(problem, x, weight, bias, residual, *more))
     compare(f"{problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}", y,
             oracle.convolution(problem, x, weight, bias, residual, *more), scale, prod(problem.weight_shape[1:]) + 8, growth)
@@ -61,6 +66,7 @@ def check(problem, x, weight, bias, residual, y, growth: float = 1.0, *more) -> 
 
 def check_transposed(problem, x, weight, bias, residual, activation, y, growth: float) -> None:
     """Compare one finished transposed convolution; `growth` is the largest Algorithm.error of its phases."""
+    from . import reference
     expected = reference.transposed(problem, x, weight, bias, residual)
     parts = (None if a is None else np.abs(a) for a in (x, weight, bias, residual))
     scale = reference.error_scale(problem, growth, reference.transposed(problem, *parts))
@@ -87,6 +93,7 @@ def compare(call: str, y, expected, scale, roundings: int, growth: float) -> Non
 
 def check_pool(problem, x, y, indices=None) -> None:
     """Compare one finished pooling: largest numbers and positions to the bit, means within the rounding of their sums."""
+    from . import reference_pooling
     about = f"{problem.operation} of input {problem.input_shape}"
     if problem.largest:
         expected, where = reference_pooling.largest(problem, x)
@@ -105,12 +112,14 @@ def check_pool(problem, x, y, indices=None) -> None:
 
 def check_unpool(problem, x, indices, y) -> None:
     """Compare one finished max_unpool, to the bit."""
+    from . import reference_pooling
     expected = reference_pooling.unpool(x, indices, problem.output_size, problem.channels_last)
     report_bad(problem.operation, y, expected, (y != expected) & ~((y != y) & (expected != expected)))
 
 
 def check_stream(problem, inputs, y) -> None:
     """Compare one finished call of resampling, rearranging or regions with its definition."""
+    from . import reference_regions, reference_resampling
     oracle = reference_regions if hasattr(problem, "bins") else reference_resampling
     expected, units = oracle.expected_of(problem, inputs)
     expected = np.reshape(expected, y.shape)

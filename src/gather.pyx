@@ -183,5 +183,5 @@ def run(bytes geometry, tuple inputs, tuple outputs, int threads):
     for k in range(g.head.axes - 1):
         g.rows *= g.axis[k].n
     pieces = max(<Py_ssize_t>1, g.rows * g.axis[g.head.axes - 1].n * g.head.unit * g.size // TASK_BYTES)
-    g.share = (g.rows + pieces - 1) // pieces
+    g.share = max(<Py_ssize_t>1, (g.rows + pieces - 1) // pieces)
     return run_streams(block, &g, (g.rows + g.share - 1) // g.share, inputs, outputs, 0, threads)

@@ -185,7 +185,7 @@ cdef void plan(Copy* c) noexcept:
     for k in range(c.axes):
         c.outer *= c.n[k]
     pieces = max(<Py_ssize_t>1, c.outer * c.a * c.b * c.size // TASK_BYTES)
-    c.share = (c.outer + pieces - 1) // pieces
+    c.share = max(<Py_ssize_t>1, (c.outer + pieces - 1) // pieces)
 
 
 def geometry(dict fields):

@@ -14,7 +14,7 @@ from ..convolution import execute
 from ..deform_problem import deform_problem
 from ..plan import make_plan
 from ..problem import PADDING_MODES, Problem, convolution_problem, resolve_activation
-from ..validation import ORACLES
+from ..validation import oracle_of
 from . import verify_pooling
 from .terminal import make_console, make_table, progress_bar
 from .verify_streams import COVERED, StreamRecord, verify_streams
@@ -111,7 +111,7 @@ class Case:
             mask = numbers(*problem.mask_shape) if problem.masked else None
             self.more = numbers(*problem.offset_shape) * np.float32(0.75), mask
         arrays = self.x, self.weight, self.bias, self.residual, *self.more
-        oracle = ORACLES.get(problem.operation, reference)
+        oracle = oracle_of(problem.operation)
         self.expected = oracle.convolution(self.problem, *arrays)
         self.scale = np.maximum(oracle.magnitude(self.problem, *arrays), np.abs(self.expected))
 
