@@ -262,7 +262,7 @@ class Plan:
         if not self.packs:
             return weight
         packed = np.empty(self.module.packed_size(self.geometry), weight.dtype)
-        self.module.pack(self.geometry, weight, packed)
+        self.module.pack(self.geometry, weight, packed, *((self.threads,) if self.row.alpha else ()))
         return packed
 
     def run(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, residual: np.ndarray | None, y: np.ndarray,

@@ -25,7 +25,7 @@ from micro.simd cimport (LANES, MR, NR, NV, WIDE, prefetch, real, vec, vec_load,
                          vec_mask_store, vec_store, vec_transpose, vec_zero, wide, wide_load, wide_store)
 from micro.tile cimport any_tile_multiply_rows
 from micro.winograd cimport transform_input, transform_output, transform_weights
-from region cimport run_tasks
+from region cimport run_shares, run_tasks
 
 cdef enum:
     MOST_ALPHA = 8
@@ -395,19 +395,33 @@ def packed_size(bytes geometry):
     return g.G * padded(g.K, NR) * g.alpha_h * g.alpha_w * g.C * g.T
 
 
-def pack(bytes geometry, w, packed):
+cdef struct Packing:
+    Geometry g
+    const double* constants
+    const real* w
+    real* packed
+
+
+cdef bint pack_block(const void* packing, const void* _arrays, Py_ssize_t task, char* workspace) noexcept nogil:
+    """One task: the panel of NR output channels of one group."""
+    cdef const Packing* p = <const Packing*>packing
+    cdef const Geometry* g = &p.g
+    cdef Py_ssize_t panels = ceil_div(g.K, NR), group = task // panels, k = task % panels * NR
+    pack_panel(g, p.constants, p.w + (group * g.K + k) * g.C * g.T * g.R * g.S, min(<Py_ssize_t>NR, g.K - k),
+               <real*>workspace, p.packed + (group * padded(g.K, NR) + k) * g.alpha_h * g.alpha_w * g.C * g.T)
+    return False
+
+
+def pack(bytes geometry, w, packed, int threads=1):
     """packed (G, ceil(K / NR), elements, T C, NR) <- w (G K, C, T, R, S), transformed in float64 and rounded once."""
-    cdef Geometry g = geometry_of(geometry)
+    cdef Packing p
     cdef Arrays a
-    cdef Py_ssize_t taps = g.T * g.R * g.S, group, k
-    cdef const double* constants = constants_of(geometry)
-    g.workspace = taps * g.C * NR * sizeof(real)
-    arrays_open(&a, &g, w, w, None, None, packed, 1)
+    p.g = geometry_of(geometry)
+    p.constants = constants_of(geometry)
+    p.g.workspace = padded(p.g.T * p.g.R * p.g.S * p.g.C * NR * sizeof(real), 64)
+    arrays_open(&a, &p.g, w, w, None, None, packed, threads)
+    p.w = a.w
+    p.packed = a.y
     with nogil:
-        for group in range(g.G):
-            k = 0
-            while k < g.K:
-                pack_panel(&g, constants, a.w + (group * g.K + k) * g.C * taps, min(<Py_ssize_t>NR, g.K - k),
-                           <real*>a.workspace, a.y + (group * padded(g.K, NR) + k) * g.alpha_h * g.alpha_w * g.C * g.T)
-                k += NR
+        run_shares(pack_block, &p, NULL, p.g.G * ceil_div(p.g.K, NR), a.workspace, p.g.workspace, threads)
     arrays_release(&a)
