@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from Cython.Build import cythonize
+from Cython.Compiler import Options
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
@@ -19,14 +20,18 @@ INSTRUCTION_SETS = {
     "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 } if X86 else {"neon": []}
 REALS = {"f32": "0", "f64": "1"}
-# The first three keep a tile's sums in registers: GCC then unrolls the loops over them whole, and early.
+# The first three keep a tile's sums in registers: GCC then unrolls the loops over them whole, and early. Those of the
+# second line keep the wheel small: kernels are vectors already, and what is worth cloning or inlining is told by `inline`.
 FLAGS = ["-O3", "-fgcse-las", "--param=max-completely-peeled-insns=500", "--param=max-completely-peel-times=32",
+         "-fno-tree-vectorize", "-fno-unswitch-loops", "-fno-ipa-cp-clone", "--param=max-inline-insns-single=70",
+         "--param=max-inline-insns-auto=15", "-fno-inline-functions-called-once", "-fno-asynchronous-unwind-tables",
          "-fopenmp", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-g0", "-Wall", "-Wno-unused-function",
          "-Wno-psabi", "-Wno-discarded-qualifiers"]
 DIRECTIVES = {"language_level": "3", "boundscheck": False, "wraparound": False, "cdivision": True,
-              "initializedcheck": False, "embedsignature": True}
+              "initializedcheck": False, "binding": False}
 SOURCES = Path("src")
 ONCE = "cpu"
+Options.docstrings = False       # of private modules: they are read in src/
 
 
 def variants():

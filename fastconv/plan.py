@@ -212,8 +212,9 @@ class Plan:
     def pack_geometry(self, **changes: int) -> bytes:
         """The kernel's Geometry; its field names are those of src/micro/geometry.pxd."""
         p, m = self.problem, self.machine
-        fields = dict.fromkeys(("chunk", "panels", "pixel_block", "channel_block", "in_place", "row_runs", "alpha_h",
-                                "alpha_w", "offset_groups", "workspace", "shared", "x_n", "x_c", "x_d", "x_h", "x_w"), 0)
+        fields = dict.fromkeys(("in_place", "row_runs", "alpha_h", "alpha_w", "offset_groups", "workspace", "shared",
+                                "x_n", "x_c", "x_d", "x_h", "x_w"), 0)
+        fields |= dict.fromkeys(("chunk", "panels", "pixel_block", "channel_block"), 1)     # kernels divide by blocks
         fields |= {"N": p.N, "G": p.G, "C": p.C // p.G, "K": p.K // p.G}
         fields |= zip("DHW", p.in_three_axes(p.size, 1))
         fields |= zip("TRS", p.in_three_axes(p.kernel, 1))
@@ -262,7 +263,7 @@ class Plan:
         if not self.packs:
             return weight
         packed = np.empty(self.module.packed_size(self.geometry), weight.dtype)
-        self.module.pack(self.geometry, weight, packed, *((self.threads,) if self.row.alpha else ()))
+        self.module.pack(self.geometry, weight, packed, self.threads)
         return packed
 
     def run(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, residual: np.ndarray | None, y: np.ndarray,

@@ -1,13 +1,19 @@
 """The arrays of one call: buffers held from before the parallel region until after it, and the workspace."""
-from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdlib cimport free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 from micro.geometry cimport Geometry
 from micro.simd cimport REAL_BYTES, real
 
 cdef extern from "stdlib.h" nogil:
     int posix_memalign(void** p, size_t alignment, size_t size)
+
+cdef extern from "Python.h":
+    int PyObject_GetBuffer(object array, Py_buffer* view, int flags) noexcept       # not 0: failed, the exception is set
+
+cdef enum:
+    MOST_ARRAYS = 7
 
 cdef struct Arrays:
     const real* x
@@ -19,62 +25,65 @@ cdef struct Arrays:
     const real* more[2]         # what only some kernels read, in the order of their `run`; NULL: none
     char* shared                # Geometry.shared bytes
     char* workspace             # `threads` pieces of Geometry.workspace bytes
-    int held
-    Py_buffer view[7]
+    Py_buffer view[MOST_ARRAYS]
 
 
-cdef inline void* arrays_hold(Arrays* a, object array, int flags) except? NULL:
-    PyObject_GetBuffer(array, &a.view[a.held], flags)
-    a.held += 1
-    return a.view[a.held - 1].buf
+cdef inline bint hold(object array, int flags, Py_buffer* view, const void** data) noexcept:
+    """Hold the buffer of an array; of None there is none. True if that fails, with the exception set."""
+    data[0] = NULL
+    if array is None:
+        return False
+    if PyObject_GetBuffer(array, view, flags):
+        return True
+    data[0] = view.buf
+    return False
+
+
+cdef inline void release(Py_buffer* view, int views, void* workspace) noexcept:
+    """What `hold` held, in views that were zeros before."""
+    cdef int i
+    free(workspace)
+    for i in range(views):
+        PyBuffer_Release(&view[i])
+
+
+cdef inline char* allocate(Py_ssize_t size) except? NULL:
+    cdef void* workspace = NULL
+    if size and posix_memalign(&workspace, 64, size):
+        raise MemoryError("no memory for the workspace of a call")
+    return <char*>workspace
 
 
 cdef inline void arrays_release(Arrays* a) noexcept:
-    free(a.shared)
-    while a.held > 0:
-        a.held -= 1
-        PyBuffer_Release(&a.view[a.held])
+    release(a.view, MOST_ARRAYS, a.shared)
 
 
-cdef inline int arrays_open(Arrays* a, Geometry* g, x, w, bias, residual, y, int threads, tuple more=()) except -1:
-    """Hold the buffers, take the input's strides, get the workspace. The caller checked types and shapes.
+cdef inline int arrays_open(Arrays* a, Geometry* g, x, w, bias, residual, y, int threads, more=None, last=None) except -1:
+    """Get the workspace, hold the buffers, take the input's strides. The caller checked types and shapes.
 
     On failure nothing stays held.
     """
     cdef Py_ssize_t* stride
-    cdef Py_ssize_t size = g.shared + g.workspace * threads
-    cdef int axes, i
-    a.held = 0
-    a.shared = NULL
-    a.bias = NULL
-    a.residual = NULL
-    a.more[0] = NULL
-    a.more[1] = NULL
-    try:
-        a.x = <const real*>arrays_hold(a, x, PyBUF_STRIDES)
-        axes = a.view[0].ndim
-        stride = a.view[0].strides
-        g.x_n = stride[0] // REAL_BYTES
-        g.x_c = stride[axes - 1 if g.channels_last else 1] // REAL_BYTES
-        stride += 0 if g.channels_last else 1
-        g.x_w = stride[axes - 2] // REAL_BYTES
-        g.x_h = stride[axes - 3] // REAL_BYTES if axes > 3 else 0
-        g.x_d = stride[axes - 4] // REAL_BYTES if axes > 4 else 0
-        a.w = <const real*>arrays_hold(a, w, PyBUF_STRIDES)
-        if bias is not None:
-            a.bias = <const real*>arrays_hold(a, bias, PyBUF_STRIDES)
-        if residual is not None:
-            a.residual = <const real*>arrays_hold(a, residual, PyBUF_STRIDES)
-        a.y = <real*>arrays_hold(a, y, PyBUF_STRIDES | PyBUF_WRITABLE)
-        for i in range(len(more)):
-            if more[i] is not None:
-                a.more[i] = <const real*>arrays_hold(a, more[i], PyBUF_STRIDES)
-        if size and posix_memalign(<void**>&a.shared, 64, size):
-            raise MemoryError(f"no memory for a workspace of {size} bytes")
-        a.workspace = a.shared + g.shared
-    except BaseException:
+    cdef int axes
+    memset(a.view, 0, sizeof(a.view))
+    a.shared = allocate(g.shared + g.workspace * threads)
+    a.workspace = a.shared + g.shared
+    if (hold(x, PyBUF_STRIDES, &a.view[0], <const void**>&a.x) or hold(w, PyBUF_STRIDES, &a.view[1], <const void**>&a.w)
+            or hold(bias, PyBUF_STRIDES, &a.view[2], <const void**>&a.bias)
+            or hold(residual, PyBUF_STRIDES, &a.view[3], <const void**>&a.residual)
+            or hold(y, PyBUF_STRIDES | PyBUF_WRITABLE, &a.view[4], <const void**>&a.y)
+            or hold(more, PyBUF_STRIDES, &a.view[5], <const void**>&a.more[0])
+            or hold(last, PyBUF_STRIDES, &a.view[6], <const void**>&a.more[1])):
         arrays_release(a)
-        raise
+        return -1
+    axes = a.view[0].ndim
+    stride = a.view[0].strides
+    g.x_n = stride[0] // REAL_BYTES
+    g.x_c = stride[axes - 1 if g.channels_last else 1] // REAL_BYTES
+    stride += 0 if g.channels_last else 1
+    g.x_w = stride[axes - 2] // REAL_BYTES
+    g.x_h = stride[axes - 3] // REAL_BYTES if axes > 3 else 0
+    g.x_d = stride[axes - 4] // REAL_BYTES if axes > 4 else 0
     return 0
 
 
@@ -85,6 +94,6 @@ cdef inline const double* constants_of(bytes packed) noexcept:
 cdef inline Geometry geometry_of(bytes packed) except *:
     cdef Geometry g
     if PyBytes_GET_SIZE(packed) < <Py_ssize_t>sizeof(Geometry):
-        raise ValueError(f"geometry has {len(packed)} bytes instead of {sizeof(Geometry)}: modules of different builds")
+        raise ValueError("the geometry is that of another build")
     memcpy(&g, PyBytes_AS_STRING(packed), sizeof(Geometry))
     return g

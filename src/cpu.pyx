@@ -1,6 +1,10 @@
-"""What this CPU can run; built once, with baseline flags, so that asking is always safe."""
+"""What this CPU can run, and the structs that plans fill; built once, with baseline flags, so that asking is always safe.
+
+Every struct needs all its fields: a KeyError names one that is missing.
+"""
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
+from micro.fields cimport Fold, Pool, Regions, Resample, Sample, Scatter
 from micro.geometry cimport Geometry
 
 cdef extern from *:
@@ -31,7 +35,44 @@ def supported():
     return [name for name, can in (("v4", can_v4()), ("v3", can_v3()), ("v2", can_v2()), ("neon", can_neon())) if can]
 
 
-def geometry(dict fields):
-    """Geometry as the kernels take it; every field must be given."""
+cdef inline bytes packed(const void* fields, Py_ssize_t size):
+    return PyBytes_FromStringAndSize(<const char*>fields, size)
+
+
+def geometry(dict fields, /):
+    """Geometry of src/micro/geometry.pxd."""
     cdef Geometry g = fields
-    return PyBytes_FromStringAndSize(<char*>&g, sizeof(Geometry))
+    return packed(&g, sizeof(g))
+
+
+def pool(dict fields, /):
+    """Pool of src/micro/fields.pxd, as those below."""
+    cdef Pool g = fields
+    return packed(&g, sizeof(g))
+
+
+def scatter(dict fields, /):
+    cdef Scatter g = fields
+    return packed(&g, sizeof(g))
+
+
+def fold(dict fields, /):
+    cdef Fold g = fields
+    return packed(&g, sizeof(g))
+
+
+def sample(dict fields, /):
+    cdef Sample g = fields
+    return packed(&g, sizeof(g))
+
+
+def regions(dict fields, /):
+    cdef Regions g = fields
+    return packed(&g, sizeof(g))
+
+
+def resample(dict fields, /):
+    """Resample, and behind it the bytes of `tables`."""
+    tables = fields.pop("tables")
+    cdef Resample g = fields
+    return packed(&g, sizeof(g)) + tables

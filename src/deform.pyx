@@ -20,13 +20,13 @@ Costs    2 N G K C R S P Q flop of the product and 8 N G C R S P Q of the interp
 from libc.math cimport floor
 from libc.string cimport memset
 
-from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
+from arrays cimport Arrays, geometry_of
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish
 from micro.geometry cimport Geometry, ceil_div, padded, place
 from micro.pack cimport pack_columns, turn
 from micro.simd cimport LANES, MR, NR, REAL_BYTES, real, vec, vec_load, vec_mask_load, vec_splat, vec_store, vec_zero
 from micro.tile cimport Output, any_tile_multiply_rows
-from region cimport run_tasks
+from region cimport pack_tasks, run_tasks
 
 cdef enum:
     TURNED_BYTES = 1 << 23      # of turned images in a round, unless one alone takes more
@@ -359,42 +359,40 @@ def tile_size():
     return LANES, MR, NR
 
 
-def workspace_bytes(bytes geometry):
+def workspace_bytes(bytes geometry, /):
     """Bytes that one thread needs."""
     cdef Geometry g = geometry_of(geometry)
     cdef Block b
     return layout(&g, &b, NULL)
 
 
-def shared_bytes(bytes geometry):
+def shared_bytes(bytes geometry, /):
     """Bytes that all threads need together: the turned images, the packed weights."""
     cdef Geometry g = geometry_of(geometry)
     return padded((turned_size(&g) + (0 if g.packed else weights_size(&g))) * sizeof(real), 64)
 
 
-def run(bytes geometry, x, w, bias, residual, y, int threads, offset, mask):
+def run(bytes geometry, x, w, bias, residual, y, int threads, offset, mask, /):
     """Compute y; return whether a sum was NaN or infinite."""
     cdef Geometry g = geometry_of(geometry)
     cdef Py_ssize_t tasks = ceil_div(g.P * g.Q, g.pixel_block) * ceil_div(g.K, g.channel_block)
     return run_tasks(block, &g, images_of(&g) * tasks, NULL, x, w, bias, residual, y, threads, prepare, preparations(&g),
-                     g.N * tasks, (offset, mask))
+                     g.N * tasks, offset, mask)
 
 
-def packed_size(bytes geometry):
+def packed_size(bytes geometry, /):
     """Numbers that packed weights take."""
     cdef Geometry g = geometry_of(geometry)
     return weights_size(&g)
 
 
-def pack(bytes geometry, w, packed):
+cdef bint pack_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
+    pack_panel(g, a.w, task, a.y)
+    return False
+
+
+
+def pack(bytes geometry, w, packed, int threads, /):
     """packed (G, ceil(K / NR), R S, C, NR) <- w (G K, C, R, S)."""
     cdef Geometry g = geometry_of(geometry)
-    cdef Arrays a
-    cdef Py_ssize_t panel
-    g.workspace = 0
-    g.shared = 0
-    arrays_open(&a, &g, w, w, None, None, packed, 1)
-    with nogil:
-        for panel in range(g.G * ceil_div(g.K, NR)):
-            pack_panel(&g, a.w, panel, a.y)
-    arrays_release(&a)
+    pack_tasks(pack_task, &g, g.G * ceil_div(g.K, NR), NULL, w, packed, threads)

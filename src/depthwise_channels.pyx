@@ -12,13 +12,13 @@ Leaves   y written in full.
 Rounds   one fused chain per output, in order t, r, s, over the taps inside the image only.
 Costs    2 N C T R S O P Q flop, less the taps in zero padding; one read of x, one write of y: bound by memory outside L2.
 """
-from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
+from arrays cimport Arrays, geometry_of
 from micro.finish cimport any_odd, output_open, output_place, tile_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport turn
 from micro.simd cimport FULL, LANES, real, vec, vec_keep, vec_load_once, vec_mask_load, vec_store, vec_zero
 from micro.tile cimport Output, sums_finish
-from region cimport run_tasks
+from region cimport pack_tasks, run_tasks
 
 cdef extern from *:
     """
@@ -292,14 +292,14 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     return any_odd(odd + out.odd)
 
 
-def workspace_bytes(bytes geometry):
+def workspace_bytes(bytes geometry, /):
     """Bytes that one thread needs."""
     cdef Geometry g = geometry_of(geometry)
     cdef Tile b
     return layout(&g, &b, NULL)
 
 
-def run(bytes geometry, x, w, bias, residual, y, int threads):
+def run(bytes geometry, x, w, bias, residual, y, int threads, /):
     """Compute y; return whether a sum was NaN or infinite."""
     cdef Geometry g = geometry_of(geometry)
     cdef Py_ssize_t rows = max(<Py_ssize_t>1, g.pixel_block // g.Q), columns = min(g.Q, g.pixel_block)
@@ -308,18 +308,19 @@ def run(bytes geometry, x, w, bias, residual, y, int threads):
                      NULL, x, w, bias, residual, y, threads)
 
 
-def packed_size(bytes geometry):
+def packed_size(bytes geometry, /):
     """Numbers that packed weights take."""
     cdef Geometry g = geometry_of(geometry)
     return ceil_div(g.G * g.K, BLOCK) * BLOCK * g.T * g.R * g.S
 
 
-def pack(bytes geometry, w, packed):
+cdef bint pack_all(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
+    weights_pack(g, a.w, g.G * g.K, a.y)
+    return False
+
+
+
+def pack(bytes geometry, w, packed, int threads, /):
     """packed (ceil(C / BLOCK), T R S, BLOCK) <- w (C, 1, T, R, S)."""
     cdef Geometry g = geometry_of(geometry)
-    cdef Arrays a
-    g.workspace = 0
-    arrays_open(&a, &g, w, w, None, None, packed, 1)
-    with nogil:
-        weights_pack(&g, a.w, g.G * g.K, a.y)
-    arrays_release(&a)
+    pack_tasks(pack_all, &g, 1, NULL, w, packed, 1)

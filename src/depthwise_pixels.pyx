@@ -412,14 +412,14 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     return any_odd(odd)
 
 
-def workspace_bytes(bytes geometry):
+def workspace_bytes(bytes geometry, /):
     """Bytes that one thread needs."""
     cdef Geometry g = geometry_of(geometry)
     cdef Strip b
     return layout(&g, &b, NULL)
 
 
-def run(bytes geometry, x, w, bias, residual, y, int threads):
+def run(bytes geometry, x, w, bias, residual, y, int threads, /):
     """Compute y; return whether a sum was NaN or infinite."""
     cdef Geometry g = geometry_of(geometry)
     cdef Py_ssize_t rows = max(<Py_ssize_t>1, g.pixel_block // g.Q), columns = min(g.Q, g.pixel_block)

@@ -149,7 +149,7 @@ cdef bint output_row(const Geometry* g, const Arrays* a, Py_ssize_t task, char* 
     return odd
 
 
-def run(bytes geometry, x, w, bias, residual, y, int threads):
+def run(bytes geometry, x, w, bias, residual, y, int threads, /):
     """Compute y; return whether a sum was NaN or infinite."""
     cdef Geometry g = geometry_of(geometry)
     return run_tasks(output_row, &g, g.N * g.G * ceil_div(g.K, MR) * g.O * g.P, NULL, x, w, bias, residual, y, threads)

@@ -9,11 +9,11 @@ Leaves   y written in full.
 Rounds   one addition for each window, in order r, s.
 Costs    one read of x, one write of y: bound by memory.
 """
+from micro.fields cimport Fold
 from micro.simd cimport real
-from stream cimport Streams, geometry_pack, geometry_unpack, run_streams
+from stream cimport Streams, geometry_unpack, run_streams
 
-cdef struct Fold:
-    Py_ssize_t M, H, W, R, S, P, Q, stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w
+from fastconv.kernels.cpu import fold as geometry
 
 
 cdef inline void add(const real* x, Py_ssize_t n, real* y, Py_ssize_t step) noexcept nogil:
@@ -49,18 +49,12 @@ cdef bint block(const void* geometry, const void* arrays, Py_ssize_t task, char*
     return False
 
 
-def geometry(dict fields):
-    """Fold as `run` takes it; every field must be given."""
-    cdef Fold f = fields
-    return geometry_pack(&f, sizeof(f))
-
-
-def workspace_bytes(bytes geometry):
+def workspace_bytes(bytes geometry, /):
     """Bytes that one thread needs."""
     return 0
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads):
+def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
     """outputs (y,) <- inputs (x,)."""
     cdef Fold f
     geometry_unpack(geometry, &f, sizeof(f))

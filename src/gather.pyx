@@ -161,17 +161,17 @@ cdef bint block(const void* geometry, const void* arrays, Py_ssize_t task, char*
     return False
 
 
-def geometry(dict fields):
+def geometry(dict fields, /):
     """The numbers of a plan, as Gather describes them."""
     return fields["plan"]
 
 
-def workspace_bytes(bytes geometry):
+def workspace_bytes(bytes geometry, /):
     """Bytes that one thread needs."""
     return 0
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads):
+def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
     """outputs (y,) <- items of inputs (x, fill); fill has one item."""
     cdef Gather g
     cdef Py_ssize_t k, pieces

@@ -15,10 +15,13 @@ Costs    2 taps flop for each number of y; collecting is bound by the latency of
 from libc.math cimport fabs, floor, fmod, nearbyint
 from libc.stdint cimport int64_t
 
+from micro.fields cimport Sample
 from micro.geometry cimport ceil_div, place
 from micro.simd cimport (FULL, LANES, real, vec, vec_collect_far, vec_load, vec_mask_load, vec_mask_store, vec_splat, vec_store,
                          vec_where_weighted, vec_zero)
-from stream cimport Streams, geometry_pack, geometry_unpack, run_streams
+from stream cimport Streams, geometry_unpack, run_streams
+
+from fastconv.kernels.cpu import sample as geometry
 
 cdef enum:
     BILINEAR, NEAREST, BICUBIC          # in the order of resample_problem.SAMPLE_MODES
@@ -29,9 +32,6 @@ cdef enum:
 cdef enum:
     BLOCK = 128                         # pixels; a multiple of LANES
     FAR = 1 << 30
-
-cdef struct Sample:
-    Py_ssize_t N, C, D, H, W, pixels, axes, mode, padding, align_corners, channels_last
 
 cdef struct Taps:                       # of one axis: at most four pixels and their weights
     int count
@@ -191,20 +191,14 @@ cdef bint block(const void* geometry, const void* arrays, Py_ssize_t task, char*
     return False
 
 
-def geometry(dict fields):
-    """Sample as `run` takes it; every field must be given."""
-    cdef Sample g = fields
-    return geometry_pack(&g, sizeof(g))
-
-
-def workspace_bytes(bytes geometry):
+def workspace_bytes(bytes geometry, /):
     """Bytes that one thread needs."""
     cdef Sample g
     geometry_unpack(geometry, &g, sizeof(g))
     return taps_of(&g) * BLOCK * (sizeof(int64_t) + sizeof(real)) + 64
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads):
+def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
     """outputs (y,) <- inputs (x, grid)."""
     cdef Sample g
     geometry_unpack(geometry, &g, sizeof(g))

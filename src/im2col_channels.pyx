@@ -18,13 +18,13 @@ Costs    2 N G K C T R S O P Q flop, less the taps at which all pixels of a tile
 """
 from libc.string cimport memset
 
-from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
+from arrays cimport Arrays, geometry_of
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns, turn
 from micro.simd cimport LANES, MR, NR, real, vec, vec_zero
 from micro.tile cimport Output, any_tile_multiply_rows
-from region cimport run_tasks
+from region cimport pack_tasks, run_tasks
 
 cdef enum:
     SHORTEST_ROW = 6            # pixels: tiles of fewer wait for their own sums
@@ -238,38 +238,36 @@ def tile_size():
     return LANES, MR, NR
 
 
-def workspace_bytes(bytes geometry):
+def workspace_bytes(bytes geometry, /):
     """Bytes that one thread needs."""
     cdef Geometry g = geometry_of(geometry)
     cdef Block b
     return layout(&g, &b, NULL)
 
 
-def run(bytes geometry, x, w, bias, residual, y, int threads):
+def run(bytes geometry, x, w, bias, residual, y, int threads, /):
     """Compute y; return whether a sum was NaN or infinite."""
     cdef Geometry g = geometry_of(geometry)
     cdef Py_ssize_t tasks = g.N * g.G * ceil_div(g.O * g.P * g.Q, g.pixel_block) * ceil_div(g.K, g.channel_block)
     return run_tasks(block, &g, tasks, NULL, x, w, bias, residual, y, threads)
 
 
-def packed_size(bytes geometry):
+def packed_size(bytes geometry, /):
     """Numbers that packed weights take."""
     cdef Geometry g = geometry_of(geometry)
     return g.G * padded(g.K, NR) * g.C * g.T * g.R * g.S
 
 
-def pack(bytes geometry, w, packed):
+cdef bint pack_panel(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
+    """One task: NR output channels of one group."""
+    cdef Py_ssize_t taps = g.T * g.R * g.S, panels = ceil_div(g.K, NR), group = task // panels, k = task % panels * NR
+    pack_columns(a.w + (group * g.K + k) * g.C * taps, g.C * taps, <int>min(<Py_ssize_t>NR, g.K - k), g.C, taps,
+                 a.y + task * g.C * taps * NR)
+    return False
+
+
+
+def pack(bytes geometry, w, packed, int threads, /):
     """packed (G, ceil(K / NR), T R S, C, NR) <- w (G K, C, T, R, S)."""
     cdef Geometry g = geometry_of(geometry)
-    cdef Arrays a
-    cdef Py_ssize_t taps = g.T * g.R * g.S, group, k
-    g.workspace = 0
-    arrays_open(&a, &g, w, w, None, None, packed, 1)
-    with nogil:
-        for group in range(g.G):
-            k = 0
-            while k < g.K:
-                pack_columns(a.w + (group * g.K + k) * g.C * taps, g.C * taps, <int>min(<Py_ssize_t>NR, g.K - k), g.C,
-                             taps, a.y + (group * padded(g.K, NR) + k) * g.C * taps)
-                k += NR
-    arrays_release(&a)
+    pack_tasks(pack_panel, &g, g.G * ceil_div(g.K, NR), NULL, w, packed, threads)

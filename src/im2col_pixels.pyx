@@ -13,14 +13,14 @@ Leaves   y written in full.
 Rounds   one fused chain per output, in order c, t, r, s; then bias, residual, activation.
 Costs    2 N G K C T R S O P Q flop; gathers x once per channel_block: chunk * taps * NR per MR-th of it.
 """
-from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
+from arrays cimport Arrays, geometry_of
 from micro.finish cimport any_odd, output_open, output_place, row_finish
 from micro.gather cimport panel_gather
 from micro.geometry cimport Geometry, ceil_div
 from micro.pack cimport pack_rows
 from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_zero
 from micro.tile cimport Output, any_tile_multiply
-from region cimport run_tasks
+from region cimport pack_tasks, run_tasks
 
 
 cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width, Py_ssize_t distance,
@@ -51,7 +51,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef Py_ssize_t sums = min(g.chunk, g.C) * taps, tiles = ceil_div(k1 - k0, MR)
     cdef real* panel = <real*>workspace
     cdef real* weights = panel + sums * NR * g.panels
-    cdef real* totals = weights + (0 if g.packed else tiles * sums * MR + LANES)
+    cdef real* totals = weights + (0 if g.packed else tiles * sums * MR)
     cdef real* total
     cdef const real* x = a.x + n * g.x_n + group * g.C * g.x_c
     cdef const real* w = a.w + (group * ceil_div(g.K, MR) * MR if g.packed else group * g.K) * length
@@ -116,41 +116,38 @@ def tile_size():
     return LANES, MR, NR
 
 
-def workspace_bytes(bytes geometry):
+def workspace_bytes(bytes geometry, /):
     """Bytes that one thread needs."""
     cdef Geometry g = geometry_of(geometry)
     cdef Py_ssize_t sums = g.chunk * g.T * g.R * g.S, tiles = ceil_div(min(g.channel_block, g.K), MR)
     cdef Py_ssize_t panels = ceil_div(min(g.pixel_block, g.O * g.P * g.Q), NR)
-    cdef Py_ssize_t numbers = sums * NR * g.panels + (0 if g.packed else tiles * sums * MR + LANES)
+    cdef Py_ssize_t numbers = sums * NR * g.panels + (0 if g.packed else tiles * sums * MR)
     numbers += MR * NR * (tiles * panels if g.chunk < g.C else 1)
     return ceil_div(numbers * sizeof(real), 64) * 64
 
 
-def run(bytes geometry, x, w, bias, residual, y, int threads):
+def run(bytes geometry, x, w, bias, residual, y, int threads, /):
     """Compute y; return whether a sum was NaN or infinite."""
     cdef Geometry g = geometry_of(geometry)
     cdef Py_ssize_t tasks = g.N * g.G * ceil_div(g.O * g.P * g.Q, g.pixel_block) * ceil_div(g.K, g.channel_block)
     return run_tasks(block, &g, tasks, NULL, x, w, bias, residual, y, threads)
 
 
-def packed_size(bytes geometry):
-    """Numbers that packed weights take, with those that `pack` writes behind their end."""
+def packed_size(bytes geometry, /):
+    """Numbers that packed weights take."""
     cdef Geometry g = geometry_of(geometry)
-    return g.G * ceil_div(g.K, MR) * MR * g.C * g.T * g.R * g.S + LANES
+    return g.G * ceil_div(g.K, MR) * MR * g.C * g.T * g.R * g.S
 
 
-def pack(bytes geometry, w, packed):
-    """packed (G, ceil(K / MR), C T R S, MR) <- w (G K, C, T, R, S); LANES numbers behind them are overwritten too."""
+cdef bint pack_panel(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
+    """One task: MR output channels of one group."""
+    cdef Py_ssize_t length = g.C * g.T * g.R * g.S, panels = ceil_div(g.K, MR), group = task // panels, k = task % panels * MR
+    pack_rows(a.w + (group * g.K + k) * length, length, <int>min(<Py_ssize_t>MR, g.K - k), length, a.y + task * length * MR)
+    return False
+
+
+
+def pack(bytes geometry, w, packed, int threads, /):
+    """packed (G, ceil(K / MR), C T R S, MR) <- w (G K, C, T, R, S)."""
     cdef Geometry g = geometry_of(geometry)
-    cdef Arrays a
-    cdef Py_ssize_t length = g.C * g.T * g.R * g.S, group, k
-    g.workspace = 0
-    arrays_open(&a, &g, w, w, None, None, packed, 1)
-    with nogil:
-        for group in range(g.G):
-            k = 0
-            while k < g.K:
-                pack_rows(a.w + (group * g.K + k) * length, length, <int>min(<Py_ssize_t>MR, g.K - k), length,
-                          a.y + (group * ceil_div(g.K, MR) * MR + k) * length)
-                k += MR
-    arrays_release(&a)
+    pack_tasks(pack_panel, &g, g.G * ceil_div(g.K, MR), NULL, w, packed, threads)

@@ -51,7 +51,7 @@ cdef bint copy_rows(const void* copy, const void* _arrays, Py_ssize_t task, char
     return False
 
 
-def place(part, target, int threads):
+def place(part, target, int threads, /):
     """target[...] = part."""
     cdef Copy c
     cdef int axis

@@ -96,7 +96,7 @@ cdef double copy_rate(double seconds, Py_ssize_t numbers, real* source, real* ta
     return copied / (now - start)
 
 
-def fma(double seconds, int threads):
+def fma(double seconds, int threads, /):
     """FLOP/s of multiply-adds on whole vectors in registers, `threads` threads together."""
     cdef double rate = 0
     cdef int _thread
@@ -107,7 +107,7 @@ def fma(double seconds, int threads):
     return rate
 
 
-def copy(double seconds, int threads, Py_ssize_t nbytes):
+def copy(double seconds, int threads, Py_ssize_t nbytes, /):
     """Bytes/s of copying buffers of `nbytes`, one pair for each thread; bytes read and bytes written both count.
 
     Ordinary stores, as kernels write: memory reads a line before it is overwritten, which does not count.

@@ -16,12 +16,15 @@ Rounds   means: each row of pixels in SUMS * LANES partial sums that are added i
 Costs    T R S loads, and about four instructions for each, a vector of results.
 """
 from libc.stdint cimport INT64_MIN, int64_t
+from micro.fields cimport Pool
 from micro.geometry cimport ceil_div
 from micro.simd cimport (LANES, bits, ivec, ivec_load, ivec_splat, ivec_steps, ivec_store_wide, real, vec, vec_challenge,
                          vec_mask_load, vec_mask_load_step, vec_mask_store, vec_splat, vec_store)
-from micro.windows cimport INFINITY, Pool, Window, axis_d, axis_h, axis_w, run_join, window
+from micro.windows cimport INFINITY, Window, axis_d, axis_h, axis_w, run_join, window
 from region cimport AnyTask
-from stream cimport Streams, geometry_pack, geometry_unpack, run_streams
+from stream cimport Streams, geometry_unpack, run_streams
+
+from fastconv.kernels.cpu import pool as geometry
 
 ctypedef fused number:
     real
@@ -242,16 +245,11 @@ cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* wor
     return False
 
 
-def geometry(dict fields):
-    cdef Pool g = fields
-    return geometry_pack(&g, sizeof(g))
-
-
-def workspace_bytes(bytes geometry):
+def workspace_bytes(bytes geometry, /):
     return 0
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads):
+def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
     cdef Pool g
     geometry_unpack(geometry, &g, sizeof(g))
     cdef Py_ssize_t rows = (g.N if g.channels_last else g.N * g.C) * g.O * g.P

@@ -13,16 +13,16 @@ Costs    y is written once, in order, and then where the positions say.
 """
 from libc.stdint cimport int64_t
 from libc.string cimport memset
+from micro.fields cimport Scatter
 from micro.geometry cimport ceil_div
 from micro.simd cimport bits
 from region cimport AnyTask
-from stream cimport Streams, geometry_pack, geometry_unpack, run_streams
+from stream cimport Streams, geometry_unpack, run_streams
+
+from fastconv.kernels.cpu import scatter as geometry
 
 cdef enum:
     CHANNELS = 64
-
-cdef struct Scatter:
-    Py_ssize_t N, C, pixels, places, channels_last      # pixels of a plane of x, places of a plane of y
 
 
 cdef bint block(const Scatter* g, const Streams* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
@@ -53,16 +53,11 @@ cdef bint block(const Scatter* g, const Streams* arrays, Py_ssize_t task, char* 
     return False
 
 
-def geometry(dict fields):
-    cdef Scatter g = fields
-    return geometry_pack(&g, sizeof(g))
-
-
-def workspace_bytes(bytes geometry):
+def workspace_bytes(bytes geometry, /):
     return 0
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads):
+def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
     cdef Scatter g
     geometry_unpack(geometry, &g, sizeof(g))
     cdef Py_ssize_t tasks = g.N * (ceil_div(g.C, CHANNELS) if g.channels_last else g.C)

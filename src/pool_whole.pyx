@@ -10,11 +10,14 @@ Leaves   y written in full.
 Rounds   pixel i belongs to partial sum i mod (SUMS * LANES); those are added in pairs; then one division.
 Costs    x is read once: bound by memory.
 """
+from micro.fields cimport Pool
 from micro.geometry cimport ceil_div
 from micro.simd cimport LANES, real, vec, vec_mask_store, vec_splat, vec_transpose
-from micro.windows cimport Pool, axis_d, axis_h, axis_w, join_lanes, run_join, window
+from micro.windows cimport axis_d, axis_h, axis_w, join_lanes, run_join, window
 from region cimport AnyTask
-from stream cimport Streams, geometry_pack, geometry_unpack, run_streams
+from stream cimport Streams, geometry_unpack, run_streams
+
+from fastconv.kernels.cpu import pool as geometry
 
 cdef inline void planes_join(const bint largest, const Pool* g, Py_ssize_t plane, Py_ssize_t count, const real* x,
                              real* y) noexcept nogil:
@@ -44,16 +47,11 @@ cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* wor
     return False
 
 
-def geometry(dict fields):
-    cdef Pool g = fields
-    return geometry_pack(&g, sizeof(g))
-
-
-def workspace_bytes(bytes geometry):
+def workspace_bytes(bytes geometry, /):
     return 0
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads):
+def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
     cdef Pool g
     geometry_unpack(geometry, &g, sizeof(g))
     return run_streams(<AnyTask>block, &g, ceil_div(g.N * g.C, g.rows), inputs, outputs, 0, threads)

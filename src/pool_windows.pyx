@@ -19,11 +19,14 @@ Rounds   each window: rows in order, or suffix + prefix; then pixels in order, o
 Costs    an input row is read R / stride_h times (vanherk: three times), from L1 or L2 after the first; bound by memory.
 """
 from micro.across cimport (EVEN, FLAT, LONG, PIXELS, TURNED, Block, across_lines, across_pixels, across_turned, identity)
+from micro.fields cimport Pool
 from micro.geometry cimport ceil_div, padded, place
 from micro.simd cimport FULL, LANES, prefetch, real, vec, vec_load, vec_mask_load, vec_splat, vec_store
-from micro.windows cimport Pool, Window, axis_d, axis_h, axis_w, join, window
+from micro.windows cimport Window, axis_d, axis_h, axis_w, join, window
 from region cimport AnyTask
-from stream cimport Streams, geometry_pack, geometry_unpack, run_streams
+from stream cimport Streams, geometry_unpack, run_streams
+
+from fastconv.kernels.cpu import pool as geometry
 
 cdef enum:
     AHEAD = 10                  # rows of windows whose input is prefetched meanwhile
@@ -303,13 +306,12 @@ cdef inline Py_ssize_t lines_inside(const bint largest, const Pool* g, Block* b,
     return lines
 
 
-cdef inline void lines_fill(const bint largest, const bint herk, const Pool* g, Block* b, Py_ssize_t rows,
-                            const real* x) noexcept nogil:
+cdef inline void lines_fill(const bint largest, const Pool* g, Block* b, Py_ssize_t rows, const real* x) noexcept nogil:
     """The lines of the present row of windows and of those after it, and the areas of their rows."""
     cdef Py_ssize_t i = 0, j, lines
     cdef real area
     while i < rows:
-        if not herk:
+        if not g.herk:
             area = g.divisor if g.divisor else <real>b.d.area * <real>b.h.area
             lines = lines_inside(largest, g, b, rows - i, x, b.line + i * b.pitch)
             if lines:
@@ -318,7 +320,7 @@ cdef inline void lines_fill(const bint largest, const bint herk, const Pool* g, 
                         b.row_area[i + j] = area
                 i += lines
                 continue
-        if herk:
+        if g.herk:
             line_fill_herk(largest, g, b, x, b.line + i * b.pitch)
         else:
             line_fill(largest, g, b, x, b.line + i * b.pitch)
@@ -328,12 +330,12 @@ cdef inline void lines_fill(const bint largest, const bint herk, const Pool* g, 
         i += 1
 
 
-cdef inline void rows_pool(const bint largest, const bint herk, const Pool* g, Block* b, const real* x, real* y) noexcept nogil:
+cdef inline void rows_pool(const bint largest, const Pool* g, Block* b, const real* x, real* y) noexcept nogil:
     cdef Py_ssize_t row = b.row, rows, i
     y += (row * g.Q + b.q) * b.pixel + b.c
     while row < b.stop:
         rows = min(b.lines, b.stop - row)
-        lines_fill(largest, herk, g, b, rows, x)
+        lines_fill(largest, g, b, rows, x)
         if b.path == TURNED:
             across_turned(largest, g, b, rows, y)
         elif b.path == PIXELS:
@@ -364,14 +366,10 @@ cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* wor
     b.at = -1
     find_windows(g, &b)
     row_find(g, &b, b.row)
-    if g.largest and g.herk:
-        rows_pool(True, True, g, &b, x, y)
-    elif g.largest:
-        rows_pool(True, False, g, &b, x, y)
-    elif g.herk:
-        rows_pool(False, True, g, &b, x, y)
+    if g.largest:
+        rows_pool(True, g, &b, x, y)
     else:
-        rows_pool(False, False, g, &b, x, y)
+        rows_pool(False, g, &b, x, y)
     return False
 
 
@@ -380,19 +378,14 @@ cdef Py_ssize_t tasks_of(const Pool* g) noexcept:
     return ceil_div(rows, g.rows) * ceil_div(g.Q, g.columns) * (ceil_div(g.C, g.channels) if g.channels_last else 1)
 
 
-def geometry(dict fields):
-    cdef Pool g = fields
-    return geometry_pack(&g, sizeof(g))
-
-
-def workspace_bytes(bytes geometry):
+def workspace_bytes(bytes geometry, /):
     cdef Pool g
     cdef Block b
     geometry_unpack(geometry, &g, sizeof(g))
     return layout(&g, &b, NULL)
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads):
+def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
     cdef Pool g
     cdef Block b
     geometry_unpack(geometry, &g, sizeof(g))

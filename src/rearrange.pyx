@@ -10,10 +10,11 @@ Leaves   y written in full.
 Rounds   nothing: items are moved as they are.
 Costs    one read of x, one write of y: bound by memory.
 """
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from stream cimport Streams, geometry_pack, geometry_unpack, run_streams
+from stream cimport Streams, geometry_unpack, run_streams
 
 ctypedef fused item:
     uint8_t
@@ -188,21 +189,21 @@ cdef void plan(Copy* c) noexcept:
     c.share = max(<Py_ssize_t>1, (c.outer + pieces - 1) // pieces)
 
 
-def geometry(dict fields):
+def geometry(dict fields, /):
     """`shape` of y, and the `strides` of those axes in x, in bytes; the `itemsize`."""
     cdef Copy c
     c.size = fields["itemsize"]
     merge(&c, fields["shape"], fields["strides"])
     plan(&c)
-    return geometry_pack(&c, sizeof(c))
+    return PyBytes_FromStringAndSize(<const char*>&c, sizeof(c))
 
 
-def workspace_bytes(bytes geometry):
+def workspace_bytes(bytes geometry, /):
     """Bytes that one thread needs."""
     return 0
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads):
+def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
     """outputs (y,) <- inputs (x,)."""
     cdef Copy c
     geometry_unpack(geometry, &c, sizeof(c))

@@ -2,7 +2,7 @@
 from cython.parallel cimport parallel, prange
 
 from arrays cimport Arrays, arrays_open, arrays_release
-from micro.geometry cimport Geometry
+from micro.geometry cimport Geometry, padded
 
 # Computes task number `task` of what `geometry` and `arrays` describe with a workspace of its thread alone; returns
 # whether something odd was met: in a convolution a sum that was NaN or infinite.
@@ -54,18 +54,27 @@ cdef inline bint run_shares(AnyTask one, const void* geometry, const void* array
 
 
 cdef inline bint run_tasks(Task one, Geometry* g, Py_ssize_t tasks, const double* constants, x, w, bias, residual, y,
-                           int threads, Task first=NULL, Py_ssize_t firsts=0, Py_ssize_t total=0, tuple more=()) except? True:
+                           int threads, Task first=NULL, Py_ssize_t firsts=0, Py_ssize_t total=0, more=None, last=None) except? True:
     """Hold the arrays of a convolution, compute all tasks; whether a sum was NaN or infinite.
 
-    With `first`, in rounds of `tasks` up to `total`, `firsts` tasks that fill Arrays.shared before each. `more` arrays are
-    held too.
+    With `first`, in rounds of `tasks` up to `total`, `firsts` tasks that fill Arrays.shared before each. `more` and
+    `last` are held too.
     """
     cdef Arrays a
     cdef bint odd
     a.constants = constants
-    arrays_open(&a, g, x, w, bias, residual, y, threads, more)
+    arrays_open(&a, g, x, w, bias, residual, y, threads, more, last)
     with nogil:
         odd = run_rounds(<AnyTask>first, firsts, <AnyTask>one, g, &a, tasks, total if first != NULL else tasks, a.workspace,
                          g.workspace, threads)
     arrays_release(&a)
     return odd
+
+
+cdef inline int pack_tasks(Task one, Geometry* g, Py_ssize_t tasks, const double* constants, w, packed, int threads,
+                           Py_ssize_t workspace=0) except -1:
+    """All tasks of packing `w` (Arrays.w) into `packed` (Arrays.y), each with `workspace` bytes of its thread."""
+    g.shared = 0
+    g.workspace = padded(workspace, 64)
+    run_tasks(one, g, tasks, constants, w, w, None, None, packed, threads)
+    return 0

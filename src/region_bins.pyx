@@ -16,27 +16,18 @@ Costs    for each bin and channel its pixels, once; with one box of any size at 
 from libc.math cimport INFINITY, NAN, ceil, isfinite, round
 from libc.stdint cimport int64_t
 
+from micro.fields cimport Regions
 from micro.bins cimport Bins, bin_pixels, bin_samples
 from micro.geometry cimport ceil_div, padded, place
 from micro.simd cimport (FULL, LANES, bits, real, vec, vec_collect, vec_larger, vec_load, vec_mask_load, vec_mask_store,
                          vec_pick_two, vec_splat, vec_store, vec_sum, vec_where_weighted, vec_zero)
-from stream cimport Streams, geometry_pack, geometry_unpack, run_streams
+from stream cimport Streams, geometry_unpack, run_streams
+
+from fastconv.kernels.cpu import regions as geometry
 
 cdef enum:
     CHANNELS = 64               # of one task
     ACROSS = 1 << 12            # numbers of summed rows, and of weights, that stay in L1
-
-cdef struct Regions:
-    Py_ssize_t N, C, H, W, K, PH, PW
-    Py_ssize_t pixels           # bins are whole pixels, not samples
-    Py_ssize_t largest          # the largest number, not the mean
-    Py_ssize_t by_position      # every bin reads its own channels
-    Py_ssize_t inclusive        # a box of pixels holds the pixel at its end
-    Py_ssize_t open             # the last row and column are left out
-    Py_ssize_t at_least_one     # a box is at least one pixel wide
-    Py_ssize_t samples          # of a bin along each axis; 0: as many as it has pixels
-    Py_ssize_t channels_last
-    double scale, shift, gamma
 
 cdef struct Box:
     const Regions* g
@@ -359,13 +350,7 @@ cdef bint block(const void* geometry, const void* arrays, Py_ssize_t task, char*
     return False
 
 
-def geometry(dict fields):
-    """Regions as `run` takes it; every field must be given."""
-    cdef Regions g = fields
-    return geometry_pack(&g, sizeof(g))
-
-
-def workspace_bytes(bytes geometry):
+def workspace_bytes(bytes geometry, /):
     """Bytes that one thread needs."""
     cdef Regions g
     cdef Box box
@@ -373,7 +358,7 @@ def workspace_bytes(bytes geometry):
     return layout(&g, &box, NULL)
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads):
+def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
     """outputs (y,) <- inputs (x, boxes, index, offset)."""
     cdef Regions g
     geometry_unpack(geometry, &g, sizeof(g))

@@ -19,10 +19,13 @@ Costs    one read of x, one write of y: bound by memory where taps are few.
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport int64_t
 
+from micro.fields cimport Resample
 from micro.geometry cimport ceil_div
 from micro.simd cimport (FULL, LANES, bits, real, vec, vec_collect, vec_load, vec_mask_load, vec_mask_store, vec_pick,
                          vec_pick_two, vec_splat, vec_store, vec_sum, vec_where_weighted, vec_zero)
-from stream cimport Streams, geometry_pack, run_streams
+from stream cimport Streams, run_streams
+
+from fastconv.kernels.cpu import resample as geometry
 
 cdef enum:
     ACROSS, ALONG, CHANNELS, AT_ONCE    # in the order of resample_tables.WAYS
@@ -31,16 +34,6 @@ cdef enum:
     GROUP = 4                       # vectors that are summed at a time
     AHEAD = 4                       # rows that are summed before numbers are picked; resample_tables.AHEAD
     FEW = 9                         # taps on all axes, resample_tables.MOST_DIRECT, and one to spare
-
-cdef struct Resample:
-    Py_ssize_t M, D, H, W, C, O, P, Q
-    Py_ssize_t taps_d, taps_h, taps_w
-    Py_ssize_t way, rows, c_block                   # rows, channels of a task
-    Py_ssize_t blocks, block                        # how many blocks of columns, and where they are told (Block)
-    Py_ssize_t first_d, weight_d, first_h, weight_h    # tables: where they begin behind this struct, in bytes
-    Py_ssize_t first_w, weight_w                    # along, channels: first pixel of a window; (Q, padded taps)
-    Py_ssize_t base, kind, at                       # across: first number, kind and lanes of each vector
-    Py_ssize_t workspace
 
 cdef struct Block:
     int64_t start, stop             # vectors (across) or pixels of y
@@ -319,19 +312,12 @@ cdef bint task_run(const void* geometry, const void* arrays, Py_ssize_t task, ch
     return False
 
 
-def geometry(dict fields):
-    """Resample, every field given, and behind it the bytes of `tables`."""
-    tables = fields.pop("tables")
-    cdef Resample g = fields
-    return geometry_pack(&g, sizeof(g)) + tables
-
-
-def workspace_bytes(bytes geometry):
+def workspace_bytes(bytes geometry, /):
     """Bytes that one thread needs."""
     return (<const Resample*>PyBytes_AS_STRING(geometry)).workspace
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads):
+def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
     """outputs (y,) <- inputs (x,)."""
     cdef const Resample* g = <const Resample*>PyBytes_AS_STRING(geometry)
     return run_streams(task_run, g, g.M * ceil_div(g.O * g.P, g.rows), inputs, outputs, g.workspace, threads)

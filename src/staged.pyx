@@ -16,13 +16,13 @@ Costs    2 N G K C T R S O P Q flop; copies each input row about once per pixel_
 """
 from libc.string cimport memcpy, memset
 
-from arrays cimport Arrays, arrays_open, arrays_release, geometry_of
+from arrays cimport Arrays, geometry_of
 from micro.finish cimport any_odd, output_open, output_place, row_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_rows
 from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_mask_load_step, vec_mask_store, vec_zero
 from micro.tile cimport Output, any_tile_multiply_scattered
-from region cimport run_tasks
+from region cimport pack_tasks, run_tasks
 
 cdef struct Block:              # one task: what it computes and where its workspace lies
     Py_ssize_t n, group, o, p0, rows, q0, columns
@@ -49,7 +49,7 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
     b.zeros = <real*>place(&free, b.pitch * sizeof(real))
     b.inside = place(&free, g.T * b.height)
     b.window = <const real**>place(&free, b.length * sizeof(void*))
-    b.weights = <real*>place(&free, 0 if g.packed else (padded(g.K, MR) * b.length + LANES) * sizeof(real))
+    b.weights = <real*>place(&free, 0 if g.packed else padded(g.K, MR) * b.length * sizeof(real))
     b.total = <real*>place(&free, MR * NR * sizeof(real))
     return free - workspace
 
@@ -174,36 +174,35 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     return any_odd(odd + out.odd)
 
 
-def workspace_bytes(bytes geometry):
+def workspace_bytes(bytes geometry, /):
     """Bytes that one thread needs."""
     cdef Geometry g = geometry_of(geometry)
     cdef Block b
     return layout(&g, &b, NULL)
 
 
-def run(bytes geometry, x, w, bias, residual, y, int threads):
+def run(bytes geometry, x, w, bias, residual, y, int threads, /):
     """Compute y; return whether a sum was NaN or infinite."""
     cdef Geometry g = geometry_of(geometry)
     cdef Py_ssize_t tasks = g.N * g.G * g.O * ceil_div(g.P, g.pixel_block) * ceil_div(g.Q, g.chunk)
     return run_tasks(block, &g, tasks, NULL, x, w, bias, residual, y, threads)
 
 
-def packed_size(bytes geometry):
-    """Numbers that packed weights take, with those that `pack` writes behind their end."""
+def packed_size(bytes geometry, /):
+    """Numbers that packed weights take."""
     cdef Geometry g = geometry_of(geometry)
-    return g.G * padded(g.K, MR) * g.C * g.T * g.R * g.S + LANES
+    return g.G * padded(g.K, MR) * g.C * g.T * g.R * g.S
 
 
-def pack(bytes geometry, w, packed):
-    """packed (G, ceil(K / MR), C T R S, MR) <- w (G K, C, T, R, S); LANES numbers behind them are overwritten too."""
+cdef bint pack_panel(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
+    """One task: MR output channels of one group."""
+    cdef Py_ssize_t length = g.C * g.T * g.R * g.S, panels = ceil_div(g.K, MR), group = task // panels, k = task % panels * MR
+    pack_rows(a.w + (group * g.K + k) * length, length, <int>min(<Py_ssize_t>MR, g.K - k), length, a.y + task * length * MR)
+    return False
+
+
+
+def pack(bytes geometry, w, packed, int threads, /):
+    """packed (G, ceil(K / MR), C T R S, MR) <- w (G K, C, T, R, S)."""
     cdef Geometry g = geometry_of(geometry)
-    cdef Arrays a
-    cdef Py_ssize_t length = g.C * g.T * g.R * g.S, group, k
-    g.workspace = 0
-    arrays_open(&a, &g, w, w, None, None, packed, 1)
-    with nogil:
-        for group in range(g.G):
-            for k in range(ceil_div(g.K, MR)):
-                pack_rows(a.w + (group * g.K + k * MR) * length, length, <int>min(<Py_ssize_t>MR, g.K - k * MR), length,
-                          a.y + (group * padded(g.K, MR) + k * MR) * length)
-    arrays_release(&a)
+    pack_tasks(pack_panel, &g, g.G * ceil_div(g.K, MR), NULL, w, packed, threads)

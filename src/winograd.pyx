@@ -17,7 +17,7 @@ Rounds   as a sum over C T of transformed numbers: growth in transforms.growth. 
          tiles; the plan then has the call repeated by another row.
 Costs    2 alpha^2 / m^2 N G K C T O P Q flop and the transforms, about 200 operations each for a tile of F(4, 3).
 """
-from arrays cimport Arrays, arrays_open, arrays_release, constants_of, geometry_of
+from arrays cimport Arrays, constants_of, geometry_of
 from micro.finish cimport any_odd, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns
@@ -25,7 +25,7 @@ from micro.simd cimport (LANES, MR, NR, NV, WIDE, prefetch, real, vec, vec_load,
                          vec_mask_store, vec_store, vec_transpose, vec_zero, wide, wide_load, wide_store)
 from micro.tile cimport any_tile_multiply_rows
 from micro.winograd cimport transform_input, transform_output, transform_weights
-from region cimport run_shares, run_tasks
+from region cimport pack_tasks, run_tasks
 
 cdef enum:
     MOST_ALPHA = 8
@@ -212,38 +212,72 @@ cdef void multiply_element(const Block* b, Py_ssize_t e, const real* weights, co
         tile(<int>(stop - q), nv, b.depth, rows, &live, weights, ahead + i * b.depth * LANES, products + q * NR)
 
 
-cdef inline vec all_output(const Geometry* g, const Arrays* a, const Block* b, const real* products, Py_ssize_t k,
-                           Py_ssize_t channels, const int alpha, const int m) noexcept nogil:
-    """Transform and finish the products of one panel: `channels` channels from k on, which counts through all groups."""
-    cdef Py_ssize_t tile = 0, row, column, o, p, q, run, i, e, line, pixels, at
+cdef inline void run_output(const Geometry* g, const Block* b, const real* products, Py_ssize_t run, Py_ssize_t vectors,
+                            Py_ssize_t line, const int alpha, const int m) noexcept nogil:
+    """b.sums <- A' M A of a run of tiles, the first `vectors` vectors of channels; rows of sums lie `line` apart."""
     cdef vec whole[MOST_ALPHA * MOST_ALPHA]
     cdef vec half[MOST_ALPHA * MOST_ALPHA]
     cdef vec sums[MOST_ALPHA * MOST_ALPHA]
+    cdef Py_ssize_t i, j, e
+    cdef int x, y, m_h = 1 if g.alpha_h == 1 else m
+    for i in range(run):
+        for j in range(vectors):
+            for e in range(b.elements):
+                whole[e] = vec_load(products + e * b.m_step + i * NR + j * LANES)
+            if g.alpha_h == 1:
+                transform_output(alpha, m, b.A, whole, 1, sums, 1)
+            else:
+                for y in range(alpha):
+                    transform_output(alpha, m, b.A, whole + y * alpha, 1, half + y * m, 1)
+                for x in range(m):
+                    transform_output(alpha, m, b.A, half + x, m, sums + x, m)
+            for y in range(m_h):
+                for x in range(m):
+                    vec_store(b.sums + y * line + (i * m + x) * NR + j * LANES, sums[y * m + x])
+
+
+cdef void transform_run_output(const Geometry* g, const Block* b, const real* products, Py_ssize_t run, Py_ssize_t vectors,
+                               Py_ssize_t line) noexcept nogil:
+    if g.alpha_w == 4:
+        if b.m_w == 2:
+            run_output(g, b, products, run, vectors, line, 4, 2)
+        else:
+            run_output(g, b, products, run, vectors, line, 4, 3)
+    elif g.alpha_w == 6:
+        if b.m_w == 4:
+            run_output(g, b, products, run, vectors, line, 6, 4)
+        elif b.m_w == 5:
+            run_output(g, b, products, run, vectors, line, 6, 5)
+        elif b.m_w == 3:
+            run_output(g, b, products, run, vectors, line, 6, 3)
+        else:
+            run_output(g, b, products, run, vectors, line, 6, 2)
+    elif b.m_w == 6:
+        run_output(g, b, products, run, vectors, line, 8, 6)
+    elif b.m_w == 7:
+        run_output(g, b, products, run, vectors, line, 8, 7)
+    elif b.m_w == 5:
+        run_output(g, b, products, run, vectors, line, 8, 5)
+    else:
+        run_output(g, b, products, run, vectors, line, 8, 4)
+
+
+cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b, const real* products, Py_ssize_t k,
+                              Py_ssize_t channels) noexcept nogil:
+    """Transform and finish the products of one panel: `channels` channels from k on, which counts through all groups."""
+    cdef Py_ssize_t tile = 0, row, column, o, p, q, run, y, line, pixels, at
+    cdef Py_ssize_t m_h = 1 if g.alpha_h == 1 else b.m_h
     cdef vec odd = vec_zero()
-    cdef int j, x, y, m_h = 1 if g.alpha_h == 1 else m
     while tile < b.tiles:
         row = (b.tile0 + tile) // b.columns
         column = b.tile0 + tile - row * b.columns
         o = row // b.rows
         row -= o * b.rows
         run = run_of(b, tile, column)
-        line = padded(run * m, LANES) * NR
-        for i in range(run):
-            for j in range(ceil_div(channels, LANES)):
-                for e in range(b.elements):
-                    whole[e] = vec_load(products + e * b.m_step + (tile + i) * NR + j * LANES)
-                if g.alpha_h == 1:
-                    transform_output(alpha, m, b.A, whole, 1, sums, 1)
-                else:
-                    for y in range(alpha):
-                        transform_output(alpha, m, b.A, whole + y * alpha, 1, half + y * m, 1)
-                    for x in range(m):
-                        transform_output(alpha, m, b.A, half + x, m, sums + x, m)
-                for y in range(m_h):
-                    for x in range(m):
-                        vec_store(b.sums + y * line + (i * m + x) * NR + j * LANES, sums[y * m + x])
-        q = first_of(column, b.phase_columns, m, g.dilation_w)
-        pixels = min(run * m, ceil_div(g.Q - q, g.dilation_w)) if q < g.Q else 0
+        line = padded(run * b.m_w, LANES) * NR
+        transform_run_output(g, b, products + tile * NR, run, ceil_div(channels, LANES), line)
+        q = first_of(column, b.phase_columns, b.m_w, g.dilation_w)
+        pixels = min(run * b.m_w, ceil_div(g.Q - q, g.dilation_w)) if q < g.Q else 0
         for y in range(m_h):
             p = first_of(row, b.phase_rows, m_h, g.dilation_h) + y * g.dilation_h
             if p < g.P:
@@ -253,29 +287,6 @@ cdef inline vec all_output(const Geometry* g, const Arrays* a, const Block* b, c
                                           g.dilation_w, b.turned)
         tile += run
     return odd
-
-
-cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b, const real* products, Py_ssize_t k,
-                              Py_ssize_t channels) noexcept nogil:
-    if g.alpha_w == 4:
-        if b.m_w == 2:
-            return all_output(g, a, b, products, k, channels, 4, 2)
-        return all_output(g, a, b, products, k, channels, 4, 3)
-    if g.alpha_w == 6:
-        if b.m_w == 4:
-            return all_output(g, a, b, products, k, channels, 6, 4)
-        if b.m_w == 5:
-            return all_output(g, a, b, products, k, channels, 6, 5)
-        if b.m_w == 3:
-            return all_output(g, a, b, products, k, channels, 6, 3)
-        return all_output(g, a, b, products, k, channels, 6, 2)
-    if b.m_w == 6:
-        return all_output(g, a, b, products, k, channels, 8, 6)
-    if b.m_w == 7:
-        return all_output(g, a, b, products, k, channels, 8, 7)
-    if b.m_w == 5:
-        return all_output(g, a, b, products, k, channels, 8, 5)
-    return all_output(g, a, b, products, k, channels, 8, 4)
 
 
 cdef inline void panel_transform(const Geometry* g, const double* G, const real* plain, real* packed,
@@ -373,14 +384,14 @@ def tile_size():
     return LANES, MR, NR
 
 
-def workspace_bytes(bytes geometry):
+def workspace_bytes(bytes geometry, /):
     """Bytes that one thread needs."""
     cdef Geometry g = geometry_of(geometry)
     cdef Block b
     return layout(&g, &b, NULL)
 
 
-def run(bytes geometry, x, w, bias, residual, y, int threads):
+def run(bytes geometry, x, w, bias, residual, y, int threads, /):
     """Compute y; return whether a sum was NaN or infinite."""
     cdef Geometry g = geometry_of(geometry)
     cdef Block b
@@ -389,39 +400,23 @@ def run(bytes geometry, x, w, bias, residual, y, int threads):
     return run_tasks(block, &g, g.N * g.G * blocks, constants_of(geometry), x, w, bias, residual, y, threads)
 
 
-def packed_size(bytes geometry):
+def packed_size(bytes geometry, /):
     """Numbers that packed weights take."""
     cdef Geometry g = geometry_of(geometry)
     return g.G * padded(g.K, NR) * g.alpha_h * g.alpha_w * g.C * g.T
 
 
-cdef struct Packing:
-    Geometry g
-    const double* constants
-    const real* w
-    real* packed
-
-
-cdef bint pack_block(const void* packing, const void* _arrays, Py_ssize_t task, char* workspace) noexcept nogil:
-    """One task: the panel of NR output channels of one group."""
-    cdef const Packing* p = <const Packing*>packing
-    cdef const Geometry* g = &p.g
+cdef bint pack_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
+    """One task: NR output channels of one group."""
     cdef Py_ssize_t panels = ceil_div(g.K, NR), group = task // panels, k = task % panels * NR
-    pack_panel(g, p.constants, p.w + (group * g.K + k) * g.C * g.T * g.R * g.S, min(<Py_ssize_t>NR, g.K - k),
-               <real*>workspace, p.packed + (group * padded(g.K, NR) + k) * g.alpha_h * g.alpha_w * g.C * g.T)
+    pack_panel(g, a.constants, a.w + (group * g.K + k) * g.C * g.T * g.R * g.S, min(<Py_ssize_t>NR, g.K - k),
+               <real*>workspace, a.y + task * NR * g.alpha_h * g.alpha_w * g.C * g.T)
     return False
 
 
-def pack(bytes geometry, w, packed, int threads=1):
+
+def pack(bytes geometry, w, packed, int threads, /):
     """packed (G, ceil(K / NR), elements, T C, NR) <- w (G K, C, T, R, S), transformed in float64 and rounded once."""
-    cdef Packing p
-    cdef Arrays a
-    p.g = geometry_of(geometry)
-    p.constants = constants_of(geometry)
-    p.g.workspace = padded(p.g.T * p.g.R * p.g.S * p.g.C * NR * sizeof(real), 64)
-    arrays_open(&a, &p.g, w, w, None, None, packed, threads)
-    p.w = a.w
-    p.packed = a.y
-    with nogil:
-        run_shares(pack_block, &p, NULL, p.g.G * ceil_div(p.g.K, NR), a.workspace, p.g.workspace, threads)
-    arrays_release(&a)
+    cdef Geometry g = geometry_of(geometry)
+    pack_tasks(pack_task, &g, g.G * ceil_div(g.K, NR), constants_of(geometry), w, packed, threads,
+               g.T * g.R * g.S * g.C * NR * sizeof(real))

@@ -37,7 +37,7 @@ def check_guarded(arenas, case, channels_last, row, isa, real, packed, at_end, t
         weights = inputs[1]
         if plan.packs:
             weights = arenas[5].place(np.empty(plan.module.packed_size(plan.geometry), NUMPY_REAL[real]), at_end)
-            plan.module.pack(plan.geometry, inputs[1], weights)
+            plan.module.pack(plan.geometry, inputs[1], weights, plan.threads)
             assert arenas[5].untouched_around()
     plan.run(*inputs, y, weights)
     assert_exact(y, problem, row, data)

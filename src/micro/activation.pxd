@@ -34,34 +34,20 @@ cdef inline vec power_split(vec x, vec* power) noexcept nogil:
     return r * p
 
 
-cdef inline vec vec_exp(vec x) noexcept nogil:
-    """e^x; zero and infinity where it is none of the numbers that power_split can make."""
+cdef inline vec power_join(vec x, vec power, vec rest) noexcept nogil:
+    """e^x from the parts of x; zero and infinity where it is none of the numbers that power_split can make."""
     cdef real limit = 708.0 if REAL_BYTES == 8 else 87.0
-    cdef vec power, rest = power_split(x, &power), y = power + power * rest
-    y = vec_if_less(x, vec_splat(-limit), vec_zero(), y)
+    cdef vec y = vec_if_less(x, vec_splat(-limit), vec_zero(), power + power * rest)
     return vec_if_less(vec_splat(limit), x, vec_splat(INFINITY), y)
 
 
-cdef inline vec vec_sigmoid(vec x) noexcept nogil:
-    return vec_splat(1) / (vec_splat(1) + vec_exp(vec_zero() - x))
+cdef inline vec scaled_erfc(vec z) noexcept nogil:
+    """exp(z^2) erfc(z) for 0 <= z <= 27: f(t) / (1 + 2 z) with t = (z - 2) / (z + 2).
 
-
-cdef inline vec vec_tanh(vec x) noexcept nogil:
-    """With e = exp(2 x) - 1, kept accurate near zero: e / (e + 2)."""
-    cdef vec power, rest = power_split(x + x, &power), e = (power - vec_splat(1)) + power * rest
-    return e / (e + vec_splat(2))
-
-
-cdef inline vec vec_normal(vec x) noexcept nogil:
-    """The standard normal distribution function, erfc(-x / sqrt(2)) / 2.
-
-    With z = |x| / sqrt(2): erfc(z) = exp(-z^2) * f(t) / (1 + 2 z), t = (z - 2) / (z + 2), after M. M. Shepherd and
-    J. G. Laframboise, Math. Comp. 36 (1981) 249. f is the polynomial through its values at the 23 Chebyshev nodes
-    of 0 <= z <= 27, computed with 40 digits; off by less than 1e-15 of its value.
+    After M. M. Shepherd and J. G. Laframboise, Math. Comp. 36 (1981) 249. f is the polynomial through its values at the
+    23 Chebyshev nodes, computed with 40 digits; off by less than 1e-15 of its value.
     """
-    cdef vec z = vec_if_less(x, vec_zero(), vec_zero() - x, x) * vec_splat(0.7071067811865476)
-    z = vec_clip(z, vec_zero(), vec_splat(27))
-    cdef vec t = (z - vec_splat(2)) / (z + vec_splat(2)), f, tail
+    cdef vec t = (z - vec_splat(2)) / (z + vec_splat(2)), f
     f = vec_splat(3.944629002720124e-08)
     f = f * t + vec_splat(1.2850559745257134e-07)
     f = f * t + vec_splat(-5.240096694947748e-08)
@@ -85,24 +71,27 @@ cdef inline vec vec_normal(vec x) noexcept nogil:
     f = f * t + vec_splat(-0.16603039761531724)
     f = f * t + vec_splat(-0.09276382658574686)
     f = f * t + vec_splat(1.2769783815525289)
-    tail = vec_splat(0.5) * vec_exp(vec_zero() - z * z) * f / (vec_splat(1) + z + z)
-    return vec_if_less(x, vec_zero(), tail, vec_splat(1) - tail)
+    return f / (vec_splat(1) + z + z)
 
 
-cdef inline vec vec_activate(Py_ssize_t kind, vec x, vec low, vec high) noexcept nogil:
-    if kind == NONE:
-        return x
-    if kind == CLIP:
-        return vec_clip(x, low, high)
+cdef inline vec vec_activate(Py_ssize_t kind, vec x, vec slope) noexcept nogil:
+    """Every activation but NONE and CLIP. Those with an exponential share one: of -x, 2 x or -z^2."""
+    cdef vec one = vec_splat(1), gate, z, argument, power, rest
     if kind == LEAKY_RELU:
-        return vec_if_less(x, vec_zero(), x * low, x)
-    if kind == SIGMOID:
-        return vec_sigmoid(x)
-    if kind == TANH:
-        return vec_tanh(x)
-    if kind == SILU:
-        return x * vec_sigmoid(x)
-    if kind == GELU:
-        return x * vec_normal(x)
-    cdef vec gate = vec_clip(x * vec_splat(<real>(1.0 / 6.0)) + vec_splat(0.5), vec_zero(), vec_splat(1))
-    return x * gate if kind == HARDSWISH else gate
+        return vec_if_less(x, vec_zero(), x * slope, x)
+    if kind >= HARDSWISH:
+        gate = vec_clip(x * vec_splat(<real>(1.0 / 6.0)) + vec_splat(0.5), vec_zero(), one)
+        return x * gate if kind == HARDSWISH else gate
+    z = vec_if_less(x, vec_zero(), vec_zero() - x, x) * vec_splat(0.7071067811865476)       # |x| / sqrt(2)
+    z = vec_clip(z, vec_zero(), vec_splat(27))
+    argument = x + x if kind == TANH else vec_zero() - z * z if kind == GELU else vec_zero() - x
+    rest = power_split(argument, &power)
+    if kind == TANH:            # (e^2x - 1) / (e^2x + 1), kept accurate near zero
+        rest = (power - one) + power * rest
+        return rest / (rest + vec_splat(2))
+    power = power_join(argument, power, rest)
+    if kind == GELU:            # x times the normal distribution function, erfc(-x / sqrt(2)) / 2
+        rest = vec_splat(0.5) * power * scaled_erfc(z)
+        return x * vec_if_less(x, vec_zero(), rest, one - rest)
+    gate = one / (one + power)
+    return x * gate if kind == SILU else gate

@@ -1,7 +1,7 @@
 """Finish: from sums to output. Adds bias and residual, applies the activation, stores, and looks for NaN and Inf."""
 from libc.math cimport INFINITY
 
-from micro.activation cimport CLIP, NONE, vec_activate, vec_clip
+from micro.activation cimport CLIP, vec_activate, vec_clip
 from micro.geometry cimport Geometry, padded
 from micro.pack cimport turn
 from micro.tile cimport Output
@@ -28,6 +28,18 @@ cdef inline void output_place(real* y, const real* bias, Py_ssize_t k, Output* o
     out.bias = &out.none[0] if bias == NULL else bias + k
 
 
+cdef inline void row_activate(Py_ssize_t kind, real slope, real* y, Py_ssize_t n) noexcept nogil:
+    """y[:n] <- activation(y[:n]), for those that are no clip."""
+    cdef vec steep = vec_splat(slope)
+    cdef unsigned lanes = (1u << LANES) - 1
+    cdef Py_ssize_t j = 0
+    while j < n:
+        if n - j < LANES:
+            lanes = (1u << (n - j)) - 1
+        vec_mask_store(y + j, lanes, vec_activate(kind, vec_mask_load(vec_zero(), lanes, y + j), steep))
+        j += LANES
+
+
 cdef inline vec row_finish(const Geometry* g, const real* total, const real* bias, const int bias_step,
                            const real* residual, real* y, Py_ssize_t n) noexcept nogil:
     """y[:n] = activation(total[:n] + bias + residual[:n]); bias and residual may be NULL.
@@ -35,26 +47,34 @@ cdef inline vec row_finish(const Geometry* g, const real* total, const real* bia
     bias_step is 0 for one bias of the whole row, 1 for one per number. Reads `total` in whole vectors.
     Returns a vector that is zero unless a sum was NaN or infinite.
     """
-    cdef vec v, odd = vec_zero(), low = vec_splat(<real>g.low), high = vec_splat(<real>g.high)
+    cdef vec v, odd = vec_zero()
+    cdef vec low = vec_splat(<real>g.low if g.activation == CLIP else -INFINITY)
+    cdef vec high = vec_splat(<real>g.high if g.activation == CLIP else INFINITY)
     cdef vec added = vec_zero() if bias == NULL or bias_step else vec_splat(bias[0])
     cdef Py_ssize_t j = 0
     cdef unsigned lanes
     while j + LANES <= n:
         v = vec_load(total + j)
-        odd = odd + (v - v)
-        v = v + (vec_load(bias + j) if bias_step and bias != NULL else added)
+        odd = odd + v * vec_zero()
+        if bias_step and bias != NULL:
+            added = vec_load(bias + j)
+        v = v + added
         if residual != NULL:
             v = v + vec_load(residual + j)
-        vec_store(y + j, vec_activate(g.activation, v, low, high))
+        vec_store(y + j, vec_clip(v, low, high))
         j += LANES
     if j < n:
         lanes = (1u << (n - j)) - 1
         v = vec_load(total + j)
-        odd = vec_mask_select(lanes, odd + (v - v), odd)
-        v = v + (vec_mask_load(vec_zero(), lanes, bias + j) if bias_step and bias != NULL else added)
+        odd = vec_mask_select(lanes, odd + v * vec_zero(), odd)
+        if bias_step and bias != NULL:
+            added = vec_mask_load(vec_zero(), lanes, bias + j)
+        v = v + added
         if residual != NULL:
             v = v + vec_mask_load(vec_zero(), lanes, residual + j)
-        vec_mask_store(y + j, lanes, vec_activate(g.activation, v, low, high))
+        vec_mask_store(y + j, lanes, vec_clip(v, low, high))
+    if g.activation > CLIP:
+        row_activate(g.activation, <real>g.low, y, n)
     return odd
 
 
@@ -92,35 +112,11 @@ cdef inline vec pixels_finish(const Geometry* g, real* total, const real* bias, 
 cdef inline vec tile_finish(const Geometry* g, const real* total, Py_ssize_t rows, Py_ssize_t pitch, const real* bias,
                             const int bias_step, const real* residual, real* y, Py_ssize_t y_pitch, Py_ssize_t n) noexcept nogil:
     """row_finish of `rows` rows of n numbers; rows of total lie `pitch` apart, those of y and residual `y_pitch`."""
-    cdef vec v, odd = vec_zero(), low = vec_splat(<real>g.low), high = vec_splat(<real>g.high)
-    cdef vec added = vec_zero() if bias == NULL or bias_step else vec_splat(bias[0])
-    cdef Py_ssize_t i, _i, j
-    cdef unsigned lanes = (1u << n % LANES) - 1
-    if g.activation == NONE:
-        low = vec_splat(-INFINITY)
-        high = vec_splat(INFINITY)
-    if g.activation > CLIP or residual != NULL:
-        for i in range(rows):
-            odd = odd + row_finish(g, total + i * pitch, bias, bias_step,
-                                   NULL if residual == NULL else residual + i * y_pitch, y + i * y_pitch, n)
-        return odd
-    for _i in range(rows):
-        j = 0
-        while j + LANES <= n:
-            v = vec_load(total + j)
-            odd = odd + v * vec_zero()
-            if bias_step and bias != NULL:
-                added = vec_load(bias + j)
-            vec_store(y + j, vec_clip(v + added, low, high))
-            j += LANES
-        if lanes:
-            v = vec_load(total + j)
-            odd = vec_mask_select(lanes, odd + (v - v), odd)
-            if bias_step and bias != NULL:
-                added = vec_mask_load(vec_zero(), lanes, bias + j)
-            vec_mask_store(y + j, lanes, vec_clip(v + added, low, high))
-        total += pitch
-        y += y_pitch
+    cdef vec odd = vec_zero()
+    cdef Py_ssize_t i
+    for i in range(rows):
+        odd = odd + row_finish(g, total + i * pitch, bias, bias_step, NULL if residual == NULL else residual + i * y_pitch,
+                               y + i * y_pitch, n)
     return odd
 
 

@@ -15,20 +15,27 @@ cdef inline void rows_load(const real* w, Py_ssize_t distance, int rows, Py_ssiz
 cdef inline void pack_rows(const real* w, Py_ssize_t distance, int rows, Py_ssize_t n, real* packed) noexcept nogil:
     """packed (n, MR) <- the transpose of w (rows, n), rows `distance` apart; missing rows up to MR are zeros.
 
-    Stores whole vectors in increasing order, so the LANES numbers behind the end of `packed` must be writable.
+    Stores whole vectors in increasing order, each over what the one before wrote too much.
     """
     cdef vec block[MV][LANES]
-    cdef Py_ssize_t k = 0, stop
+    cdef unsigned rest = (1u << (MR - (MV - 1) * LANES)) - 1
+    cdef Py_ssize_t k = 0
     cdef int i, j
     while k < n:
         for j in range(MV):
             rows_load(w + j * LANES * distance + k, distance, max(0, rows - j * LANES), n - k, block[j])
             vec_transpose(block[j])
-        stop = min(<Py_ssize_t>LANES, n - k)
-        for i in range(LANES):
-            for j in range(MV):
-                if i < stop:
+        if k + LANES < n:
+            for i in range(LANES):
+                for j in range(MV):
                     vec_store(packed + (k + i) * MR + j * LANES, block[j][i])
+        else:
+            for i in range(n - k):
+                for j in range(MV):
+                    if k + i == n - 1 and j == MV - 1:
+                        vec_mask_store(packed + (k + i) * MR + j * LANES, rest, block[j][i])
+                    else:
+                        vec_store(packed + (k + i) * MR + j * LANES, block[j][i])
         k += LANES
 
 

@@ -1,7 +1,5 @@
-"""What a plan tells the kernels of pooling, and where a window lies. Letters as in fastconv/problem.py.
-
-One- and two-dimensional problems have extent 1, stride 1 and no padding along the axes that they lack.
-"""
+"""Where the window of a pooling lies, and the pixels that it joins."""
+from micro.fields cimport Pool
 from micro.simd cimport LANES, real, vec, vec_larger, vec_load, vec_mask_load, vec_splat
 
 cdef extern from "math.h" nogil:
@@ -9,21 +7,6 @@ cdef extern from "math.h" nogil:
 
 cdef enum:
     SUMS = 4                # partial results of a long run
-
-cdef struct Pool:
-    Py_ssize_t N, C, D, H, W, T, R, S, O, P, Q
-    Py_ssize_t stride_d, stride_h, stride_w, dilation_d, dilation_h, dilation_w
-    Py_ssize_t pad_d, pad_h, pad_w
-    Py_ssize_t adaptive_d, adaptive_h, adaptive_w       # windows floor(i n / m) .. ceil((i + 1) n / m)
-    Py_ssize_t channels_last
-    Py_ssize_t largest                                  # the largest number of a window; else the mean
-    Py_ssize_t include_pad                              # a mean divides by the pixels of its window, padding included
-    Py_ssize_t divisor                                  # by this number instead, unless it is 0
-    Py_ssize_t integers                                 # numbers are 64-bit integers (pool_direct alone)
-    Py_ssize_t rows                                     # of windows, or planes, that one task computes
-    Py_ssize_t columns, channels                        # pool_windows: columns of windows, and channels, of a task
-    Py_ssize_t lines                                    # that are filled before any is read: fresh stores are slow to load
-    Py_ssize_t herk                                     # pool_windows: rows are joined as van Herk, Gil and Werman do
 
 cdef struct Axis:
     Py_ssize_t n, out, taps, stride, dilation, pad, adaptive
