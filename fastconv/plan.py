@@ -205,7 +205,7 @@ class Plan:
             self.again = make_plan(replace(problem, packed=False), other, isa, threads)
         # Whether a call packs all weights before it runs, rather than each task those that it needs.
         self.pack_first = self.packs and not problem.packed and (
-            not self.workspace or self.workspace > WORKSPACE or (row.alpha > 0 and self.tasks_of_pixels() > 2))
+            not self.workspace or self.workspace > WORKSPACE or self.tasks_of_pixels() > 2)
         if self.pack_first:                 # then the kernel sees packed weights and needs no room to pack them
             self.geometry = self.pack_geometry(packed=1)
 
@@ -241,7 +241,8 @@ class Plan:
 
     def tasks_of_pixels(self) -> int:
         """Tasks of a call that use the same weights."""
-        return self.problem.N * ceil_div(winograd_tiles(self.problem, self.row.alpha)[1], self.blocks["pixel_block"])
+        pixels = winograd_tiles(self.problem, self.row.alpha)[1] if self.row.alpha else self.problem.pixels
+        return self.problem.N * ceil_div(pixels, self.blocks["pixel_block"])
 
     def fit_workspace(self, fields: dict[str, int]) -> int:
         """Bytes of workspace for each thread; halves the blocks in `fields` until they are within WORKSPACE."""

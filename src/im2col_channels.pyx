@@ -148,11 +148,15 @@ cdef void tile(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_
     any_tile_multiply_rows(m, nv, runs, n, a, stride, live, tiles, b, ahead, 1, total, first, out)
 
 
-cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights, int nv, Output* out) noexcept nogil:
-    """totals (pixels, NR) = all windows times one panel of weights, in chunks that stay in L1; with `out`, y instead."""
+cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights, const real* ahead, int nv,
+                         Output* out) noexcept nogil:
+    """totals (pixels, NR) = all windows times one panel of weights, in chunks that stay in L1; with `out`, y instead.
+
+    Meanwhile as many numbers from `ahead` on are fetched into L2.
+    """
     cdef Py_ssize_t u = 0, c = 0, runs = max(<Py_ssize_t>1, g.chunk // b.length), n = min(b.length, g.chunk)
     cdef Py_ssize_t i, j, q, stop
-    cdef const real* ahead
+    cdef const real* fetched
     cdef const real* shifted[MR]
     cdef bint first = True, last
     cdef real* y = NULL if out == NULL else out.y
@@ -164,19 +168,20 @@ cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights,
         for i in range(b.tiles):
             q = stop
             stop = (i + 1) * b.pixels // b.tiles
-            ahead = weights + runs * n * (NR + i * LANES)       # of the next chunk, a vector for each step
+            fetched = ahead + runs * n * i * LANES          # a vector for each step
             if last:
                 out.y = y + q * out.step
             if n == b.length:
                 tile(<int>(stop - q), nv, runs, n, b.window + u * b.pixels + q, b.pixels, b.live + u * b.tiles + i,
-                     b.tiles, weights, ahead, b.totals + q * NR, first, out if last else NULL)
+                     b.tiles, weights, fetched, b.totals + q * NR, first, out if last else NULL)
             else:
                 for j in range(stop - q):
                     shifted[j] = b.window[u * b.pixels + q + j] + c
-                tile(<int>(stop - q), nv, 1, n, shifted, 0, b.live + u * b.tiles + i, 0, weights, ahead,
+                tile(<int>(stop - q), nv, 1, n, shifted, 0, b.live + u * b.tiles + i, 0, weights, fetched,
                      b.totals + q * NR, first, out if last else NULL)
         first = False
         weights += runs * n * NR
+        ahead += runs * n * NR
         c += n
         if c == b.length:
             c = 0
@@ -197,6 +202,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef Py_ssize_t k = task % k_blocks * g.channel_block, k1 = min(g.K, k + g.channel_block), channels
     cdef Py_ssize_t i
     cdef const real* weights
+    cdef const real* ahead
     cdef vec odd = vec_zero()
     cdef Block b
     cdef Output out
@@ -221,12 +227,14 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
         channels = min(<Py_ssize_t>NR, k1 - k)
         if g.packed:
             weights = a.w + (b.group * padded(g.K, NR) + k) * taps * g.C
+            ahead = weights + min(g.chunk, g.C * taps) * NR
         else:
             pack_columns(a.w + (b.group * g.K + k) * g.C * taps, g.C * taps, <int>channels, g.C, taps, b.weights)
             weights = b.weights
+            ahead = a.w + (b.group * g.K + k + NR) * g.C * taps
         whole = direct and channels % LANES == 0
         output_place(a.y + b.n * g.y_n + (b.group * g.K + k) * g.y_k + b.q0 * g.y_q, a.bias, b.group * g.K + k, &out)
-        panel_multiply(g, &b, weights, <int>ceil_div(channels, LANES), &out if whole else NULL)
+        panel_multiply(g, &b, weights, ahead, <int>ceil_div(channels, LANES), &out if whole else NULL)
         if not whole:
             odd = odd + panel_finish(g, a, &b, b.group * g.K + k, channels)
         k += NR

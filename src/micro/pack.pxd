@@ -1,6 +1,9 @@
 """Packing: weights rewritten in the order in which a tile reads them."""
-from micro.simd cimport (LANES, MR, MV, NR, NV, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_store,
+from micro.simd cimport (LANES, MR, MV, NR, NV, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_store,
                          vec_transpose, vec_zero)
+
+cdef enum:
+    AHEAD = 4 * LANES       # numbers of a row: rows lie too far apart for the CPU to fetch all of them by itself
 
 
 cdef inline void rows_load(const real* w, Py_ssize_t distance, int rows, Py_ssize_t n, vec* row) noexcept nogil:
@@ -9,6 +12,7 @@ cdef inline void rows_load(const real* w, Py_ssize_t distance, int rows, Py_ssiz
     for i in range(LANES):
         row[i] = vec_zero()
         if i < rows:
+            prefetch(w + i * distance + AHEAD)
             row[i] = vec_load(w + i * distance) if n >= LANES else vec_mask_load(row[i], (1u << n) - 1, w + i * distance)
 
 
@@ -42,21 +46,24 @@ cdef inline void pack_rows(const real* w, Py_ssize_t distance, int rows, Py_ssiz
 cdef inline void pack_columns(const real* w, Py_ssize_t distance, int rows, Py_ssize_t channels, Py_ssize_t taps,
                               real* packed) noexcept nogil:
     """packed (taps, channels, NR) <- w (rows, channels, taps), rows `distance` apart; missing rows up to NR are zeros."""
-    cdef vec block[NV][LANES]
-    cdef Py_ssize_t k = 0, n = channels * taps, channel = 0, tap = 0
+    cdef vec block[LANES]
+    cdef Py_ssize_t place[LANES]
+    cdef Py_ssize_t k = 0, n = channels * taps, channel = 0, tap = 0, stop
     cdef int i, j
     while k < n:
+        stop = min(<Py_ssize_t>LANES, n - k)
+        for i in range(LANES):          # number k + i is tap `tap` of `channel`
+            place[i] = (tap * channels + channel) * NR
+            tap += 1
+            if tap == taps:
+                tap = 0
+                channel += 1
         for j in range(NV):
-            rows_load(w + j * LANES * distance + k, distance, max(0, rows - j * LANES), n - k, block[j])
-            vec_transpose(block[j])
-        for i in range(LANES):
-            if k + i < n:
-                for j in range(NV):
-                    vec_store(packed + (tap * channels + channel) * NR + j * LANES, block[j][i])
-                tap += 1
-                if tap == taps:
-                    tap = 0
-                    channel += 1
+            rows_load(w + j * LANES * distance + k, distance, max(0, rows - j * LANES), n - k, block)
+            vec_transpose(block)
+            for i in range(LANES):
+                if i < stop:
+                    vec_store(packed + place[i] + j * LANES, block[i])
         k += LANES
 
 
