@@ -17,6 +17,7 @@ TILE_START = 60         # sums of a tile into and out of registers, call and fin
 GATHER_VECTOR = 3       # one vector of a panel
 GATHER_TAP = 25         # where one tap of one vector of pixels lies
 PACK_NUMBER = 0.4       # one weight, transposed into place
+PICK_ROW = 15           # one vector of every second pixel of a row
 TURN_NUMBER = 0.3       # one number of a small image, transposed
 WINDOW = 6              # one pointer of an indirect product
 COPY_NUMBER = 0.15      # one number of a window that is copied
@@ -173,11 +174,24 @@ def direct_cost(problem: Problem, machine: Machine) -> float:
 
 
 def depthwise_cost(problem: Problem, machine: Machine) -> float:
-    if not problem.channels_last:
-        vectors = problem.pixels // problem.output_size[-1] * ceil_div(problem.output_size[-1], machine.lanes)
-        return problem.K * (vectors * (0.7 * problem.taps + 12) + 200) * machine.cycle
+    """Channels first: vectors of pixels of one row; those of a strided row are picked from it."""
+    if problem.channels_last:
+        return lanes_cost(problem, machine)
+    vectors = problem.pixels // problem.output_size[-1] * ceil_div(problem.output_size[-1], machine.lanes)
+    picked = 0 if problem.stride[-1] == 1 else PICK_ROW * problem.taps // problem.kernel[-1]
+    return problem.K * (vectors * (0.7 * problem.taps + 12 + picked) + 200) * machine.cycle
+
+
+def lanes_cost(problem: Problem, machine: Machine) -> float:
+    """Depthwise with channels on the lanes."""
     vectors = ceil_div(problem.K, machine.lanes)
     return problem.pixels * (problem.taps * (vectors + 4) + 10 * vectors) * machine.cycle
+
+
+def turned_cost(problem: Problem, machine: Machine) -> float:
+    """The same from turned rows, and back."""
+    turned = problem.C * (volume(problem) + problem.pixels)
+    return lanes_cost(problem, machine) + turned * TURN_NUMBER * machine.cycle
 
 
 def deform_cost(problem: Problem, machine: Machine) -> float:
@@ -241,6 +255,16 @@ def depthwise_refuses(problem: Problem) -> str:
     return ""
 
 
+def turned_refuses(problem: Problem) -> str:
+    if problem.channels_last:
+        return "channels are on the lanes already (depthwise)"
+    if problem.depthwise and problem.K > problem.C:
+        return "several kernels for a channel"
+    if (volume(problem) + problem.pixels) * 64 > LARGEST_TURNED and problem.padding_mode != "zeros":
+        return "the image is too large to be turned in cache"
+    return depthwise_refuses(problem)
+
+
 def winograd(name: str, alpha: int, error: float) -> Algorithm:
     summary = f"minimal filtering F({alpha + 1} - r, r) along one or two axes of r taps"
     return Algorithm(name, summary, "winograd", "winograd", winograd_refuses(alpha), winograd_cost(alpha), error,
@@ -252,6 +276,8 @@ CONVOLUTION = (
               "im2col_pixels", "im2col_channels", pointwise_refuses, pointwise_cost),
     Algorithm("depthwise", "every channel with its own kernel, no sum over channels",
               "depthwise_pixels", "depthwise_channels", depthwise_refuses, depthwise_cost),
+    Algorithm("turned", "depthwise with channels on the lanes, rows of some planes turned in cache",
+              "depthwise_channels", "depthwise_channels", turned_refuses, turned_cost),
     winograd("winograd", 6, 91),
     winograd("winograd2", 4, 9),
     winograd("winograd6", 8, 788),
