@@ -16,7 +16,7 @@ from .row import Algorithm, Machine, ceil_div, never_refuses
 TILE_START = 60         # sums of a tile into and out of registers, call and finish
 GATHER_VECTOR = 3       # one vector of a panel
 GATHER_TAP = 25         # where one tap of one vector of pixels lies
-PACK_NUMBER = 0.4       # one weight, transposed into place
+PACK_NUMBER = 0.65      # one weight, transposed into place
 PICK_ROW = 15           # one vector of every second pixel of a row
 TURN_NUMBER = 0.3       # one number of a small image, transposed
 WINDOW = 6              # one pointer of an indirect product
@@ -90,7 +90,7 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     turned = 0 if problem.channels_last else C * volume(problem) + K * problem.pixels
     cycles = length * tile_cycles(problem.pixels, vectors, machine) * live_share(problem, machine)
     cycles += tiles * TILE_START + windows + turned * TURN_NUMBER
-    return problem.G * (cycles + (0 if problem.packed else 2 * PACK_NUMBER * K * length)) * machine.cycle
+    return problem.G * (cycles + (0 if problem.packed else PACK_NUMBER * K * length)) * machine.cycle
 
 
 def winograd_tiles(problem: Problem, alpha: int) -> tuple[int, int]:
@@ -204,7 +204,7 @@ def deform_cost(problem: Problem, machine: Machine) -> float:
     cycles += problem.pixels * problem.taps * problem.offset_groups * (SAMPLE + CORNERS * vectors)
     turned = 0 if problem.channels_last else problem.C * volume(problem) + problem.K * problem.pixels
     packed = 0 if problem.packed else problem.K * length
-    return (cycles + turned * TURN_NUMBER + 2 * PACK_NUMBER * packed) * machine.cycle
+    return (cycles + turned * TURN_NUMBER + PACK_NUMBER * packed) * machine.cycle
 
 
 def im2col_refuses(problem: Problem) -> str:

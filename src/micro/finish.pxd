@@ -5,7 +5,7 @@ from micro.activation cimport CLIP, vec_activate, vec_clip
 from micro.geometry cimport Geometry, padded
 from micro.pack cimport turn
 from micro.tile cimport Output
-from micro.simd cimport (LANES, MR, NR, real, vec, vec_load, vec_mask_load, vec_mask_select, vec_mask_store, vec_splat,
+from micro.simd cimport (LANES, MR, NR, REAL_BYTES, VECTOR_BYTES, real, vec, vec_load, vec_mask_load, vec_mask_select, vec_mask_store, vec_splat,
                          vec_store, vec_zero)
 
 
@@ -18,6 +18,8 @@ cdef inline bint output_open(const Geometry* g, const real* residual, Py_ssize_t
     out.low = <real>g.low if g.activation == CLIP else -INFINITY
     out.high = <real>g.high if g.activation == CLIP else INFINITY
     out.watch = g.watch
+    out.past_caches = g.past_caches and step * REAL_BYTES % VECTOR_BYTES == 0
+    out.stream = False
     out.odd = vec_zero()
     return residual == NULL and g.activation <= CLIP
 
@@ -25,6 +27,7 @@ cdef inline bint output_open(const Geometry* g, const real* residual, Py_ssize_t
 cdef inline void output_place(real* y, const real* bias, Py_ssize_t k, Output* out) noexcept nogil:
     """The next tile writes at y, from channel k on; bias is that of channel 0, or NULL."""
     out.y = y
+    out.stream = out.past_caches and <size_t>y % VECTOR_BYTES == 0
     out.bias = &out.none[0] if bias == NULL else bias + k
 
 
