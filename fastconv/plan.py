@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from math import inf, prod
 from threading import Lock
 
 import numpy as np
 
-from . import kernels
+from . import kernels, tuned
 from .algorithms import LONGEST_ROW, PANELS, Algorithm, Machine, ceil_div, tile_cycles, winograd_tiles
 from .machine import machine
 from .problem import ACTIVATIONS, PADDING_MODES, Problem
@@ -299,6 +300,7 @@ def place(part: np.ndarray, target: np.ndarray, real: str, threads: int) -> None
 
 
 _plans: OrderedDict[tuple, Plan] = OrderedDict()
+forgetting: list[Callable[[], None]] = [_plans.clear]       # what who remembers plans does when others may be chosen
 _lock = Lock()
 
 
@@ -315,7 +317,7 @@ def make_plan(problem: Problem, algorithm: str = "auto", isa: str | None = None,
     key = problem, algorithm, isa or kernels.isa, threads
     plan = _plans.get(key)
     if plan is None:
-        plan = Plan(problem, choose(problem, algorithm, key[2]), key[2], threads)
+        plan = Plan(problem, choose(problem, algorithm, key[2], threads), key[2], threads)
         with _lock:
             _plans[key] = plan
             if len(_plans) > MOST_PLANS:
@@ -323,12 +325,19 @@ def make_plan(problem: Problem, algorithm: str = "auto", isa: str | None = None,
     return plan
 
 
-def choose(problem: Problem, algorithm: str, isa: str) -> Algorithm:
-    """The row that is predicted to be quickest, or the row that is asked for."""
+def forget_plans() -> None:
+    """Let every plan be made anew: another row may be chosen."""
+    for forget in forgetting:
+        forget()
+
+
+def choose(problem: Problem, algorithm: str, isa: str, threads: int) -> Algorithm:
+    """The row that was measured or else is predicted to be the quickest, or the row that is asked for."""
     rows = PANELS[problem.operation]
     if algorithm == "auto":
-        one = machine(isa, problem.real)
-        return min((row for row in rows if not row.refuses(problem)), key=lambda row: row.cost(problem, one))
+        one, best = machine(isa, problem.real), tuned.best_row(problem, isa, threads)
+        costs = {row: row.cost(problem, one) for row in rows if not row.refuses(problem)}
+        return min(costs, key=lambda row: 0 if row.name == best and costs[row] < inf else costs[row])
     for row in rows:
         if row.name == algorithm:
             reason = row.refuses(problem)
