@@ -14,7 +14,8 @@ from .problem import Problem
 
 ROUNDS = 5          # in which rows take turns, so that a slow moment of the machine meets all of them
 SECONDS = 0.01      # that one row is called for, all rounds together
-HOPELESS = 2.0      # times the quickest, after one call ...
+TRIALS = 3          # single calls of every row before, since one alone may be disturbed
+HOPELESS = 2.5      # times the quickest after a trial ...
 BEHIND = 1.25       # ... and after a round: such a row is not called again
 NUMBERS = 4093      # that arrays repeat: no sum of them is zero, odd or out of range
 
@@ -61,13 +62,13 @@ def time_rows(problem: Problem, isa: str, threads: int, seconds: float = SECONDS
     residual = some_numbers(problem.output_shape, dtype) if problem.residual else None
     calls = {row.name: caller(Plan(problem, row, isa, threads), x, weight, bias, residual, y)
              for row in candidates(problem, isa)}
-    times = {}
-    for name, call in calls.items():
-        call()
-        times[name] = turn(call, 0)
-    for number in range(ROUNDS):
-        limit = min(times.values()) * (BEHIND if number else HOPELESS)
+    for call in calls.values():
+        call()                      # finds memory and threads that nobody has used yet
+    times = dict.fromkeys(calls, 0.0)
+    for number in range(TRIALS + ROUNDS):
+        limit = min(times.values()) * (HOPELESS if number <= TRIALS else BEHIND)
         for name, call in calls.items():
             if times[name] <= limit:
-                times[name] = min(times[name], turn(call, seconds / ROUNDS))
+                taken = turn(call, seconds / ROUNDS if number >= TRIALS else 0)
+                times[name] = min(times[name], taken) if number else taken
     return times
