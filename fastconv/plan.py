@@ -63,20 +63,21 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     if p.channels_last:
         window = p.taps * (C * p.itemsize if row_runs else 8) + C * p.itemsize
         most = max(m.MR, min(480, m.L2 // 2 // (window + m.NR * p.itemsize)) // m.MR * m.MR)
-    else:                       # every task turns the whole image
+    else:
         most = p.pixels
+    turned = 0 if p.channels_last else 0.3 * prod(p.size) / p.taps      # every task turns the whole image
     if p.channels_last and C * p.taps <= chunk:     # sums that are finished at once stay in L1
         most = min(most, m.L1 // 3 // (m.NR * p.itemsize) // m.MR * m.MR)
     best = None
     for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
         k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
-        for q_parts in range(ceil_div(p.pixels, most), ceil_div(p.pixels, most) + (2 * threads if p.channels_last else 1)):
+        for q_parts in range(ceil_div(p.pixels, most), ceil_div(p.pixels, most) + 2 * threads):
             q_block = ceil_div(p.pixels, q_parts)
             if p.padded and q_block >= p.output_size[-1]:       # whole rows
                 q_block = padded(q_block, p.output_size[-1])
             tasks = p.N * p.G * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
             vectors = ceil_div(min(K, k_block), m.lanes)
-            cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 0.1 * q_block
+            cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 0.1 * q_block + turned
                                                + (0 if p.packed else 0.6 * min(K, k_block)))
             if best is None or cost < best[0] * 0.995:
                 best = cost, q_block, k_block
