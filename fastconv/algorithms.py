@@ -18,15 +18,15 @@ TURNED_TILE = 175       # ... with sums that are transposed back
 GATHER_VECTOR = 4.7     # one vector of a panel ...
 GATHER_STRIDED = 6.7    # ... whose numbers do not lie side by side
 GATHER_TAP = 12         # where one tap of one vector of pixels lies
-PACK_ROW_NUMBER = 0.1   # one weight into rows of a tile
-PACK_NUMBER = 0.5       # one weight, transposed into place ...
+PACK_NUMBER = 0.45      # one weight, transposed into place ...
 MOST_PACKINGS = 2       # ... by every task, up to so many: more tasks find them packed
+PIXEL_BLOCK = 400       # pixels of one task
 TURN_NUMBER = 0.4       # one number of a small image, transposed
-WINDOW = 4              # one pointer of an indirect product
+WINDOW = 5              # one pointer of an indirect product
 COPY_NUMBER = 0.15      # one number of a window that is copied
 STAGE_ROW = 34          # one staged row ...
 STAGE_NUMBER = 0.02     # ... and each of its numbers ...
-STAGE_STRIDED = 0.2     # ... if some are passed over
+STAGE_STRIDED = 0.3     # ... if some are passed over
 STAGED_WINDOW = 8       # one pointer of a window of staged rows
 LINE = 64               # bytes
 PIXELS_FAR = 37, 7      # a line of input and of output on its way from and to memory, beside what is computed meanwhile:
@@ -39,14 +39,15 @@ DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
 LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors waits for its own sums
 SAMPLE = 12             # where one tap of one offset group samples, for one pixel
 CORNERS = 6             # one vector of channels between four pixels
-PIXEL_BLOCK = 400       # pixels of one task
-TRANSFORM = {4: 80, 6: 220, 8: 410}    # Winograd, by alpha: input of one tile, for a vector of channels; so for output
+TRANSFORM = {4: (128, 26), 6: (360, 55), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in and out
 SCATTERED = 4           # times as long for outputs of a dilated kernel, which do not lie side by side
 MOST_TAPS = 5           # of an axis that Winograd's algorithm transforms
-TRANSFORM_NUMBER = 1.6  # one transformed weight ...
-TRANSFORM_FAR = 2.0     # ... that does not stay in L2 ...
-TRANSFORM_FRESH = 3.0   # ... or goes to memory that was not used before, where more than a block of tiles needs it
-WINOGRAD_TILES = 96     # in one block
+TRANSFORM_NUMBER = 0.6  # one transformed weight ...
+TRANSFORM_PRODUCT = 0.25    # ... and each of the products of which it is a sum ...
+TRANSFORM_FAR = 0.3     # ... more if all do not stay in L2 ...
+TRANSFORM_FRESH = 1.3   # ... or go to memory that was not used before, for more than MOST_PACKINGS blocks of tiles
+WINOGRAD_TILES = 96     # in one block, at most, ...
+WINOGRAD_ROOM = 6       # ... whose transformed input takes so many times L2
 STREAM_L3 = 0.25        # one number of weights that do not stay in L2 ...
 STREAM_MEMORY = 0.5     # ... nor in a third of L3
 LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then stays below 4 MiB
@@ -85,8 +86,13 @@ def pixels_cost(problem: Problem, machine: Machine) -> float:
     tiles = ceil_div(K, machine.MR) * ceil_div(vectors * machine.lanes, machine.NR) * chunks
     gathered = vectors * (length * gather_vector(problem) + problem.taps * GATHER_TAP)
     cycles = length * tile_cycles(K, vectors, machine) + tiles * TILE_START + gathered
-    cycles += 0 if problem.packed else PACK_ROW_NUMBER * K * length
+    cycles += packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
     return (problem.G * cycles + far_cycles(problem, machine, PIXELS_FAR)) * machine.cycle
+
+
+def packings(problem: Problem, pixels: int, block: int) -> int:
+    """How often a call packs its weights, with tasks of `block` pixels each."""
+    return 0 if problem.packed else min(MOST_PACKINGS, ceil_div(pixels, block))
 
 
 def gather_vector(problem: Problem) -> float:
@@ -121,8 +127,7 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     turned = 0 if problem.channels_last else C * volume(problem)
     cycles = length * tile_cycles(problem.pixels, vectors, machine) * live_share(problem, machine)
     cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows + turned * TURN_NUMBER
-    packings = 0 if problem.packed else min(MOST_PACKINGS, ceil_div(problem.pixels, PIXEL_BLOCK))
-    cycles += packings * PACK_NUMBER * K * length
+    cycles += packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
     return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
 
 
@@ -138,6 +143,23 @@ def winograd_tiles(problem: Problem, alpha: int) -> tuple[int, int]:
     return elements, tiles
 
 
+def winograd_block(problem: Problem, machine: Machine, elements: int) -> int:
+    """Tiles of one task at most: their transformed input, of all channels, takes a few times L2."""
+    depth = problem.C // problem.G * [1, 1, *problem.kernel][-3]
+    room = WINOGRAD_ROOM * machine.L2 // (elements * problem.itemsize)
+    return max(machine.MR, min(WINOGRAD_TILES, room // depth // machine.MR * machine.MR))
+
+
+def transforms_of_weights(problem: Problem, alpha: int, blocks: int, far: bool) -> float:
+    """Cycles for each transformed weight of a call."""
+    taps = problem.kernel[-1]
+    products = taps * (taps + alpha) / alpha if [1, *problem.kernel][-2] > 1 else taps
+    number = TRANSFORM_NUMBER + TRANSFORM_PRODUCT * products + (TRANSFORM_FAR if far else 0)
+    if blocks > MOST_PACKINGS and not problem.packed:
+        return number + TRANSFORM_FRESH
+    return packings(problem, blocks, 1) * number
+
+
 def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
     """Transforms of whole tiles and a matrix product for each element; weights are read once for each block of tiles."""
     def cost(problem: Problem, machine: Machine) -> float:
@@ -145,22 +167,21 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
             return inf          # rounding errors too large to be chosen unasked
         C, K = problem.C // problem.G * [1, 1, *problem.kernel][-3], problem.K // problem.G      # depth taps are channels
         elements, tiles = winograd_tiles(problem, alpha)
-        share = elements / alpha**2
+        share, blocks = elements / alpha**2, ceil_div(tiles, winograd_block(problem, machine, elements))
         calls = elements * ceil_div(tiles, machine.MR) * ceil_div(K, machine.NR)
         cycles = elements * C * tile_cycles(tiles, ceil_div(K, machine.lanes), machine) + calls * TILE_START
         weights = elements * C * K
         nbytes = weights * problem.G * problem.itemsize
         if nbytes > machine.L2:
             number = STREAM_MEMORY if nbytes > machine.L3 / 3 else STREAM_L3
-            cycles = max(cycles, number * weights * ceil_div(tiles, WINOGRAD_TILES))
+            cycles = max(cycles, number * weights * blocks)
         if problem.dilation[-1] > 1:        # pixels of a tile lie far apart, and few tiles of a row follow each other
             share *= 1 + 4 * problem.dilation[-1] * alpha / (problem.output_size[-1] + problem.dilation[-1] * alpha)
-        cycles += share * TRANSFORM[alpha] * tiles * (ceil_div(C, machine.lanes) + ceil_div(K, machine.lanes))
+        into, back = TRANSFORM[alpha]
+        cycles += share * tiles * (into * ceil_div(C, machine.lanes) + back * ceil_div(K, machine.lanes))
         turned = C * volume(problem) * 1.5 + K * problem.pixels * (1 if problem.dilation[-1] == 1 else SCATTERED)
         cycles += TURN_NUMBER * (0 if problem.channels_last else turned)
-        if not problem.packed:
-            fresh = TRANSFORM_FRESH if tiles > 2 * WINOGRAD_TILES else TRANSFORM_FAR if nbytes > machine.L2 else 0
-            cycles += max(TRANSFORM_NUMBER, fresh) * weights
+        cycles += weights * transforms_of_weights(problem, alpha, blocks, nbytes > machine.L2)
         return (problem.G * cycles + far_cycles(problem, machine, TILES_FAR)) * machine.cycle
     return cost
 

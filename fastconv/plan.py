@@ -10,7 +10,17 @@ from threading import Lock
 import numpy as np
 
 from . import kernels, tuned
-from .algorithms import LONGEST_ROW, PANELS, Algorithm, Machine, ceil_div, tile_cycles, winograd_tiles
+from .algorithms import (
+    LONGEST_ROW,
+    PANELS,
+    WINOGRAD_ROOM,
+    Algorithm,
+    Machine,
+    ceil_div,
+    tile_cycles,
+    winograd_block,
+    winograd_tiles,
+)
 from .machine import machine
 from .problem import ACTIVATIONS, PADDING_MODES, Problem
 from .transforms import transforms
@@ -88,20 +98,22 @@ def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     """Blocks of staged: `pixel_block` output rows of `chunk` columns, whose input rows take a quarter of L2."""
     lines, Q = [1, *p.output_size][-2:]
     columns = Q if Q <= LONGEST_ROW else padded(balanced(Q, LONGEST_ROW), m.NR)
+    images = p.N * p.G * p.pixels // (lines * Q)
+    if threads > 1 and lines * images < threads:    # a row for several threads
+        columns = min(columns, padded(ceil_div(Q, 4 * threads), m.NR))
     step, reach = [1, *p.stride][-2], [1, *(d * (k - 1) + 1 for k, d in zip(p.kernel, p.dilation))][-2]
     line = p.C // p.G * [1, 1, *p.kernel][-3] * (columns * p.stride[-1] + p.kernel[-1] * p.dilation[-1]) * p.itemsize
     rows = max(1, (m.L2 // 4 // line - reach) // step + 1)
-    tasks = p.N * p.G * p.pixels // (lines * Q) * ceil_div(Q, columns)
+    tasks = images * ceil_div(Q, columns)
     parts = ceil_div(4 * threads, tasks)            # enough for all threads
     return {"chunk": columns, "pixel_block": balanced(lines, min(rows, ceil_div(lines, parts))), "channel_block": p.K // p.G}
 
 
 def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[str, int]:
     """Blocks of winograd: the transformed input of a task in L2 if 96 tiles can, products of `chunk` channels in L2."""
-    K, depth = p.K // p.G, p.C // p.G * [1, 1, *p.kernel][-3]
+    K = p.K // p.G
     elements, tiles = winograd_tiles(p, alpha)
-    room = 6 * m.L2 // (elements * p.itemsize)
-    most = max(m.MR, min(96, room // depth // m.MR * m.MR))
+    most = winograd_block(p, m, elements)
     best = None
     for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
         k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
@@ -114,7 +126,8 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[st
                                                + 2 * vectors * m.lanes * (1 if p.packed else elements))
             if best is None or cost < best[0] * 0.995:
                 best = cost, t_block, k_block
-    chunk = max(m.NR, room // 4 // best[1] // m.NR * m.NR)
+    room = WINOGRAD_ROOM * m.L2 // (4 * elements * p.itemsize)
+    chunk = max(m.NR, room // best[1] // m.NR * m.NR)
     return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "alpha_h": elements // alpha, "alpha_w": alpha}
 
 
