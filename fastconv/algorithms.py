@@ -15,36 +15,36 @@ from .row import Algorithm, Machine, ceil_div, never_refuses
 
 TILE_START = 36         # sums of a tile into and out of registers, call and finish ...
 TURNED_TILE = 175       # ... with sums that are transposed back
-GATHER_VECTOR = 4.7     # one vector of a panel ...
+GATHER_VECTOR = 3       # one vector of a panel ...
 GATHER_STRIDED = 6.7    # ... whose numbers do not lie side by side
 GATHER_TAP = 12         # where one tap of one vector of pixels lies
 PACK_NUMBER = 0.45      # one weight, transposed into place ...
 MOST_PACKINGS = 2       # ... by every task, up to so many: more tasks find them packed
 PIXEL_BLOCK = 400       # pixels of one task
 TURN_NUMBER = 0.4       # one number of a small image, transposed
-WINDOW = 5              # one pointer of an indirect product
+WINDOW = 4              # one pointer of an indirect product
 COPY_NUMBER = 0.15      # one number of a window that is copied
-STAGE_ROW = 34          # one staged row ...
+STAGE_ROW = 55          # one staged row ...
 STAGE_NUMBER = 0.02     # ... and each of its numbers ...
-STAGE_STRIDED = 0.3     # ... if some are passed over
+STAGE_STRIDED = 0.4     # ... if some are passed over
 STAGED_WINDOW = 8       # one pointer of a window of staged rows
 LINE = 64               # bytes
 PIXELS_FAR = 37, 7      # a line of input and of output on its way from and to memory, beside what is computed meanwhile:
 CHANNELS_FAR = 10, 3    # rows of pixels, whose lines lie apart; of channels;
 STAGED_FAR = 10, 6      # rows as they lie
-TILES_FAR = 50, 36      # patches of Winograd's tiles
+TILES_FAR = 50, 40      # patches of Winograd's tiles
 NEAR = 0.1              # share of that for a line of L3 ...
 OTHERS = 0.25           # ... a part of which is not this problem's
 DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
 LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors waits for its own sums
 SAMPLE = 12             # where one tap of one offset group samples, for one pixel
 CORNERS = 6             # one vector of channels between four pixels
-TRANSFORM = {4: (128, 26), 6: (360, 55), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in and out
+TRANSFORM = {4: (160, 26), 6: (410, 55), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in and out
 SCATTERED = 4           # times as long for outputs of a dilated kernel, which do not lie side by side
 MOST_TAPS = 5           # of an axis that Winograd's algorithm transforms
-TRANSFORM_NUMBER = 0.6  # one transformed weight ...
+TRANSFORM_NUMBER = 0.35 # one transformed weight ...
 TRANSFORM_PRODUCT = 0.25    # ... and each of the products of which it is a sum ...
-TRANSFORM_FAR = 0.3     # ... more if all do not stay in L2 ...
+TRANSFORM_FAR = 0.5     # ... more if all do not stay in a third of L3 ...
 TRANSFORM_FRESH = 1.3   # ... or go to memory that was not used before, for more than MOST_PACKINGS blocks of tiles
 WINOGRAD_TILES = 96     # in one block, at most, ...
 WINOGRAD_ROOM = 6       # ... whose transformed input takes so many times L2
@@ -181,7 +181,7 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         cycles += share * tiles * (into * ceil_div(C, machine.lanes) + back * ceil_div(K, machine.lanes))
         turned = C * volume(problem) * 1.5 + K * problem.pixels * (1 if problem.dilation[-1] == 1 else SCATTERED)
         cycles += TURN_NUMBER * (0 if problem.channels_last else turned)
-        cycles += weights * transforms_of_weights(problem, alpha, blocks, nbytes > machine.L2)
+        cycles += weights * transforms_of_weights(problem, alpha, blocks, nbytes > machine.L3 / 3)
         return (problem.G * cycles + far_cycles(problem, machine, TILES_FAR)) * machine.cycle
     return cost
 
