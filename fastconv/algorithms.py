@@ -23,6 +23,7 @@ MOST_PACKINGS = 2       # ... by every task, up to so many: more tasks find them
 PIXEL_BLOCK = 400       # pixels of one task
 TURN_NUMBER = 0.4       # one number of a small image, transposed
 WINDOW = 4              # one pointer of an indirect product
+PICK_ROW = 15           # one vector of every second pixel of a row
 COPY_NUMBER = 0.15      # one number of a window that is copied
 STAGE_ROW = 55          # one staged row ...
 STAGE_NUMBER = 0.02     # ... and each of its numbers ...
@@ -231,11 +232,24 @@ def direct_cost(problem: Problem, machine: Machine) -> float:
 
 
 def depthwise_cost(problem: Problem, machine: Machine) -> float:
-    if not problem.channels_last:
-        vectors = problem.pixels // problem.output_size[-1] * ceil_div(problem.output_size[-1], machine.lanes)
-        return problem.K * (vectors * (0.7 * problem.taps + 12) + 200) * machine.cycle
+    """Channels first: vectors of pixels of one row; those of a strided row are picked from it."""
+    if problem.channels_last:
+        return lanes_cost(problem, machine)
+    vectors = problem.pixels // problem.output_size[-1] * ceil_div(problem.output_size[-1], machine.lanes)
+    picked = 0 if problem.stride[-1] == 1 else PICK_ROW * problem.taps // problem.kernel[-1]
+    return problem.K * (vectors * (0.7 * problem.taps + 12 + picked) + 200) * machine.cycle
+
+
+def lanes_cost(problem: Problem, machine: Machine) -> float:
+    """Depthwise with channels on the lanes."""
     vectors = ceil_div(problem.K, machine.lanes)
     return problem.pixels * (problem.taps * (vectors + 4) + 10 * vectors) * machine.cycle
+
+
+def turned_cost(problem: Problem, machine: Machine) -> float:
+    """The same from turned rows, and back."""
+    turned = problem.C * (volume(problem) + problem.pixels)
+    return lanes_cost(problem, machine) + turned * TURN_NUMBER * machine.cycle
 
 
 def deform_cost(problem: Problem, machine: Machine) -> float:
@@ -299,6 +313,16 @@ def depthwise_refuses(problem: Problem) -> str:
     return ""
 
 
+def turned_refuses(problem: Problem) -> str:
+    if problem.channels_last:
+        return "channels are on the lanes already (depthwise)"
+    if problem.depthwise and problem.K > problem.C:
+        return "several kernels for a channel"
+    if (volume(problem) + problem.pixels) * 64 > LARGEST_TURNED and problem.padding_mode != "zeros":
+        return "the image is too large to be turned in cache"
+    return depthwise_refuses(problem)
+
+
 def winograd(name: str, alpha: int, error: float) -> Algorithm:
     summary = f"minimal filtering F({alpha + 1} - r, r) along one or two axes of r taps"
     return Algorithm(name, summary, "winograd", "winograd", winograd_refuses(alpha), winograd_cost(alpha), error,
@@ -310,6 +334,8 @@ CONVOLUTION = (
               "im2col_pixels", "im2col_channels", pointwise_refuses, pointwise_cost),
     Algorithm("depthwise", "every channel with its own kernel, no sum over channels",
               "depthwise_pixels", "depthwise_channels", depthwise_refuses, depthwise_cost),
+    Algorithm("turned", "depthwise with channels on the lanes, rows of some planes turned in cache",
+              "depthwise_channels", "depthwise_channels", turned_refuses, turned_cost),
     winograd("winograd", 6, 91),
     winograd("winograd2", 4, 9),
     winograd("winograd6", 8, 788),

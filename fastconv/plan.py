@@ -153,6 +153,8 @@ def lane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     """Blocks of depthwise_channels: some vectors of channels whose strip of the image stays in L2, tasks for all threads."""
     O, P, Q = p.in_three_axes(p.output_size, 1)
     unit = 2 * m.lanes
+    if not p.channels_last:
+        return turned_blocks(p, m, threads, unit)
     most = max(unit, min(512, m.L1 // 2 // (p.taps * p.itemsize)) // unit * unit)
     k_parts = ceil_div(p.C, most)
     work = p.macs // m.lanes                        # multiply-adds of vectors
@@ -165,6 +167,18 @@ def lane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     p_parts = max(1, p_parts)
     return {"pixel_block": ceil_div(O * P, p_parts) * Q if O * P > 1 else ceil_div(ceil_div(Q, p_parts), 7) * 7,
             "channel_block": channels}
+
+
+def turned_blocks(p: Problem, m: Machine, threads: int, unit: int) -> dict[str, int]:
+    """Blocks of depthwise_channels with channels first: rows of `unit` planes whose turned numbers take a quarter of L2."""
+    O, P, Q = p.in_three_axes(p.output_size, 1)
+    rows = O * P
+    if O == p.kernel[0] == 1 or len(p.size) < 3:        # an image of one slice may be cut, where its padding is zeros
+        line = (p.size[-1] * p.stride[-2 if len(p.size) > 1 else 0] + 2 * Q) * unit * p.itemsize
+        if p.padding_mode == "zeros" or not p.padded:
+            rows = balanced(P, m.L2 // 4 // line)
+    tasks = ceil_div(4 * threads, p.N * ceil_div(O * P, rows))
+    return {"pixel_block": rows * Q, "channel_block": ceil_div(ceil_div(p.C, tasks), unit) * unit}
 
 
 def deform_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:

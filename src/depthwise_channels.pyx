@@ -1,4 +1,4 @@
-"""Depthwise convolution, channels last: channels on the lanes, every channel with its own kernel.
+"""Depthwise convolution, channels on the lanes, every channel with its own kernel.
 
 Loops, outermost first, and what each block is sized for:
     task        in parallel: image x block of output pixels x channel_block
@@ -6,17 +6,19 @@ Loops, outermost first, and what each block is sized for:
     k           WIDTH vectors of channels   \
     t r s       up to TAPS taps at a time   /  the register tile: sums and weights
 An input column is loaded once for all the pixels of the tile that it reaches; a column in zero padding is passed over.
+With channels first a task turns the rows of BLOCK planes that it reads, and turns its sums when it finishes them.
 
-Needs    x (N, D, H, W, C), channels contiguous; w (C, 1, T, R, S) or packed; y (N, O, P, Q, C); distinct buffers.
+Needs    x (N, D, H, W, C), channels contiguous, or (N, C, D, H, W), rows contiguous; w (C, 1, T, R, S) or packed; y in the
+         layout of x; distinct buffers. Channels first, several blocks of rows: one slice (T = 1), padding of zeros.
 Leaves   y written in full.
 Rounds   one fused chain per output, in order t, r, s, over the taps inside the image only.
 Costs    2 N C T R S O P Q flop, less the taps in zero padding; one read of x, one write of y: bound by memory outside L2.
 """
 from arrays cimport Arrays, geometry_of
-from micro.finish cimport any_odd, output_open, output_place, tile_finish
+from micro.finish cimport any_odd, output_open, output_place, pixels_finish, tile_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport turn
-from micro.simd cimport FULL, LANES, real, vec, vec_keep, vec_load_once, vec_mask_load, vec_store, vec_zero
+from micro.simd cimport FULL, LANES, NR, real, vec, vec_keep, vec_load_once, vec_mask_load, vec_store, vec_zero
 from micro.tile cimport Output, sums_finish
 from region cimport pack_tasks, run_tasks
 
@@ -37,6 +39,9 @@ cdef struct Tile:               # PIXELS pixels of one output row and BLOCK chan
     real* total                 # (PIXELS, BLOCK)
     bint direct                 # whether sums can be finished in registers
     real* packed                # the weights of the task, if they do not come packed
+    real* image                 # channels first: the turned rows (rows, W, BLOCK),
+    real* sums                  # the sums (pixels, NR), and these turned back
+    real* turned
 
 
 cdef inline void column_add(const int c, const int n, const int step, const int vectors, const bint careful, vec* acc,
@@ -237,13 +242,24 @@ cdef vec pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at, Py_s
     return odd
 
 
+cdef inline Py_ssize_t reach(const Geometry* g, Py_ssize_t rows) noexcept nogil:
+    """Input rows that a block of `rows` output rows reads, all slices counted; the whole image if it is not cut."""
+    if rows == g.O * g.P:
+        return g.D * g.H
+    return min(g.H, (rows - 1) * g.stride_h + (g.R - 1) * g.dilation_h + 1)
+
+
 cdef Py_ssize_t layout(const Geometry* g, Tile* b, char* workspace) noexcept nogil:
     """Place the buffers in the workspace; return the bytes they take. plan.py asks for them."""
+    cdef Py_ssize_t rows = max(<Py_ssize_t>1, g.pixel_block // g.Q), pixels = 0 if g.channels_last else padded(rows * g.Q, LANES)
     cdef char* free = workspace
     b.total = <real*>place(&free, (PIXELS * BLOCK + LANES) * sizeof(real))
     b.packed = <real*>place(&free, 0 if g.packed else g.T * g.R * g.S * padded(g.channel_block, BLOCK) * sizeof(real))
     b.row = <Py_ssize_t*>place(&free, g.T * g.R * sizeof(Py_ssize_t))
     b.column = <Py_ssize_t*>place(&free, max(g.S * PIXELS, 2 * PIXELS + g.S) * sizeof(Py_ssize_t))
+    b.image = <real*>place(&free, 0 if g.channels_last else reach(g, rows) * g.W * BLOCK * sizeof(real))
+    b.sums = <real*>place(&free, pixels * NR * sizeof(real))
+    b.turned = <real*>place(&free, pixels * NR * sizeof(real))
     return free - workspace
 
 
@@ -260,18 +276,69 @@ cdef void weights_pack(const Geometry* g, const real* w, Py_ssize_t channels, re
         channels -= BLOCK
 
 
+cdef vec rows_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t p, Py_ssize_t p_stop, Py_ssize_t q, Py_ssize_t q_stop,
+                  Py_ssize_t origin, Py_ssize_t k, Py_ssize_t channels, const real* w, Output* out) noexcept nogil:
+    """Columns q to q_stop of the output rows from p on, in `channels` channels from k on; pixel 0 lies at y + origin."""
+    cdef vec odd = vec_zero()
+    while p < p_stop:
+        find_rows(g, b, p // g.P, p % g.P)
+        b.q = q
+        while b.q < q_stop:
+            b.count = min(<Py_ssize_t>PIXELS, q_stop - b.q)
+            odd = odd + pixels(g, a, b, origin + (p * g.Q + b.q) * g.y_q, k, channels, w, out)
+            b.q += b.count
+        p += 1
+    return odd
+
+
+cdef void rows_turn(const Geometry* g, const real* x, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t channels, real* image) noexcept nogil:
+    """image (rows, W, BLOCK) <- the input rows from `first` on, counted through all slices, of `channels` channels."""
+    cdef Py_ssize_t row
+    if g.x_h == g.W and g.x_d == g.H * g.W:
+        turn(x + first * g.W, g.x_c, channels, rows * g.W, image, BLOCK)
+        return
+    for row in range(first, first + rows):
+        turn(x + row // g.H * g.x_d + row % g.H * g.x_h, g.x_c, channels, g.W, image + (row - first) * g.W * BLOCK, BLOCK)
+
+
+cdef vec planes_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, Py_ssize_t p, Py_ssize_t p_stop, Py_ssize_t k,
+                    Py_ssize_t channels, const real* w) noexcept nogil:
+    """Channels first: the output rows p to p_stop of at most BLOCK planes from k on."""
+    cdef Py_ssize_t first = 0, rows = g.D * g.H, at = n * g.y_n + k * g.y_k + p * g.Q
+    cdef Geometry last = g[0]
+    cdef Arrays raw = a[0]
+    cdef Output out
+    cdef vec odd
+    if p_stop - p < g.O * g.P:
+        first = min(g.H, max(<Py_ssize_t>0, p * g.stride_h - g.pad_h))
+        rows = max(<Py_ssize_t>0, min(g.H, (p_stop - 1) * g.stride_h - g.pad_h + (g.R - 1) * g.dilation_h + 1) - first)
+    rows_turn(g, a.x + n * g.x_n + k * g.x_c, first, rows, channels, b.image)
+    last.x_w = BLOCK
+    last.x_h = g.W * BLOCK
+    last.x_d = g.H * g.W * BLOCK
+    last.y_q = NR
+    last.activation = 0
+    last.watch = 0
+    raw.y = b.sums
+    raw.bias = raw.residual = NULL
+    b.direct = output_open(&last, NULL, NR, &out)
+    b.x = b.image - first * g.W * BLOCK
+    odd = rows_sum(&last, &raw, b, p, p_stop, 0, g.Q, -p * g.Q * NR, 0, channels, w, &out)
+    return pixels_finish(g, b.sums, NULL if a.bias == NULL else a.bias + k, NULL if a.residual == NULL else a.residual + at,
+                         a.y + at, (p_stop - p) * g.Q, channels, 1, b.turned)
+
+
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: some rows, or part of one row, of an image, in `channel_block` channels. g.K counts those of all groups."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, rows = max(<Py_ssize_t>1, g.pixel_block // g.Q), columns = min(g.Q, g.pixel_block)
     cdef Py_ssize_t k_blocks = ceil_div(g.K, g.channel_block), q_blocks = ceil_div(g.Q, columns)
-    cdef Py_ssize_t p_blocks = ceil_div(g.O * g.P, rows), k = task % k_blocks * g.channel_block, p, p_stop, q, q_stop, n
+    cdef Py_ssize_t p_blocks = ceil_div(g.O * g.P, rows), k = task % k_blocks * g.channel_block, p, p_stop, q, q_stop, n, c
     cdef Py_ssize_t channels = min(g.channel_block, g.K - k)
     cdef const real* w = a.w + k * taps
     cdef vec odd = vec_zero()
     cdef Tile b
     cdef Output out
     layout(g, &b, workspace)
-    b.direct = output_open(g, a.residual, g.y_q, &out)
     if not g.packed:
         weights_pack(g, w, channels, b.packed)
         w = b.packed
@@ -280,15 +347,15 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     p = task // (k_blocks * q_blocks) % p_blocks * rows
     p_stop = min(g.O * g.P, p + rows)
     n = task // (k_blocks * q_blocks * p_blocks)
+    if not g.channels_last:
+        c = 0
+        while c < channels:
+            odd = odd + planes_sum(g, a, &b, n, p, p_stop, k + c, min(<Py_ssize_t>BLOCK, channels - c), w + c * taps)
+            c += BLOCK
+        return any_odd(odd)
+    b.direct = output_open(g, a.residual, g.y_q, &out)
     b.x = a.x + n * g.x_n + k
-    while p < p_stop:
-        find_rows(g, &b, p // g.P, p % g.P)
-        b.q = q
-        while b.q < q_stop:
-            b.count = min(<Py_ssize_t>PIXELS, q_stop - b.q)
-            odd = odd + pixels(g, a, &b, n * g.y_n + (p * g.Q + b.q) * g.y_q + k, k, channels, w, &out)
-            b.q += b.count
-        p += 1
+    odd = rows_sum(g, a, &b, p, p_stop, q, q_stop, n * g.y_n + k, k, channels, w, &out)
     return any_odd(odd + out.odd)
 
 
