@@ -5,7 +5,7 @@ import numpy as np
 
 from . import config
 from .arrays import COMPUTED, REALS, allocator, as_array, can_write, check_out, common_type, contiguous, with_rows
-from .plan import Plan, make_plan
+from .plan import Plan, forgetting, make_plan
 from .problem import convolution_problem
 from .validation import check
 
@@ -15,6 +15,7 @@ MOST_KNOWN = 1024
 # Calls that were made before, by all that can change their plan: (plan, shape of the result). Only for arguments of the
 # plainest types, since True == 1 == 1.0 would find an entry that they must not.
 _known: dict[tuple, tuple] = {}
+forgetting.append(_known.clear)
 
 
 def is_plain(value) -> bool:

@@ -1,13 +1,25 @@
 """Convolutions whose weights are packed once: made from arrays, called with inputs."""
 from __future__ import annotations
 
+from weakref import WeakSet
+
 import numpy as np
 
 from . import config
 from .arrays import COMPUTED, REALS, allocator, as_array, common_type
 from .convolution import MOST_KNOWN, execute
-from .plan import Plan, make_plan
+from .plan import Plan, forgetting, make_plan
 from .problem import convolution_problem, index, per_axis
+
+_layers: WeakSet[Convolution] = WeakSet()          # all that exist
+
+
+def forget_calls() -> None:
+    for layer in list(_layers):
+        layer._known.clear()
+
+
+forgetting.append(forget_calls)
 
 
 class Convolution:
@@ -32,6 +44,7 @@ class Convolution:
     def forget(self) -> None:
         self._packed: dict[tuple[str, str, str, int], np.ndarray] = {}
         self._known: dict[tuple, tuple] = {}
+        _layers.add(self)
 
     def check_arguments(self) -> None:
         """Raise now what any input would raise: a large one, on which any kernel fits, stands for all."""

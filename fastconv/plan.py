@@ -2,14 +2,25 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from math import inf, prod
 from threading import Lock
 
 import numpy as np
 
-from . import kernels
-from .algorithms import LONGEST_ROW, PANELS, Algorithm, Machine, ceil_div, tile_cycles, winograd_tiles
+from . import kernels, tuned
+from .algorithms import (
+    LONGEST_ROW,
+    PANELS,
+    WINOGRAD_ROOM,
+    Algorithm,
+    Machine,
+    ceil_div,
+    tile_cycles,
+    winograd_block,
+    winograd_tiles,
+)
 from .machine import machine
 from .problem import ACTIVATIONS, PADDING_MODES, Problem
 from .transforms import transforms
@@ -62,20 +73,21 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     if p.channels_last:
         window = p.taps * (C * p.itemsize if row_runs else 8) + C * p.itemsize
         most = max(m.MR, min(480, m.L2 // 2 // (window + m.NR * p.itemsize)) // m.MR * m.MR)
-    else:                       # every task turns the whole image
+    else:
         most = p.pixels
+    turned = 0 if p.channels_last else 0.3 * prod(p.size) / p.taps      # every task turns the whole image
     if p.channels_last and C * p.taps <= chunk:     # sums that are finished at once stay in L1
         most = min(most, m.L1 // 3 // (m.NR * p.itemsize) // m.MR * m.MR)
     best = None
     for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
         k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
-        for q_parts in range(ceil_div(p.pixels, most), ceil_div(p.pixels, most) + (2 * threads if p.channels_last else 1)):
+        for q_parts in range(ceil_div(p.pixels, most), ceil_div(p.pixels, most) + 2 * threads):
             q_block = ceil_div(p.pixels, q_parts)
             if p.padded and q_block >= p.output_size[-1]:       # whole rows
                 q_block = padded(q_block, p.output_size[-1])
             tasks = p.N * p.G * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
             vectors = ceil_div(min(K, k_block), m.lanes)
-            cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 0.1 * q_block
+            cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 0.1 * q_block + turned
                                                + (0 if p.packed else 0.6 * min(K, k_block)))
             if best is None or cost < best[0] * 0.995:
                 best = cost, q_block, k_block
@@ -86,20 +98,22 @@ def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     """Blocks of staged: `pixel_block` output rows of `chunk` columns, whose input rows take a quarter of L2."""
     lines, Q = [1, *p.output_size][-2:]
     columns = Q if Q <= LONGEST_ROW else padded(balanced(Q, LONGEST_ROW), m.NR)
+    images = p.N * p.G * p.pixels // (lines * Q)
+    if threads > 1 and lines * images < threads:    # a row for several threads
+        columns = min(columns, padded(ceil_div(Q, 4 * threads), m.NR))
     step, reach = [1, *p.stride][-2], [1, *(d * (k - 1) + 1 for k, d in zip(p.kernel, p.dilation))][-2]
     line = p.C // p.G * [1, 1, *p.kernel][-3] * (columns * p.stride[-1] + p.kernel[-1] * p.dilation[-1]) * p.itemsize
     rows = max(1, (m.L2 // 4 // line - reach) // step + 1)
-    tasks = p.N * p.G * p.pixels // (lines * Q) * ceil_div(Q, columns)
+    tasks = images * ceil_div(Q, columns)
     parts = ceil_div(4 * threads, tasks)            # enough for all threads
     return {"chunk": columns, "pixel_block": balanced(lines, min(rows, ceil_div(lines, parts))), "channel_block": p.K // p.G}
 
 
 def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[str, int]:
     """Blocks of winograd: the transformed input of a task in L2 if 96 tiles can, products of `chunk` channels in L2."""
-    K, depth = p.K // p.G, p.C // p.G * [1, 1, *p.kernel][-3]
+    K = p.K // p.G
     elements, tiles = winograd_tiles(p, alpha)
-    room = 6 * m.L2 // (elements * p.itemsize)
-    most = max(m.MR, min(96, room // depth // m.MR * m.MR))
+    most = winograd_block(p, m, elements)
     best = None
     for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
         k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
@@ -112,7 +126,8 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[st
                                                + 2 * vectors * m.lanes * (1 if p.packed else elements))
             if best is None or cost < best[0] * 0.995:
                 best = cost, t_block, k_block
-    chunk = max(m.NR, room // 4 // best[1] // m.NR * m.NR)
+    room = WINOGRAD_ROOM * m.L2 // (4 * elements * p.itemsize)
+    chunk = max(m.NR, room // best[1] // m.NR * m.NR)
     return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "alpha_h": elements // alpha, "alpha_w": alpha}
 
 
@@ -313,6 +328,7 @@ def place(part: np.ndarray, target: np.ndarray, real: str, threads: int) -> None
 
 
 _plans: OrderedDict[tuple, Plan] = OrderedDict()
+forgetting: list[Callable[[], None]] = [_plans.clear]       # what who remembers plans does when others may be chosen
 _lock = Lock()
 
 
@@ -329,7 +345,7 @@ def make_plan(problem: Problem, algorithm: str = "auto", isa: str | None = None,
     key = problem, algorithm, isa or kernels.isa, threads
     plan = _plans.get(key)
     if plan is None:
-        plan = Plan(problem, choose(problem, algorithm, key[2]), key[2], threads)
+        plan = Plan(problem, choose(problem, algorithm, key[2], threads), key[2], threads)
         with _lock:
             _plans[key] = plan
             if len(_plans) > MOST_PLANS:
@@ -337,12 +353,19 @@ def make_plan(problem: Problem, algorithm: str = "auto", isa: str | None = None,
     return plan
 
 
-def choose(problem: Problem, algorithm: str, isa: str) -> Algorithm:
-    """The row that is predicted to be quickest, or the row that is asked for."""
+def forget_plans() -> None:
+    """Let every plan be made anew: another row may be chosen."""
+    for forget in forgetting:
+        forget()
+
+
+def choose(problem: Problem, algorithm: str, isa: str, threads: int) -> Algorithm:
+    """The row that was measured or else is predicted to be the quickest, or the row that is asked for."""
     rows = PANELS[problem.operation]
     if algorithm == "auto":
-        one = machine(isa, problem.real)
-        return min((row for row in rows if not row.refuses(problem)), key=lambda row: row.cost(problem, one))
+        one, best = machine(isa, problem.real), tuned.best_row(problem, isa, threads)
+        costs = {row: row.cost(problem, one) for row in rows if not row.refuses(problem)}
+        return min(costs, key=lambda row: 0 if row.name == best and costs[row] < inf else costs[row])
     for row in rows:
         if row.name == algorithm:
             reason = row.refuses(problem)

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import config
 from .arrays import COMPUTED, REALS, as_array, check_out, common_type, contiguous, with_rows
-from .plan import Plan, make_plan, place
+from .plan import Plan, forgetting, make_plan, place
 from .problem import Problem, arranged, convolution_problem, is_sequence, resolve_activation
 from .transposed_problem import AxisPhase, TransposedProblem, transposed_problem
 from .validation import check_transposed
@@ -28,6 +28,9 @@ def phase_plans(problem: TransposedProblem, activation, algorithm: str, bias: bo
     """Every phase with the plan of its plain convolution."""
     return [(phase, make_plan(phase_problem(problem, phase, activation, bias, residual, packed), algorithm, threads=threads))
             for phase in problem.phases]
+
+
+forgetting.append(phase_plans.cache_clear)
 
 
 def phase_problem(problem: TransposedProblem, phase: tuple[AxisPhase, ...], activation, bias: bool, residual: bool,
