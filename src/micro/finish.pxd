@@ -43,7 +43,7 @@ cdef inline void row_activate(Py_ssize_t kind, real slope, real* y, Py_ssize_t n
         j += LANES
 
 
-cdef inline vec row_finish(const Geometry* g, const real* total, const real* bias, const int bias_step,
+cdef inline vec row_finish(const Geometry* g, const real* total, const real* bias, bint bias_step,
                            const real* residual, real* y, Py_ssize_t n) noexcept nogil:
     """y[:n] = activation(total[:n] + bias + residual[:n]); bias and residual may be NULL.
 
@@ -89,26 +89,25 @@ cdef inline vec pixels_finish(const Geometry* g, real* total, const real* bias, 
     which holds NR times `pixels` rounded up to whole vectors; so do the sums, which are overwritten then.
     """
     cdef vec odd = vec_zero()
-    cdef Py_ssize_t i, j, distance = padded(pixels, LANES)
-    cdef real* row
-    if g.channels_last:
-        for i in range(pixels):
-            odd = odd + row_finish(g, total + i * NR, bias, 1, NULL if residual == NULL else residual + i * step * g.y_q,
-                                   y + i * step * g.y_q, channels)
-        return odd
-    turn(total, NR, pixels, channels, turned, distance)
-    for i in range(channels):
-        row = turned + i * distance
-        if step == 1:
-            odd = odd + row_finish(g, row, NULL if bias == NULL else bias + i, 0,
-                                   NULL if residual == NULL else residual + i * g.y_k, y + i * g.y_k, pixels)
-            continue
-        for j in range(pixels if residual != NULL else 0):
-            total[j] = residual[i * g.y_k + j * step]
-        odd = odd + row_finish(g, row, NULL if bias == NULL else bias + i, 0, NULL if residual == NULL else total, row,
-                               pixels)
-        for j in range(pixels):
-            y[i * g.y_k + j * step] = row[j]
+    cdef Py_ssize_t i, j, distance = NR, rows = pixels, n = channels, y_pitch = step * g.y_q
+    cdef bint scattered = not g.channels_last and step != 1
+    cdef real* line
+    cdef const real* r = NULL
+    if not g.channels_last:
+        distance, rows, n, y_pitch = padded(pixels, LANES), channels, pixels, g.y_k
+        turn(total, NR, pixels, channels, turned, distance)
+    for i in range(rows):
+        line = total + i * distance if g.channels_last else turned + i * distance
+        if residual != NULL and scattered:
+            for j in range(n):
+                total[j] = residual[i * y_pitch + j * step]
+            r = total
+        elif residual != NULL:
+            r = residual + i * y_pitch
+        odd = odd + row_finish(g, line, bias if bias == NULL or g.channels_last else bias + i, g.channels_last, r,
+                               line if scattered else y + i * y_pitch, n)
+        for j in range(n if scattered else 0):
+            y[i * y_pitch + j * step] = line[j]
     return odd
 
 
