@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import isfinite
@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of {', '.join(LIBRARIES)}; all that are installed, or none (%(default)s)")
     add("--dtype", choices=("float32", "float64"), help="compute every layer in this type")
     add("--json", metavar="FILE", type=Path, help="write everything that was measured")
+    add("--markdown", metavar="FILE", type=Path, help="write the tables of docs/benchmarks.md")
     add("--plot", metavar="DIR", type=Path, help="write charts of the ratios")
 
 
@@ -86,7 +87,8 @@ class Bench:
     """The processes of all contenders, and what they measure."""
 
     def __init__(self, peers: tuple[Contender, ...], threads: int, rounds: int, seconds: float, seed: int,
-                 report: Callable[[str], None]):
+                 report: Callable[[str], None], operations: Iterable[str] | None = None):
+        """`operations`: those that will be measured; contenders that have none of them are not started."""
         self.rounds, self.seconds, self.seed, self.report = rounds, seconds, seed, report
         self.peak = {"f32": 0.0, "f64": 0.0}                # FLOP/s; the best of several short measurements
         self.copy = 0.0                                     # bytes/s
@@ -95,6 +97,8 @@ class Bench:
         self.oracle = Process(FASTCONV[0], threads)         # knows the right answers and the peak, takes no part
         self.processes: list[Process] = []
         for contender in (*FASTCONV, *peers):
+            if operations is not None and not contender.operations.keys() & set(operations):
+                continue
             try:
                 self.processes.append(Process(contender, threads))
             except Failed as failure:
@@ -135,7 +139,8 @@ class Bench:
             self.fail(result, "reference", str(failure))
             return result
         for process in self.processes:
-            self.prepare(process, result, right)
+            if layer.problem.operation in process.contender.operations:
+                self.prepare(process, result, right)
         self.measure_peak(layer.problem.real)
         for number in range(self.rounds):
             for _ in range(MOST_ROUNDS):
@@ -220,7 +225,8 @@ def run(arguments) -> int:
     console = bench_report.console()
     began, results = datetime.now(UTC), []
     with bench_report.progress(console, len(layers)) as advance:
-        bench = Bench(peers, arguments.threads, arguments.rounds, arguments.turn / 1e3, arguments.seed, advance.note)
+        bench = Bench(peers, arguments.threads, arguments.rounds, arguments.turn / 1e3, arguments.seed, advance.note,
+                      {layer.problem.operation for layer in layers})
         try:
             bench.measure_copy()
             reals = {layer.problem.real for layer in layers}
@@ -245,6 +251,9 @@ def run(arguments) -> int:
     bench_report.print_report(console, results, facts)
     if arguments.json:
         arguments.json.write_text(json.dumps(as_json(results, facts), indent=1))
+    if arguments.markdown and results:
+        from .bench_markdown import tables
+        arguments.markdown.write_text(tables(results, facts))
     if arguments.plot and results:
         from .bench_plot import plot_ratios
         for path in plot_ratios(results, facts, arguments.plot):
