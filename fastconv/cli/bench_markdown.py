@@ -28,9 +28,9 @@ def number(ratio: float | None) -> str:
 
 def layer_row(r: LayerResult) -> tuple[str, ...]:
     ours, peer = r.ours, r.best_peer
-    return (r.layer.name, ours or "-", microseconds(r.measured[ours].seconds) if ours else "-",
-            f"{giga(r.rate())}{' GB/s' if r.streams and ours else ''}",
-            peer or "-", microseconds(r.measured[peer].seconds) if peer else "-", number(r.ratio()), number(r.ratio("eager")))
+    us = [microseconds(r.measured[name].seconds) if name else "-" for name in (ours, peer)]
+    rate = f"{giga(r.rate())}{' GB/s' if r.streams and ours else ''}"
+    return r.layer.name, ours or "-", us[0], rate, peer or "-", us[1], number(r.ratio()), number(r.ratio("eager"))
 
 
 def family_row(family: str, values: dict, results: list[LayerResult]) -> tuple[str, ...]:
@@ -41,8 +41,8 @@ def family_row(family: str, values: dict, results: list[LayerResult]) -> tuple[s
 def tables(results: list[LayerResult], facts: dict) -> str:
     """One paragraph that says what was measured on what, a row for each layer, a row for each family."""
     versions = ", ".join(f"{library} {version}" for library, version in facts["versions"].items())
-    about = (f"{facts['machine']['cpu']}, {facts['machine']['isa']}, {facts['threads']} threads, {facts['rounds']} rounds; FMA "
-             f"peak {' and '.join(f'{rate / 1e9:.0f} GFLOP/s ({real})' for real, rate in facts['peak'].items() if rate)}, "
-             f"copy {facts['copy'] / 1e9:.0f} GB/s; {versions}.\n")
+    peak = " and ".join(f"{rate / 1e9:.0f} GFLOP/s ({real})" for real, rate in facts["peak"].items() if rate)
+    about = (f"{facts['machine']['cpu']}, {facts['machine']['isa']}, {facts['threads']} threads, {facts['rounds']} rounds; "
+             f"FMA peak {peak}, copy {facts['copy'] / 1e9:.0f} GB/s; {versions}.\n")
     families = [family_row(family, values, results) for family, values in means(results).items()]
     return "\n".join((about, table(LAYERS, map(layer_row, results)), table(FAMILIES, families)))

@@ -1,7 +1,7 @@
 """Layers of well-known networks, for benchmarks; and random convolutions of the same kind.
 
-A convolution is named <network>/<kernel>-<C>-<K>@<size>, then what is not 1: s<stride>, d<dilation>, g<groups>, n<batch>, f64.
-A depthwise one is dw<kernel>-<C>. Every problem has a bias, as where a batch normalisation was folded in. What is no
+A convolution is named <network>/<kernel>-<C>-<K>@<size>, then what is not 1: s<stride>, d<dilation>, g<groups>, n<batch>,
+f64. A depthwise one is dw<kernel>-<C>. Every problem has a bias, as where a batch normalisation was folded in. What is no
 plain convolution is in operation_layers.py.
 """
 from __future__ import annotations

@@ -167,8 +167,8 @@ def deformed_of(call: Call):
 
 
 def deformed(call: Call, arrays: Arrays) -> np.ndarray:
-    given = {"input": "x"}
-    return reference_deformable.convolution(deformed_of(call), **{given.get(name, name): a for name, a in arrays.items()})
+    x, *rest = arrays.items()
+    return reference_deformable.convolution(call.problem, x[1], **dict(rest))
 
 
 def separable_of(call: Call):
@@ -210,7 +210,7 @@ def pool_of(call: Call):
 
 
 def pooled(call: Call, arrays: Arrays) -> np.ndarray:
-    problem, x = pool_of(call), arrays["input"]
+    problem, x = call.problem, arrays["input"]
     if not problem.largest:
         return reference_pooling.mean(problem, x)
     return joined(reference_pooling.largest(problem, x)[:1 + problem.indices])
@@ -236,6 +236,10 @@ def shuffle_of(call: Call):
     return pixel_shuffle_problem(call.input_shape, 4, call.options["upscale_factor"], "CRD", False)
 
 
+def focus_of(call: Call):
+    return focus_problem(call.input_shape, 4, False)
+
+
 def regions_of(call: Call):
     options = {"sampling_ratio": -1} | call.options
     return region_problem(call.operation, call.input_shape, dict(call.shapes)["boxes"][0], call.real,
@@ -244,23 +248,26 @@ def regions_of(call: Call):
 
 def regions(call: Call, arrays: Arrays) -> np.ndarray:
     image, corners = arrays["boxes"][:, 0].astype(int), arrays["boxes"][:, 1:]
-    return reference_regions.regions(regions_of(call), arrays["input"], corners, image, arrays.get("offset"))
+    return reference_regions.regions(call.problem, arrays["input"], corners, image, arrays.get("offset"))
+
+
+def of_images(definition: Callable) -> Callable[[Call, Arrays], np.ndarray]:
+    """An answer that is a definition on the arrays in their order."""
+    return lambda call, arrays: definition(call.problem, *arrays.values())
 
 
 OPERATIONS = {
-    "conv_transpose2d": Operation(transposed_of, lambda call, a: reference.transposed(
-        transposed_of(call), a["input"], a["weight"], a["bias"])),
+    "conv_transpose2d": Operation(transposed_of, of_images(reference.transposed)),
     "deform_conv2d": Operation(deformed_of, deformed),
     "separable_conv2d": Operation(separable_of, separable),
     "gated_conv2d": Operation(convolution_of, gated),
     "partial_conv2d": Operation(convolution_of, partial),
-    **dict.fromkeys(("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"), Operation(pool_of, pooled)),
-    "interpolate": Operation(resampled_of, lambda call, a: reference_resampling.interpolated(resampled_of(call), a["input"])),
-    "grid_sample": Operation(sampled_of, lambda call, a: reference_resampling.sampled(sampled_of(call), *a.values())),
-    "pixel_shuffle": Operation(shuffle_of, lambda call, a: reference_resampling.rearranged(shuffle_of(call), a["input"])),
-    "focus": Operation(lambda call: focus_problem(call.input_shape, 4, False), lambda call, a:
-                       reference_resampling.rearranged(call.problem, a["input"])),
-    "pad": Operation(pad_of, lambda call, a: reference_resampling.padded(pad_of(call), a["input"], np.zeros(1))),
+    **dict.fromkeys(("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"), Operation(pool_of, pooled)),
+    "interpolate": Operation(resampled_of, of_images(reference_resampling.interpolated)),
+    "grid_sample": Operation(sampled_of, of_images(reference_resampling.sampled)),
+    "pixel_shuffle": Operation(shuffle_of, of_images(reference_resampling.rearranged)),
+    "focus": Operation(focus_of, of_images(reference_resampling.rearranged)),
+    "pad": Operation(pad_of, lambda call, a: reference_resampling.padded(call.problem, a["input"], np.zeros(1))),
     **dict.fromkeys(("roi_align", "roi_pool", "ps_roi_pool", "ps_roi_align", "deform_roi_pool"),
                     Operation(regions_of, regions)),
 }

@@ -32,8 +32,8 @@ def net_of(layers: list[Layer], threads: int):
             setattr(net.opt, option, False)
     net.opt.num_threads, net.opt.blob_allocator, net.opt.workspace_allocator = threads, blobs, workspace
     names = ["x", *(f"x{i}" for i in range(1, len(layers))), "y"]
-    lines = [f"{kind} {names[i + 1]} 1 1 {names[i]} {names[i + 1]} " +
-             " ".join(f"{key}={value}" for key, value in sorted(numbers.items())) for i, (kind, numbers, _) in enumerate(layers)]
+    lines = [" ".join([kind, after, "1 1", before, after, *(f"{key}={value}" for key, value in sorted(numbers.items()))])
+             for (kind, numbers, _), before, after in zip(layers, names, names[1:])]
     net.load_param_mem("\n".join(["7767517", f"{len(layers) + 1} {len(layers) + 1}", "Input in 0 1 x", *lines, ""]))
     flag = np.zeros(1, np.float32)              # weights follow as they are
     with tempfile.NamedTemporaryFile(delete=False) as file:         # its reader from memory takes no bytes
@@ -92,7 +92,8 @@ def transposed(call: Call, arrays: Arrays, threads: int) -> list[Way]:
 def separable(call: Call, arrays: Arrays, threads: int) -> list[Way]:
     depthwise, pointwise = arrays["depthwise_weight"], arrays["pointwise_weight"]
     C, K = len(depthwise), len(pointwise)
-    first = "ConvolutionDepthWise", {0: C, 1: depthwise.shape[-1], 4: call.options["padding"], 6: depthwise.size, 7: C}, [depthwise]
+    numbers = {0: C, 1: depthwise.shape[-1], 4: call.options["padding"], 6: depthwise.size, 7: C}
+    first = "ConvolutionDepthWise", numbers, [depthwise]
     second = "Convolution", {0: K, 1: 1, 5: 1, 6: pointwise.size}, [pointwise, arrays["bias"]]
     return ways([first, second], arrays["input"], call.output_shape, threads)
 

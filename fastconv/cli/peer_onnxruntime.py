@@ -32,8 +32,8 @@ def ways(nodes: list[Node], inputs: Arrays, constants: Arrays, outputs: dict[str
 
     def info(name, shape, dtype):
         return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
-    made = [helper.make_node(n.kind, n.inputs, list(outputs) if n.output == "y" else [n.output], **n.attributes)
-            for n in nodes]
+    ends = [list(outputs) if node is nodes[-1] else [node.output] for node in nodes]
+    made = [helper.make_node(node.kind, node.inputs, end, **node.attributes) for node, end in zip(nodes, ends)]
     graph = helper.make_graph(made, "one", [info(name, a.shape, a.dtype) for name, a in inputs.items()],
                               [info(name, *what) for name, what in outputs.items()],
                               [numpy_helper.from_array(a, name) for name, a in constants.items()])
@@ -46,12 +46,13 @@ def ways(nodes: list[Node], inputs: Arrays, constants: Arrays, outputs: dict[str
         options.graph_optimization_level = level
         session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         binding = session.io_binding()
-        results = [ort.OrtValue.ortvalue_from_shape_and_type(shape, np.dtype(dtype).type) for shape, dtype in outputs.values()]
+        results = [ort.OrtValue.ortvalue_from_shape_and_type(shape, dtype) for shape, dtype in outputs.values()]
         for key, value in given.items():
             binding.bind_ortvalue_input(key, value)
         for key, value in zip(outputs, results):
             binding.bind_ortvalue_output(key, value)
-        return Way(name, lambda: session.run_with_iobinding(binding) or given, lambda _: answer([y.numpy() for y in results]))
+        return Way(name, lambda: session.run_with_iobinding(binding) or given,
+                   lambda _: answer([y.numpy() for y in results]))
     levels = ort.GraphOptimizationLevel
     return [way("all optimisations", levels.ORT_ENABLE_ALL), way("basic optimisations", levels.ORT_ENABLE_BASIC)]
 
@@ -86,7 +87,7 @@ def pair(value) -> list[int]:
     return [value, value]
 
 
-def window(call: Call, padding: bool = True) -> dict:
+def window(call: Call) -> dict:
     options = call.options
     return dict(strides=pair(options.get("stride", 1)), pads=4 * [options.get("padding", 0)])
 
@@ -109,8 +110,8 @@ def separable(call: Call, arrays: Arrays) -> Model:
 
 def gated(call: Call, arrays: Arrays) -> Model:
     return [Node("Conv", ["input", "weight", "bias"], window(call), "sum"), Node("Relu", ["sum"], {}, "features"),
-            Node("Conv", ["input", "gate_weight", "gate_bias"], window(call), "gates"), Node("Sigmoid", ["gates"], {}, "gate"),
-            Node("Mul", ["features", "gate"], {})], {}
+            Node("Conv", ["input", "gate_weight", "gate_bias"], window(call), "gates"),
+            Node("Sigmoid", ["gates"], {}, "gate"), Node("Mul", ["features", "gate"], {})], {}
 
 
 def pool(call: Call, arrays: Arrays) -> Model:
@@ -133,6 +134,7 @@ def resize(call: Call, arrays: Arrays) -> Model:
     mode = {"nearest": "nearest", "bilinear": "linear", "bicubic": "cubic"}[options["mode"]]
     place = ("asymmetric" if mode == "nearest" else "align_corners" if options["align_corners"] else "half_pixel")
     attributes = dict(mode=mode, coordinate_transformation_mode=place, antialias=int(options.get("antialias", False)))
+    attributes |= dict(exclude_outside=1) if attributes["antialias"] else {}
     attributes |= dict(nearest_mode="floor") if mode == "nearest" else {}
     return [Node("Resize", ["input", "", "scales"], attributes)], {"scales": np.array([1, 1, scale, scale], np.float32)}
 
@@ -161,8 +163,8 @@ def pad(call: Call, arrays: Arrays) -> Model:
 
 
 def roi_align(call: Call, arrays: Arrays) -> Model:
-    bins, options = call.options["output_size"], call.options
-    arrays["image"], arrays["corners"] = arrays["boxes"][:, 0].astype(np.int64), np.ascontiguousarray(arrays["boxes"][:, 1:])
+    bins, options, boxes = call.options["output_size"], call.options, arrays["boxes"]
+    arrays |= {"image": boxes[:, 0].astype(np.int64), "corners": np.ascontiguousarray(boxes[:, 1:])}
     return [Node("RoiAlign", ["input", "corners", "image"], dict(
         output_height=bins, output_width=bins, sampling_ratio=options["sampling_ratio"], mode="avg",
         spatial_scale=options["spatial_scale"],
@@ -182,6 +184,7 @@ OPERATIONS = dict.fromkeys(CONVOLUTIONS, convolution) | dict.fromkeys(MODELS, mo
 
 
 def refuses(problem) -> str:
-    if problem.operation == "adaptive_avg_pool2d" and any(n % problem.options["output_size"] for n in problem.input_shape[2:]):
+    if problem.operation == "adaptive_avg_pool2d" and any(
+            n % problem.options["output_size"] for n in problem.input_shape[2:]):
         return "windows of unequal sizes"
     return single(problem)

@@ -1,4 +1,7 @@
-"""OpenVINO as a contender: a compiled model in float32 (its default may be bfloat16), tensors set beforehand."""
+"""OpenVINO as a contender: a compiled model in float32 (its default may be bfloat16), tensors set beforehand.
+
+Its position-sensitive and deformable poolings are Caffe's, which round boxes and place offsets otherwise.
+"""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -23,7 +26,10 @@ def ways(results: list, parameters: dict, arrays: Arrays, threads: int) -> list[
     def call():
         request.infer(share_outputs=True)
         return given            # which must outlive the request
-    return [Way("latency hint", call, lambda _: joined(tuple(request.get_output_tensor(i).data for i in range(len(results)))))]
+
+    def answer(_) -> np.ndarray:
+        return joined(tuple(request.get_output_tensor(i).data for i in range(len(results))))
+    return [Way("latency hint", call, answer)]
 
 
 def convolution(problem, arrays: Arrays, threads: int) -> list[Way]:
@@ -87,7 +93,7 @@ def gated(ops, call: Call, arrays: Arrays, input):
 def pool(ops, call: Call, arrays: Arrays, input):
     kernel, stride, padding = (pair(call.options[name]) for name in ("kernel_size", "stride", "padding"))
     if call.operation == "max_pool2d":
-        return ops.max_pool(input, stride, [1, 1], padding, padding, kernel, axis=2).node
+        return ops.max_pool(input, stride, [1, 1], padding, padding, kernel, axis=2)
     return ops.avg_pool(input, stride, padding, padding, kernel, exclude_pad=False)
 
 
@@ -138,16 +144,10 @@ def roi_pool(ops, call: Call, arrays: Arrays, input, boxes):
     return ops.roi_pooling(input, boxes, pair(call.options["output_size"]), call.options["spatial_scale"], "max")
 
 
-def ps_roi_pool(ops, call: Call, arrays: Arrays, input, boxes):
-    bins = call.options["output_size"]
-    return ops.psroi_pooling(input, boxes, call.output_shape[1], bins, call.options["spatial_scale"], 1, 1, "average")
-
-
 MODELS: dict[str, Callable] = {
     "conv_transpose2d": transposed, "deform_conv2d": deformable, "separable_conv2d": separable, "gated_conv2d": gated,
     "max_pool2d": pool, "avg_pool2d": pool, "adaptive_avg_pool2d": adaptive, "interpolate": resize, "grid_sample": sample,
-    "pixel_shuffle": shuffle, "focus": focus, "pad": pad, "roi_align": roi_align, "roi_pool": roi_pool,
-    "ps_roi_pool": ps_roi_pool}
+    "pixel_shuffle": shuffle, "focus": focus, "pad": pad, "roi_align": roi_align, "roi_pool": roi_pool}
 OPERATIONS = dict.fromkeys(CONVOLUTIONS, convolution) | dict.fromkeys(MODELS, model)
 
 

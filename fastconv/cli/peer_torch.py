@@ -1,4 +1,4 @@
-"""PyTorch as a contender: functional calls on contiguous and channels_last tensors, oneDNN with weights packed beforehand."""
+"""PyTorch as a contender: functional calls in both memory formats, and oneDNN with weights packed beforehand."""
 from __future__ import annotations
 
 from functools import cache

@@ -8,7 +8,7 @@ from .way import Way
 
 
 def start(threads: int) -> None:
-    import torchvision.ops          # noqa: F401
+    import torchvision.ops  # noqa: F401
     start_torch(threads)
 
 
