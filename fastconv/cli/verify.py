@@ -17,6 +17,7 @@ from ..problem import PADDING_MODES, Problem, convolution_problem, resolve_activ
 from ..validation import oracle_of
 from . import verify_pooling
 from .terminal import make_console, make_table, progress_bar
+from .verify_combined import verify_combined
 from .verify_streams import COVERED, StreamRecord, verify_streams
 
 OPERATIONS = ("conv1d", "conv2d", "conv3d", "deform_conv2d")
@@ -166,6 +167,8 @@ def run(arguments) -> int:
         verify_pooling.verify_unpool(random, record)
     with progress_bar(console, "operations", len(COVERED)) as advance:
         streams = verify_streams(arguments.quick, advance)
+    with progress_bar(console, "instruction sets", len(kernels.available())) as advance:
+        streams |= verify_combined(arguments.quick, advance)
     left_out = set(TABLE) - {*operations, *verify_pooling.OPERATIONS, *COVERED}
     return max(report(console, records, left_out), report_streams(console, streams))
 
