@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import prod
 from multiprocessing import get_context
@@ -233,10 +233,15 @@ def started_with(isa: str) -> Iterator[None]:
 
 
 def verify_combined(quick: bool, advance: Callable[[], None]) -> dict[tuple[str, str, str], StreamRecord]:
-    """Every operation on every instruction set; `advance` is called after each instruction set."""
+    """Every operation on all instruction sets side by side; `advance` is called after each instruction set."""
     found: dict[tuple[str, str, str], StreamRecord] = {}
-    for isa in kernels.available():
-        with started_with(isa), get_context("spawn").Pool(1) as pool:
-            found |= pool.apply(records, (QUICK if quick else FULL,))
-        advance()
+    with ExitStack() as stack:
+        working = []
+        for isa in kernels.available():
+            with started_with(isa):
+                pool = stack.enter_context(get_context("spawn").Pool(1))
+            working.append(pool.apply_async(records, (QUICK if quick else FULL,)))
+        for result in working:
+            found |= result.get()
+            advance()
     return {key: found[key] for key in sorted(found, key=lambda key: list(CASES).index(key[0]))}
