@@ -15,8 +15,8 @@ from fastconv.cli.way import CONVOLUTIONS
 
 REDUCE = 8
 ROWS = {row.name: row for some in rows().values() for row in some}
-FACTS = {"machine": {"cpu": "one", "isa": "best"}, "threads": 2, "rounds": 1, "peak": {"f32": 5e11, "f64": 0.0}, "copy": 4e10,
-         "versions": {"fastconv": "0", "torch": "2"}, "idle_cpu": {}, "seconds": 1.0, "disturbed_turns": 0}
+FACTS = {"machine": {"cpu": "one", "isa": "best"}, "threads": 2, "rounds": 1, "peak": {"f32": 5e11, "f64": 0.0},
+         "copy": 4e10, "versions": {"fastconv": "0", "torch": "2"}, "idle_cpu": {}, "seconds": 1.0, "disturbed_turns": 0}
 
 
 @pytest.mark.parametrize("name", ROWS)
