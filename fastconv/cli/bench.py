@@ -1,9 +1,9 @@
-"""fastconv bench: layers of well-known networks, side by side with the libraries that are installed.
+"""fastconv bench: layers of well-known networks, every operation, side by side with the libraries that are installed.
 
-Every contender has a process of its own, sees the same numbers, and is left out where its answer is wrong. In each round
-each contender runs a layer for a moment while the others sleep; a turn in which another program took the CPU, and a
-round before or after which the CPU did not reach its peak, are repeated. Reported is the median over rounds of the
-median call.
+Every contender has a process of its own, sees the same numbers, and is left out where it lacks the operation or its answer
+is wrong. In each round each contender runs a layer for a moment while the others sleep; a turn in which another program
+took the CPU, and a round before or after which the CPU did not reach its peak, are repeated. Reported is the median over
+rounds of the median call.
 """
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = __doc__.split("\n\n", 1)[1]
     add = parser.add_argument
     add("--layers", metavar="PATTERN", help="part of a name, or a shell pattern, such as 'resnet50/3x3*'")
-    add("--family", choices=FAMILIES, help="layers of one family")
+    add("--family", choices=FAMILIES, metavar="FAMILY", help=f"layers of one family: {', '.join(FAMILIES)}")
     add("--random", metavar="N", type=positive, help="N random layers instead of the named ones")
     add("--seed", type=int, default=0, help="of the random layers and of all numbers (%(default)s)")
     add("--overhead", action="store_true", help="only a call that computes next to nothing")

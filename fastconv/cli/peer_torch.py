@@ -108,9 +108,8 @@ def gated(input, weight, gate_weight, bias, gate_bias, padding):
 
 def partial(input, mask, weight, bias, padding):
     """Liu et al.'s layer, in which bias and scale are products and sums of whole images."""
-    import torch
     from torch.nn.functional import conv2d
-    count = conv2d(mask, torch.ones(1, 1, *weight.shape[2:]), None, 1, padding)
+    count = conv2d(mask, mask.new_ones(1, 1, *weight.shape[2:]), None, 1, padding)
     live = (count > 0).to(input.dtype)
     scale = live * (weight[0, 0].numel() / count.clamp(min=1))
     return conv2d(input * mask, weight, None, 1, padding).mul_(scale).add_(bias.view(1, -1, 1, 1) * live), live
