@@ -18,6 +18,7 @@ from .operations import Call
 
 CONVOLUTIONS = ("dense", "pointwise", "depthwise", "grouped", "dilated", "first", "1d", "3d", "tiny", "batch", "f64")
 FAMILIES = (*CONVOLUTIONS, *rows())
+BESIDE = {"resnet50/3x3-64-64@56": ("partial",)}        # plain convolutions that another family is compared with
 
 
 class Layer(NamedTuple):
@@ -44,7 +45,8 @@ def layer(network: str, C: int, K: int, kernel, size, stride: int = 1, dilation:
     tags = families(problem)
     if family is not None:
         tags = (family, *(tag for tag in tags if tag != family))
-    return Layer(name(network, problem), network, problem, tags)
+    named = name(network, problem)
+    return Layer(named, network, problem, (*tags, *BESIDE.get(named, ())))
 
 
 def families(problem: Problem) -> tuple[str, ...]:
