@@ -28,7 +28,7 @@ KERNELS = (1, 2, 3, 3, 3, 4, 5, 7)
 STYLES = ("plain", "pointwise", "depthwise", "grouped", "strided", "dilated", "padded", "unequal")
 ACTIVATIONS = (None, None, None, "relu", "relu6", ("leaky_relu", 0.2), "silu", "tanh", "gelu")
 MOST_MACS = 1_000_000           # what SciPy does in some 10 ms
-FULL, QUICK = 320, 48             # problems of each operation
+FULL, QUICK = 240, 48             # problems of each operation
 
 
 def add_arguments(parser) -> None:
