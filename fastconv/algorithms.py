@@ -21,7 +21,9 @@ GATHER_TAP = 12         # where one tap of one vector of pixels lies
 PACK_NUMBER = 0.45      # one weight, transposed into place ...
 MOST_PACKINGS = 2       # ... by every task, up to so many: more tasks find them packed
 PIXEL_BLOCK = 400       # pixels of one task
-TURN_NUMBER = 0.4       # one number of a small image, transposed
+TURN_NUMBER = 0.4       # one number of a small image, transposed ...
+TURN_STRIP = 0.25       # ... or of rows of some planes
+PLANE = 300             # one plane of a depthwise convolution
 WINDOW = 4              # one pointer of an indirect product
 PICK_ROW = 15           # one vector of every second pixel of a row
 COPY_NUMBER = 0.15      # one number of a window that is copied
@@ -237,19 +239,19 @@ def depthwise_cost(problem: Problem, machine: Machine) -> float:
         return lanes_cost(problem, machine)
     vectors = problem.pixels // problem.output_size[-1] * ceil_div(problem.output_size[-1], machine.lanes)
     picked = 0 if problem.stride[-1] == 1 else PICK_ROW * problem.taps // problem.kernel[-1]
-    return problem.K * (vectors * (0.7 * problem.taps + 12 + picked) + 200) * machine.cycle
+    return problem.K * (vectors * (0.7 * problem.taps + 12 + picked) + PLANE) * machine.cycle
 
 
 def lanes_cost(problem: Problem, machine: Machine) -> float:
     """Depthwise with channels on the lanes."""
     vectors = ceil_div(problem.K, machine.lanes)
-    return problem.pixels * (problem.taps * (vectors + 4) + 10 * vectors) * machine.cycle
+    return problem.pixels * (problem.taps * (vectors + 1) + 10 * vectors) * machine.cycle
 
 
 def turned_cost(problem: Problem, machine: Machine) -> float:
     """The same from turned rows, and back."""
     turned = problem.C * (volume(problem) + problem.pixels)
-    return lanes_cost(problem, machine) + turned * TURN_NUMBER * machine.cycle
+    return lanes_cost(problem, machine) + turned * TURN_STRIP * machine.cycle
 
 
 def deform_cost(problem: Problem, machine: Machine) -> float:

@@ -74,10 +74,10 @@ def print_regrets(console, found: list[Regret], threads: int) -> None:
                          microseconds(r.seconds[r.best]), f"{r.ratio:.2f}")
         console.print(made)
     parts = ", ".join(f"{way} {100 * share([r for r in found if r.way == way]):.1f} %" for way in WAYS.values())
-    console.print(f"{100 * share(found):.1f} % of {len(found)} calls are within {100 * ALLOWED - 100:.0f} % of the quickest row "
-                  f"({threads} {'thread' if threads == 1 else 'threads'}): {parts}", markup=False)
+    console.print(f"{100 * share(found):.1f} % of {len(found)} calls are within {100 * ALLOWED - 100:.0f} % of the quickest "
+                  f"row ({threads} {'thread' if threads == 1 else 'threads'}): {parts}", markup=False)
 
 
-def as_json(found: list[Regret], facts: dict) -> dict:
-    return {**facts, "allowed": ALLOWED, "share": share(found),
+def as_json(found: list[Regret]) -> dict:
+    return {"allowed": ALLOWED, "share": share(found),
             "calls": [r._asdict() | {"quickest": r.best, "ratio": r.ratio} for r in found]}

@@ -1,7 +1,8 @@
 """A sweep over sizes and channels: the cost shall grow as the work does, without cliffs."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from math import exp, log
 from typing import NamedTuple
 
@@ -67,14 +68,15 @@ def time_point(plan: Plan) -> Point:
     return Point(plan.problem, plan.row.name, min(turn(call, SECONDS) for _ in range(TURNS)))
 
 
-def sweep(kind: str, last: bool, threads: int, advance: Callable[[], None] = lambda: None) -> Grid:
+def time_plan(problem: Problem, threads: int) -> float:
+    """Seconds of the quickest call with packed weights."""
+    return time_point(make_plan(replace(problem, packed=True), isa=kernels.isa, threads=threads)).seconds
+
+
+def sweep(kind: str, last: bool, threads: int) -> Grid:
     """(channels, size) -> what it takes."""
-    grid = {}
-    for channels in CHANNELS:
-        for size in SIZES:
-            grid[channels, size] = time_point(point_plan(kind, last, channels, size, threads))
-            advance()
-    return grid
+    return {(channels, size): time_point(point_plan(kind, last, channels, size, threads))
+            for channels in CHANNELS for size in SIZES}
 
 
 def expected(at: float, before: float, after: float, low: float, high: float) -> float:
@@ -119,5 +121,11 @@ def print_cliffs(console, found: list[Cliff], points: int) -> None:
             made.add_row(c.kind, c.layout, c.along, c.row, str(c.channels), str(c.size), microseconds(c.seconds),
                          f"{c.ratio:.2f}")
         console.print(made)
-    console.print(f"{len({c[:4] for c in found})} of {points} points are slower than {CLIFF} times the interpolation of their "
-                  "neighbours", markup=False)
+    console.print(f"{len({c[:4] for c in found})} of {points} points are slower than {CLIFF} times the interpolation of "
+                  "their neighbours", markup=False)
+
+
+def as_json(grids: dict[tuple[str, bool], Grid], found: list[Cliff]) -> dict:
+    points = [{"kind": kind, "layout": LAYOUTS[last], "channels": channels, "size": size, "row": point.row,
+               "seconds": point.seconds} for (kind, last), grid in grids.items() for (channels, size), point in grid.items()]
+    return {"limit": CLIFF, "points": points, "cliffs": [cliff._asdict() for cliff in found]}
