@@ -139,16 +139,28 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
 
 
-def winograd_tiles(problem: Problem, alpha: int) -> tuple[int, int]:
-    """Elements and tiles of one image: along each transformed axis, tiles of m outputs in every phase of the dilation."""
-    elements, tiles = 1, 1
-    for axis, (taps, out, dilation) in enumerate(zip(problem.kernel, problem.output_size, problem.dilation)):
+def winograd_tiles(problem: Problem, alpha: int) -> tuple[int, int, int]:
+    """Elements, those with weights of their own, and tiles of one image.
+
+    Along each transformed axis, tiles of m outputs in every phase of the dilation; with stride 2, alpha elements of the even
+    pixels, which two taps see, and m odd pixels.
+    """
+    elements, unique, tiles = 1, 1, 1
+    for axis, (taps, out, stride, dilation) in enumerate(zip(problem.kernel, problem.output_size, problem.stride,
+                                                             problem.dilation)):
         if axis >= len(problem.kernel) - 2 and taps > 1:
-            elements *= alpha
-            tiles *= dilation * ceil_div(ceil_div(out, dilation), max(1, alpha - taps + 1))
+            m = max(1, alpha - winograd_taps(problem) + 1)
+            elements *= alpha + m * (stride - 1)
+            unique *= alpha + stride - 1
+            tiles *= dilation * ceil_div(ceil_div(out, dilation), m)
         else:
             tiles *= out
-    return elements, tiles
+    return elements, unique, tiles
+
+
+def winograd_taps(problem: Problem) -> int:
+    """r of F(m, r)."""
+    return 2 if problem.stride[-1] == 2 else problem.kernel[-1]
 
 
 def winograd_block(problem: Problem, machine: Machine, elements: int) -> int:
@@ -174,11 +186,11 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         if alpha > 6 and problem.real == "f32":
             return inf          # rounding errors too large to be chosen unasked
         C, K = problem.C // problem.G * [1, 1, *problem.kernel][-3], problem.K // problem.G      # depth taps are channels
-        elements, tiles = winograd_tiles(problem, alpha)
+        elements, unique, tiles = winograd_tiles(problem, alpha)
         share, blocks = elements / alpha**2, ceil_div(tiles, winograd_block(problem, machine, elements))
         calls = elements * ceil_div(tiles, machine.MR) * ceil_div(K, machine.NR)
         cycles = elements * C * tile_cycles(tiles, ceil_div(K, machine.lanes), machine) + calls * PRODUCT_START
-        weights = elements * C * K
+        weights = unique * C * K
         nbytes = weights * problem.G * problem.itemsize
         if nbytes > machine.L2:
             number = STREAM_MEMORY if nbytes > machine.L3 / 3 else STREAM_L3
@@ -316,8 +328,11 @@ def winograd_refuses(alpha: int) -> Callable[[Problem], str]:
         taps = problem.kernel[-1]
         if not 2 <= taps <= min(MOST_TAPS, alpha - 1) or (len(problem.kernel) > 1 and problem.kernel[-2] not in (1, taps)):
             return f"only for kernels of r or r x r taps, r from 2 to {min(MOST_TAPS, alpha - 1)}"
-        if any(s != 1 for s in problem.stride[-2:]):
-            return "only for stride 1"
+        strides = {s for s, r in zip(problem.stride[-2:], problem.kernel[-2:]) if r > 1}
+        if strides == {2} and (taps != 3 or alpha > 6 or problem.dilation[-1] > 1 or problem.stride[-1] != 2):
+            return "with stride 2 only for 3 or 3 x 3 taps, without dilation, and for alpha <= 6"
+        if not strides <= {1, 2} or len(strides) > 1:
+            return "only for stride 1 or 2"
         return im2col_refuses(problem)
     return refuses
 

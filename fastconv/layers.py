@@ -6,7 +6,7 @@ from weakref import WeakSet
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, REALS, as_array, common_type
+from .arrays import COMPUTED, REALS, allocator, as_array, common_type
 from .convolution import MOST_KNOWN, execute
 from .plan import Plan, forgetting, make_plan
 from .problem import convolution_problem, index, per_axis
@@ -43,7 +43,7 @@ class Convolution:
 
     def forget(self) -> None:
         self._packed: dict[tuple[str, str, str, int], np.ndarray] = {}
-        self._known: dict[tuple, tuple[np.dtype, Plan, np.ndarray, tuple[int, ...]]] = {}
+        self._known: dict[tuple, tuple] = {}
         _layers.add(self)
 
     def check_arguments(self) -> None:
@@ -113,7 +113,7 @@ class Convolution:
             if known is not None and dtype is known[0] and input.flags.carray:
                 y = out
                 if out is None:
-                    y = np.empty(known[3], dtype)
+                    y = known[4](known[3], dtype)
                 elif not (type(out) is np.ndarray and out.dtype is dtype and out.shape == known[3] and out.flags.carray
                           and not np.may_share_memory(out, input)):
                     y = None
@@ -133,7 +133,8 @@ class Convolution:
         if r is None and batched and y.size and dtype == COMPUTED[self.real]:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            self._known[shape, config.get_num_threads()] = COMPUTED[self.real], plan, packed, y.shape
+            dtype = COMPUTED[self.real]
+            self._known[shape, config.get_num_threads()] = dtype, plan, packed, y.shape, allocator(y.shape)
         return y
 
 

@@ -19,6 +19,7 @@ from .algorithms import (
     ceil_div,
     tile_cycles,
     winograd_block,
+    winograd_taps,
     winograd_tiles,
 )
 from .machine import machine
@@ -112,7 +113,7 @@ def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
 def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[str, int]:
     """Blocks of winograd: the transformed input of a task in L2 if 96 tiles can, products of `chunk` channels in L2."""
     K = p.K // p.G
-    elements, tiles = winograd_tiles(p, alpha)
+    elements, _, tiles = winograd_tiles(p, alpha)
     most = winograd_block(p, m, elements)
     best = None
     for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
@@ -128,7 +129,8 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[st
                 best = cost, t_block, k_block
     room = WINOGRAD_ROOM * m.L2 // (4 * elements * p.itemsize)
     chunk = max(m.NR, room // best[1] // m.NR * m.NR)
-    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "alpha_h": elements // alpha, "alpha_w": alpha}
+    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "alpha_w": alpha,
+            "alpha_h": alpha if [1, *p.kernel][-2] > 1 else 1}
 
 
 def plane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
@@ -253,13 +255,14 @@ class Plan:
         fields |= zip(("pad_d", "pad_h", "pad_w"), p.in_three_axes([before for before, _ in p.padding], 0))
         fields |= {"padding_mode": PADDING_MODES.index(p.padding_mode), "channels_last": int(p.channels_last),
                    "y_n": p.K * p.pixels, "y_k": 1 if p.channels_last else p.pixels, "y_q": p.K if p.channels_last else 1,
-                   "watch": int(self.watches),
+                   "watch": int(self.watches), "past_caches": int(prod(p.output_shape) * p.itemsize > m.L3),
                    "activation": ACTIVATIONS.index(p.activation[0]), "low": p.activation[1], "high": p.activation[2],
                    "packed": int(p.packed and hasattr(self.module, "pack")), "in_place": int(self.row.name == "pointwise")}
         constants = b""
         if self.row.alpha:
             fields |= winograd_blocks(p, m, self.threads, self.row.alpha)
-            constants = b"".join(matrix.tobytes() for matrix in transforms(self.row.alpha - p.kernel[-1] + 1, p.kernel[-1]))
+            r = winograd_taps(p)
+            constants = b"".join(matrix.tobytes() for matrix in transforms(self.row.alpha - r + 1, r))
         elif self.file in BLOCKS and prod(p.output_shape):
             fields |= BLOCKS[self.file](p, m, self.threads)
         fields |= changes
@@ -270,7 +273,7 @@ class Plan:
 
     def tasks_of_pixels(self) -> int:
         """Tasks of a call that use the same weights."""
-        pixels = winograd_tiles(self.problem, self.row.alpha)[1] if self.row.alpha else self.problem.pixels
+        pixels = winograd_tiles(self.problem, self.row.alpha)[2] if self.row.alpha else self.problem.pixels
         return self.problem.N * ceil_div(pixels, self.blocks["pixel_block"])
 
     def fit_workspace(self, fields: dict[str, int]) -> int:
