@@ -38,7 +38,7 @@ PIXELS_FAR = 37, 7      # a line of input and of output on its way from and to m
 CHANNELS_FAR = 10, 3    # rows of pixels, whose lines lie apart; of channels;
 STAGED_FAR = 10, 6      # rows as they lie
 TILES_FAR = 50, 40      # patches of Winograd's tiles
-PLANES_FAR = 25, 25     # depthwise planes, with little to compute meanwhile ...
+PLANES_FAR = 25, 25     # planes, with little to compute meanwhile ...
 STRIPS_FAR = 6, 6       # ... and rows of some planes
 NEAR = 0.05             # share of that for a line of L3 ...
 OTHERS = 0.3           # ... a part of which is not this problem's
@@ -249,7 +249,7 @@ def direct_cost(problem: Problem, machine: Machine) -> float:
                                        (4, 2, K % machine.MR // 4, 3), (1, 4, K % machine.MR % 4, 1)):
         masked = min(vectors, 2 * width) if simple else vectors
         step += count * (cycles * vectors + (DIRECT_BORDER + scattered + rows) * masked)
-    return problem.G * problem.sum_length * lines * step * machine.cycle
+    return (problem.G * problem.sum_length * lines * step + far_cycles(problem, machine, PLANES_FAR)) * machine.cycle
 
 
 def depthwise_cost(problem: Problem, machine: Machine) -> float:

@@ -8,6 +8,7 @@ import matplotlib
 
 matplotlib.use("Agg")         # needs no display; before pyplot is imported
 from matplotlib import pyplot
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from .bench_charts import finish, open_axes
 from .bench_plot import COLOURS
@@ -30,22 +31,27 @@ def plot_roofline(results: list[LayerResult], facts: dict, folder: Path) -> Iter
 def draw_roofline(results: list[LayerResult], peak: float, copy: float, real: str, facts: dict, path: Path) -> Path:
     """A dot for each layer, by family; intensity counts input, weights and output once."""
     dots = [(r, r.layer.problem.flops / r.layer.problem.bytes, r.flops_per_second()) for r in results]
-    low, high = min(x for _, x, _ in dots) / MARGIN, max(x for _, x, _ in dots) * MARGIN
+    corner = peak / copy
+    low = min(corner / MARGIN**4, *(x / MARGIN for _, x, _ in dots))
+    high = max(corner * MARGIN, *(x * MARGIN for _, x, _ in dots))
     figure, axis = pyplot.subplots(figsize=(10, 6.5), layout="constrained")
     axis.set_xscale("log")
     axis.set_yscale("log")
-    ridge = min(max(peak / copy, low), high)
-    axis.plot([low, ridge, high], [min(low * copy, peak) / 1e9, peak / 1e9, peak / 1e9], color="black", linewidth=1.6)
+    axis.plot([low, corner, high], [low * copy / 1e9, peak / 1e9, peak / 1e9], color="black", linewidth=1.6)
     axis.annotate(f"FMA peak {peak / 1e9:.0f} GFLOP/s", (high, peak / 1e9), (-4, 4), textcoords="offset points",
                   ha="right", va="bottom", fontsize=9)
-    axis.annotate(f"memory {copy / 1e9:.0f} GB/s", (max(low, ridge / 20), max(low, ridge / 20) * copy / 1e9), (-6, 8),
-                  textcoords="offset points", ha="right", va="bottom", fontsize=9)
+    middle = (low * corner) ** 0.5
+    axis.annotate(f"memory {copy / 1e9:.0f} GB/s", (middle, middle * copy / 1e9), (6, -6), textcoords="offset points",
+                  va="top", fontsize=9)
     for family in FAMILIES:
         mine = [(x, y / 1e9) for r, x, y in dots if r.layer.family == family]
         if mine:
             axis.scatter(*zip(*mine), s=38, color=COLOURS[family], edgecolor="white", linewidth=0.6, label=family, zorder=3)
     for r, x, y in sorted(dots, key=lambda dot: dot[2] / min(peak, dot[1] * copy))[:NAMED]:
         axis.annotate(r.layer.name, (x, y / 1e9), (6, -3), textcoords="offset points", fontsize=7, color="#444444")
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        side.set_minor_formatter(NullFormatter())
     axis.set_xlim(low, high)
     axis.set_xlabel("FLOP for each byte of input, weights and output")
     axis.set_ylabel("GFLOP/s, by the definition of the convolution")
