@@ -47,8 +47,10 @@ def draw_roofline(results: list[LayerResult], peak: float, copy: float, real: st
         mine = [(x, y / 1e9) for r, x, y in dots if r.layer.family == family]
         if mine:
             axis.scatter(*zip(*mine), s=38, color=COLOURS[family], edgecolor="white", linewidth=0.6, label=family, zorder=3)
-    for r, x, y in sorted(dots, key=lambda dot: dot[2] / min(peak, dot[1] * copy))[:NAMED]:
-        axis.annotate(r.layer.name, (x, y / 1e9), (6, -3), textcoords="offset points", fontsize=7, color="#444444")
+    lowest = sorted(dots, key=lambda dot: dot[2] / min(peak, dot[1] * copy))[:NAMED]
+    for number, (r, x, y) in enumerate(sorted(lowest, key=lambda dot: dot[2])):     # neighbours on different sides
+        axis.annotate(r.layer.name, (x, y / 1e9), (-6 if number % 2 else 6, -3), textcoords="offset points", fontsize=7,
+                      ha="right" if number % 2 else "left", color="#444444")
     for side in (axis.xaxis, axis.yaxis):
         side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         side.set_minor_formatter(NullFormatter())
@@ -58,6 +60,6 @@ def draw_roofline(results: list[LayerResult], peak: float, copy: float, real: st
     axis.legend(fontsize=9, frameon=False, loc="lower right", ncols=2)
     open_axes(axis)
     machine = facts["machine"]
-    about = (f"{machine['cpu']}, {machine['isa']}, {facts['threads']} threads, {real}; above the peak: Winograd's algorithm "
+    about = (f"{machine['cpu']}, {machine['isa']}, {facts['threads']} {'thread' if facts['threads'] == 1 else 'threads'}, {real}; above the peak: Winograd's algorithm "
              "multiplies less; above memory: arrays that stay in cache")
     return finish(figure, "Roofline", about, path)
