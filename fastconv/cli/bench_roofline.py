@@ -40,9 +40,8 @@ def draw_roofline(results: list[LayerResult], peak: float, copy: float, real: st
     axis.plot([low, corner, high], [low * copy / 1e9, peak / 1e9, peak / 1e9], color="black", linewidth=1.6)
     axis.annotate(f"FMA peak {peak / 1e9:.0f} GFLOP/s", (high, peak / 1e9), (-4, 4), textcoords="offset points",
                   ha="right", va="bottom", fontsize=9)
-    middle = (low * corner) ** 0.5
-    axis.annotate(f"memory {copy / 1e9:.0f} GB/s", (middle, middle * copy / 1e9), (6, -6), textcoords="offset points",
-                  va="top", fontsize=9)
+    axis.annotate(f"memory {copy / 1e9:.0f} GB/s", (low * MARGIN, low * MARGIN * copy / 1e9), (8, -8),
+                  textcoords="offset points", va="top", fontsize=9)
     for family in FAMILIES:
         mine = [(x, y / 1e9) for r, x, y in dots if r.layer.family == family]
         if mine:
@@ -60,6 +59,7 @@ def draw_roofline(results: list[LayerResult], peak: float, copy: float, real: st
     axis.legend(fontsize=9, frameon=False, loc="lower right", ncols=2)
     open_axes(axis)
     machine = facts["machine"]
-    about = (f"{machine['cpu']}, {machine['isa']}, {facts['threads']} {'thread' if facts['threads'] == 1 else 'threads'}, {real}; above the peak: Winograd's algorithm "
-             "multiplies less; above memory: arrays that stay in cache")
+    threads = f"{facts['threads']} {'thread' if facts['threads'] == 1 else 'threads'}"
+    about = (f"{machine['cpu']}, {machine['isa']}, {threads}, {real}; above the peak: Winograd's algorithm multiplies less; "
+             "above memory: arrays that stay in cache")
     return finish(figure, "Roofline", about, path)
