@@ -142,3 +142,10 @@ X, W = np.ones((1, 4, 6, 6)), np.ones((3, 4, 3, 3))
 def test_wrong_arguments_are_named(call, error, name):
     with pytest.raises(error, match=name):
         call()
+
+
+def test_random_problems_of_verify():
+    """On the instruction set of this process; `fastconv verify` starts one for each."""
+    from fastconv.cli import verify_combined
+    for key, record in verify_combined.records(3).items():
+        assert record.cases == 6 and not record.failures, (key, record.failures)
