@@ -9,7 +9,7 @@ from threading import Lock
 import numpy as np
 
 from . import kernels
-from .algorithms import LONGEST_ROW, PANELS, Algorithm, Machine, ceil_div, tile_cycles, winograd_tiles
+from .algorithms import LONGEST_ROW, PANELS, Algorithm, Machine, ceil_div, phases_cost, refusal, tile_cycles, winograd_tiles
 from .machine import machine
 from .problem import ACTIVATIONS, PADDING_MODES, Problem
 from .transforms import transforms
@@ -19,6 +19,7 @@ WORKSPACE = 8 << 20             # bytes that one thread may use
 SERIAL_MACS = 1 << 17           # below twice 64 K multiply-adds a second thread costs more than it brings
 CYCLE = 1 / 4.0e9               # costs are compared with each other, so one nominal clock does for all
 MOST_PLANS = 4096
+MOST_PARTS = 4                  # of a panel: micro/combine.pxd has room for
 
 
 def padded(n: int, unit: int) -> int:
@@ -207,6 +208,11 @@ class Plan:
         self.file = row.kernel_last if problem.channels_last else row.kernel
         self.module = kernels.load(self.file, isa, problem.real)
         self.machine = machine(isa, problem.real)
+        # Kernels whose sums make one output, or outputs side by side, are parts of one panel, whose width they divide.
+        self.panel = self.machine.MR if self.file == "im2col_pixels" else self.machine.NR
+        beside = problem.shuffle.stride[-1] if problem.shuffle and not problem.channels_last else 1
+        self.parts = 2 if problem.gated else beside if beside <= MOST_PARTS and self.panel % beside == 0 else 1
+        self.parts *= problem.combined
         self.threads = threads if problem.macs >= SERIAL_MACS else 1
         # Whether somebody must compute a call again when a sum was NaN or infinite.
         self.watches = row.alpha > 0 or (problem.padded and problem.padding_mode == "zeros" and not row.strict)
@@ -214,12 +220,12 @@ class Plan:
         self.kernel = self.module.run
         self.packs = hasattr(self.module, "pack")
         self.again: Plan | None = None      # who does; Winograd's sums may be odd without an infinite weight
-        if self.watches:
+        if self.watches and not problem.combined:       # of which the caller computes the parts one by one
             other = "im2col" if row.alpha else PANELS[problem.operation][-1].name
             self.again = make_plan(replace(problem, packed=False), other, isa, threads)
         # Whether a call packs all weights before it runs, rather than each task those that it needs.
         self.pack_first = self.packs and not problem.packed and (
-            not self.workspace or self.workspace > WORKSPACE or self.tasks_of_pixels() > 2)
+            problem.combined or not self.workspace or self.workspace > WORKSPACE or self.tasks_of_pixels() > 2)
         if self.pack_first:                 # then the kernel sees packed weights and needs no room to pack them
             self.geometry = self.pack_geometry(packed=1)
 
@@ -227,7 +233,8 @@ class Plan:
         """The kernel's Geometry; its field names are those of src/micro/geometry.pxd."""
         p, m = self.problem, self.machine
         fields = dict.fromkeys(("in_place", "row_runs", "alpha_h", "alpha_w", "offset_groups", "workspace", "shared",
-                                "x_n", "x_c", "x_d", "x_h", "x_w"), 0)
+                                "x_n", "x_c", "x_d", "x_h", "x_w", "up_d", "up_h", "up_w", "cut_d", "cut_h", "cut_w", "full_d",
+                                "full_h", "full_w"), 0)
         fields |= dict.fromkeys(("chunk", "panels", "pixel_block", "channel_block"), 1)     # kernels divide by blocks
         fields |= {"N": p.N, "G": p.G, "C": p.C // p.G, "K": p.K // p.G}
         fields |= zip("DHW", p.in_three_axes(p.size, 1))
@@ -237,10 +244,17 @@ class Plan:
         fields |= zip(("dilation_d", "dilation_h", "dilation_w"), p.in_three_axes(p.dilation, 1))
         fields |= zip(("pad_d", "pad_h", "pad_w"), p.in_three_axes([before for before, _ in p.padding], 0))
         fields |= {"padding_mode": PADDING_MODES.index(p.padding_mode), "channels_last": int(p.channels_last),
-                   "y_n": p.K * p.pixels, "y_k": 1 if p.channels_last else p.pixels, "y_q": p.K if p.channels_last else 1,
-                   "watch": int(self.watches),
+                   "y_channels": p.output_channels // p.G, "watch": int(self.watches),
                    "activation": ACTIVATIONS.index(p.activation[0]), "low": p.activation[1], "high": p.activation[2],
                    "packed": int(p.packed and hasattr(self.module, "pack")), "in_place": int(self.row.name == "pointwise")}
+        pixels = prod(p.shuffle.size) if p.shuffle else p.pixels
+        fields |= {"y_n": p.output_channels * pixels, "y_k": 1 if p.channels_last else pixels,
+                   "y_q": p.output_channels if p.channels_last else 1}
+        fields |= {"gated": int(p.gated), "parts": self.parts}
+        if p.shuffle:
+            fields |= zip(("up_d", "up_h", "up_w"), p.in_three_axes(p.shuffle.stride, 1))
+            fields |= zip(("cut_d", "cut_h", "cut_w"), p.in_three_axes(p.shuffle.cut, 0))
+            fields |= zip(("full_d", "full_h", "full_w"), p.in_three_axes(p.shuffle.size, 1))
         constants = b""
         if self.row.alpha:
             fields |= winograd_blocks(p, m, self.threads, self.row.alpha)
@@ -277,21 +291,32 @@ class Plan:
         """The weights in the order in which this plan's kernel reads them; themselves if it reads them as they are."""
         if not self.packs:
             return weight
+        if self.parts > 1:
+            weight = weight.reshape(self.problem.G, -1, *weight.shape[1:])[:, self.kernel_order()].reshape(weight.shape)
         packed = np.empty(self.module.packed_size(self.geometry), weight.dtype)
         self.module.pack(self.geometry, weight, packed, self.threads)
         return packed
 
+    def kernel_order(self) -> np.ndarray:
+        """The kernels of one group in the order in which panels hold them: some of each part, micro/combine.pxd."""
+        channels, step = self.problem.output_channels // self.problem.G, self.panel // self.parts
+        kernels = np.arange(self.problem.K // self.problem.G).reshape(-1, self.parts, channels).swapaxes(0, 1)
+        kernels = kernels.reshape(self.parts, -1)
+        return np.concatenate([kernels[:, first:first + step].ravel() for first in range(0, kernels.shape[1], step)])
+
     def run(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, residual: np.ndarray | None, y: np.ndarray,
-            packed: np.ndarray | None = None, *more: np.ndarray | None) -> None:
+            packed: np.ndarray | None = None, *more: np.ndarray | None) -> bool:
         """Compute y. `packed` is what `pack` made of `weight`; it must be given if the problem says so.
 
-        `more` are the further inputs of an operation that has some.
+        `more` are the further inputs of an operation that has some. Returns whether y is wrong: with sums that are combined
+        and an infinity among the inputs or weights.
         """
         if packed is None:
             packed = self.pack(weight) if self.pack_first else weight
         odd = self.kernel(self.geometry, x, packed, bias, residual, y, self.threads, *more)
-        if odd and self.again is not None and (self.row.alpha or not np.isfinite(weight).all()):
-            self.again.run(x, weight, bias, residual, y)
+        if odd and self.watches and (self.row.alpha or not np.isfinite(weight).all()):
+            return self.again is None or self.again.run(x, weight, bias, residual, y)
+        return False
 
     def refusals(self) -> dict[str, str]:
         """Why each other row does not compute this problem."""
@@ -303,7 +328,7 @@ class Plan:
                 slower = f"predicted to take {cost / mine:.2f} times as long" if mine else "there is nothing to compute"
                 if cost == inf:
                     slower = "only when it is asked for: its rounding errors are large"
-                reasons[row.name] = row.refuses(self.problem) or slower
+                reasons[row.name] = refusal(row, self.problem) or slower
         return reasons
 
 
@@ -337,15 +362,28 @@ def make_plan(problem: Problem, algorithm: str = "auto", isa: str | None = None,
     return plan
 
 
+def plan_together(problem: Problem, merged: Problem, apart: list[Plan], algorithm: str, threads: int) -> Plan | None:
+    """A plan that computes the phases of a transposed convolution at once, if one is predicted to be the quickest."""
+    if not any(algorithm in ("auto", row.name) and not refusal(row, merged) for row in PANELS[merged.operation]):
+        return None
+    plan = make_plan(merged, algorithm, threads=threads)
+    costs = [one.row.cost(one.problem, one.machine) for one in apart]
+    return plan if plan.row.cost(merged, plan.machine) <= phases_cost(problem, costs, plan.machine) else None
+
+
 def choose(problem: Problem, algorithm: str, isa: str) -> Algorithm:
     """The row that is predicted to be quickest, or the row that is asked for."""
     rows = PANELS[problem.operation]
     if algorithm == "auto":
         one = machine(isa, problem.real)
-        return min((row for row in rows if not row.refuses(problem)), key=lambda row: row.cost(problem, one))
+        able = [row for row in rows if not refusal(row, problem)]
+        if not able:
+            raise ValueError(f"no algorithm computes this {problem.operation} at once: "
+                             + ", ".join(f"{row.name}: {refusal(row, problem)}" for row in rows))
+        return min(able, key=lambda row: row.cost(problem, one))
     for row in rows:
         if row.name == algorithm:
-            reason = row.refuses(problem)
+            reason = refusal(row, problem)
             if reason:
                 raise ValueError(f"algorithm={algorithm!r} cannot compute this {problem.operation}: {reason} "
                                  f"(input {problem.input_shape}, weight {problem.weight_shape})")

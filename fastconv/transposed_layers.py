@@ -6,7 +6,7 @@ import numpy as np
 from . import config
 from .arrays import REALS, as_array, common_type
 from .problem import arranged, resolve_activation, resolve_padding
-from .transposed import conv_transpose, phase_plans
+from .transposed import conv_transpose, steps_of
 from .transposed_problem import transposed_problem
 
 
@@ -66,13 +66,13 @@ class ConvolutionTranspose:
         shape = tuple(shape)
         shape = (1, *shape) if len(shape) == int(self.operation[-2]) + 1 else shape
         problem = transposed_problem(self.operation, shape, self.weight.shape, REALS[self.dtype.name], **self.arguments,
-                                     channels_last=self.options["channels_last"])
+                                     channels_last=self.options["channels_last"], activation=self.options["activation"],
+                                     bias=self.bias is not None, packed=True)
         lines = [f"{self.operation} of {shape} with weights {self.weight.shape} -> {problem.output_shape}"]
-        for phase, plan in phase_plans(problem, self.options["activation"], self.options["algorithm"],
-                                       self.bias is not None, False, True, config.get_num_threads()):
-            taps = " x ".join(str(len(axis.taps)) for axis in phase)
-            lines.append(f"  outputs from {tuple(axis.first for axis in phase)}: {taps} taps, {plan.row.name} "
-                         f"({plan.file}), {plan.problem.flops / 1e9:.3g} GFLOP")
+        for plan, _, phase in steps_of(problem, self.options["algorithm"], config.get_num_threads()):
+            outputs = "all outputs" if phase is None else f"outputs from {tuple(axis.first for axis in phase)}"
+            lines.append(f"  {outputs}: {' x '.join(map(str, plan.problem.kernel))} taps, {plan.row.name} ({plan.file}), "
+                         f"{plan.problem.flops / 1e9:.3g} GFLOP")
         if problem.holes:
             lines.append("  other outputs: no taps, bias alone")
         return "\n".join(lines)

@@ -19,6 +19,7 @@ Costs    2 N G K C T R S O P Q flop, less the taps at which all pixels of a tile
 from libc.string cimport memset
 
 from arrays cimport Arrays, geometry_of
+from micro.combine cimport Target, pixels_combine, target_of
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns, turn
@@ -55,7 +56,7 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
     b.image = <real*>place(&free, 0 if g.channels_last else g.D * g.H * g.W * g.C * sizeof(real))
     b.copies = <real*>place(&free, pixels * length * sizeof(real) if g.row_runs else 0)
     b.weights = <real*>place(&free, 0 if g.packed else length * NR * sizeof(real))
-    b.totals = <real*>place(&free, padded(pixels, LANES) * NR * sizeof(real))
+    b.totals = <real*>place(&free, (padded(pixels, LANES) * NR + LANES) * sizeof(real))
     b.turned = <real*>place(&free, 0 if g.channels_last else padded(pixels, LANES) * NR * sizeof(real))
     return free - workspace
 
@@ -190,7 +191,17 @@ cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights,
 
 cdef vec panel_finish(const Geometry* g, const Arrays* a, const Block* b, Py_ssize_t k, Py_ssize_t channels) noexcept nogil:
     """Finish the totals: `channels` channels from k on, which counts through all groups."""
-    cdef Py_ssize_t at = b.n * g.y_n + k * g.y_k + b.q0 * g.y_q
+    cdef Py_ssize_t at = b.n * g.y_n + k * g.y_k + b.q0 * g.y_q, q = 0, width
+    cdef vec odd = vec_zero()
+    cdef Target t
+    if g.parts:
+        t = target_of(g, a.bias, a.residual, a.y, b.n, b.group)
+        while q < b.pixels:
+            width = b.pixels if g.gated else min(b.pixels - q, g.Q - (b.q0 + q) % g.Q)
+            odd = odd + pixels_combine(g, &t, k - b.group * g.K, channels, b.totals + q * NR, (b.q0 + q) // g.Q,
+                                       (b.q0 + q) % g.Q, width, 1, b.turned)
+            q += width
+        return odd
     return pixels_finish(g, b.totals, NULL if a.bias == NULL else a.bias + k,
                          NULL if a.residual == NULL else a.residual + at, a.y + at, b.pixels, channels, 1, b.turned)
 
