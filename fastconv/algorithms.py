@@ -33,7 +33,7 @@ MOST_TAPS = 5           # of an axis that Winograd's algorithm transforms
 TRANSFORM_NUMBER = 1.5  # one transformed weight; twice that if they do not stay in L2
 STREAM_L3 = 0.15        # one number of weights that do not stay in L2 ...
 STREAM_MEMORY = 0.4     # ... nor in L3
-PLACE_NUMBER = 0.7      # one output of a phase, to its place
+PLACE_NUMBER = 0.7      # one number, read and written once more
 CALL = 15000            # a parallel region and what Python does about it
 LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then stays below 4 MiB
 LARGEST_TURNED = 1 << 20    # numbers of an image that is turned in cache
@@ -276,12 +276,12 @@ def refusal(row: Algorithm, problem: Problem) -> str:
     return row.refuses(problem)
 
 
-def phases_cost(problem: Problem, costs: list[float], machine: Machine) -> float:
-    """A transposed convolution phase by phase, each with its convolution and a copy to the places of its outputs."""
-    copied = problem.output_channels * PLACE_NUMBER
+def apart_cost(problem: Problem, costs: list[float], machine: Machine) -> float:
+    """Convolutions of given costs one after the other, whose results a further pass brings together: phases, gates."""
+    numbers = problem.output_channels
     for n in problem.output_size:
-        copied *= n
-    return sum(costs) + (copied + len(costs) * CALL) * machine.cycle
+        numbers *= n
+    return sum(costs) + (numbers * PLACE_NUMBER + len(costs) * CALL) * machine.cycle
 
 
 def winograd(name: str, alpha: int, error: float) -> Algorithm:

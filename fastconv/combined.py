@@ -174,47 +174,6 @@ def decompose_separable(kernel, rtol=1e-6):
     return column, row
 
 
-def gated_conv2d(input, weight, gate_weight, bias=None, gate_bias=None, stride=1, padding=0, dilation=1, groups=1, *,
-                 activation="relu", padding_mode="zeros", channels_last=False, algorithm="auto", out=None):
-    """Gated convolution: one convolution says what, another how much of it passes.
-
-    ``y = activation(conv2d(x, weight, bias)) * sigmoid(conv2d(x, gate_weight, gate_bias))``
-
-    Parameters
-    ----------
-    input : array, (N, C, H, W) or (C, H, W)
-    weight, gate_weight : arrays, (K, C // groups, R, S)
-    bias, gate_bias : arrays, (K,), optional
-    stride, padding, dilation, groups, activation, padding_mode, channels_last, algorithm, out
-        As in `conv2d`; activation is that of the features and may be None.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `conv2d`.
-
-    References
-    ----------
-    J. Yu et al., Free-form image inpainting with gated convolution, ICCV 2019, arXiv:1806.03589.
-
-    Examples
-    --------
-    >>> import numpy as np, fastconv
-    >>> fastconv.gated_conv2d(np.ones((1, 1, 2, 2)), np.full((1, 1, 2, 2), 0.5), np.zeros((1, 1, 2, 2)))
-    array([[[[1.]]]])
-    """
-    x, w, gate = as_array(input, "input"), as_array(weight, "weight"), as_array(gate_weight, "gate_weight")
-    dtype = common_type(input=x, weight=w, gate_weight=gate)
-    if gate.shape != w.shape:
-        raise ValueError(f"gate_weight must have the shape of weight, {w.shape}, got {gate.shape}")
-    shared = {"padding_mode": padding_mode, "channels_last": channels_last, "algorithm": algorithm}
-    y = conv2d(x, w, bias, stride, padding, dilation, groups, activation=activation, **shared)
-    if out is not None:
-        check_out(out, y.shape, dtype)
-    y *= conv2d(x, gate, gate_bias, stride, padding, dilation, groups, activation="sigmoid", **shared)
-    return delivered(y, out)
-
-
 def partial_conv2d(input, mask, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, channels_last=False,
                    activation=None, algorithm="auto", out=None):
     """Partial convolution: sums over the valid pixels of a window alone, scaled up to the whole window.

@@ -1,9 +1,7 @@
-"""Separable and gated convolutions whose weights are packed once: made from arrays, called with inputs."""
+"""Separable convolutions whose weights are packed once: made from arrays, called with inputs."""
 from __future__ import annotations
 
-import numpy as np
-
-from .arrays import as_array, check_out, common_type
+from .arrays import as_array, common_type
 from .layers import Conv2d
 
 
@@ -65,48 +63,3 @@ class SeparableConv2d:
         if x.ndim not in (3, 4):
             raise ValueError(f"input must have 4 axes, or 3 without a batch; got shape {x.shape}")
         return self.pointwise(self.depthwise_for(x.shape[-1 if self.arguments["channels_last"] else -3])(x), residual, out)
-
-
-class GatedConv2d:
-    """`gated_conv2d` with weights that are packed once; takes its arguments less `input` and `out`.
-
-    Examples
-    --------
-    >>> import numpy as np, fastconv
-    >>> conv = fastconv.GatedConv2d(np.ones((4, 8, 3, 3)), np.zeros((4, 8, 3, 3)), padding=1)
-    >>> float(conv(np.ones((1, 8, 6, 6)))[0, 0, 2, 2])
-    36.0
-    """
-
-    def __init__(self, weight, gate_weight, bias=None, gate_bias=None, stride=1, padding=0, dilation=1, groups=1, *,
-                 activation="relu", padding_mode="zeros", channels_last=False, algorithm="auto"):
-        weight, gate_weight = as_array(weight, "weight"), as_array(gate_weight, "gate_weight")
-        common_type(weight=weight, gate_weight=gate_weight)
-        if gate_weight.shape != weight.shape:
-            raise ValueError(f"gate_weight must have the shape of weight, {weight.shape}, got {gate_weight.shape}")
-        shared = dict(padding_mode=padding_mode, channels_last=channels_last, algorithm=algorithm)
-        self.features = Conv2d(weight, bias, stride, padding, dilation, groups, activation=activation, **shared)
-        self.gate = Conv2d(gate_weight, gate_bias, stride, padding, dilation, groups, activation="sigmoid", **shared)
-
-    def explain(self, shape: tuple[int, ...]) -> str:
-        """Which algorithm runs, twice, for inputs of a shape.
-
-        Raises
-        ------
-        ValueError
-            If inputs of that shape cannot be convolved.
-        """
-        return self.features.explain(shape)
-
-    def __call__(self, input, out=None):
-        """Convolve an input.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As the function.
-        """
-        y = self.features(input)
-        if out is not None:
-            check_out(out, y.shape, y.dtype)
-        return np.multiply(y, self.gate(input), out=y if out is None else out)

@@ -4,10 +4,10 @@ from __future__ import annotations
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, REALS, as_array, common_type
+from .arrays import COMPUTED, REALS, as_array, common_type, direct_target
 from .convolution import MOST_KNOWN, execute
 from .plan import Plan, make_plan
-from .problem import convolution_problem, index, per_axis
+from .problem import Problem, convolution_problem, index, per_axis
 
 
 class Convolution:
@@ -30,7 +30,7 @@ class Convolution:
         self.check_arguments()
 
     def forget(self) -> None:
-        self._packed: dict[tuple[str, str, str, int], np.ndarray] = {}
+        self._packed: dict[tuple, np.ndarray] = {}
         self._known: dict[tuple, tuple[np.dtype, Plan, np.ndarray, tuple[int, ...]]] = {}
 
     def check_arguments(self) -> None:
@@ -62,9 +62,12 @@ class Convolution:
 
     def plan(self, shape: tuple[int, ...], residual: bool = False) -> Plan:
         """The plan for inputs of a shape, batch included."""
-        problem = convolution_problem(self.operation, shape, self.weight.shape, self.real, **self.arguments,
-                                      bias=self.bias is not None, residual=residual, packed=True)
-        return make_plan(problem, self.algorithm, threads=config.get_num_threads())
+        return make_plan(self.problem(shape, residual), self.algorithm, threads=config.get_num_threads())
+
+    def problem(self, shape: tuple[int, ...], residual: bool = False) -> Problem:
+        """What a call asks for inputs of a shape, batch included."""
+        return convolution_problem(self.operation, shape, self.weight.shape, self.real, **self.arguments,
+                                   bias=self.bias is not None, residual=residual, packed=True)
 
     def explain(self, shape: tuple[int, ...]) -> str:
         """Which algorithm runs for inputs of a shape, why the others do not, FLOPs and workspace.
@@ -81,7 +84,7 @@ class Convolution:
         return (1, *shape) if len(shape) == int(self.operation[-2]) + 1 else shape
 
     def packed_for(self, plan: Plan) -> np.ndarray:
-        key = plan.row.name, plan.file, plan.isa, plan.problem.G
+        key = plan.row.name, plan.file, plan.isa, plan.problem.G, plan.parts
         if key not in self._packed:
             self._packed[key] = plan.pack(self.weight)
         return self._packed[key]
@@ -98,12 +101,7 @@ class Convolution:
             dtype = input.dtype
             known = self._known.get((input.shape, config.get_num_threads()))
             if known is not None and dtype is known[0] and input.flags.carray:
-                y = out
-                if out is None:
-                    y = np.empty(known[3], dtype)
-                elif not (type(out) is np.ndarray and out.dtype is dtype and out.shape == known[3] and out.flags.carray
-                          and not np.may_share_memory(out, input)):
-                    y = None
+                y = direct_target(out, known[3], dtype, input)
                 if y is not None:
                     known[1].run(input, self.weight, self.bias, None, y, known[2])
                     return y

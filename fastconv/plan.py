@@ -9,7 +9,7 @@ from threading import Lock
 import numpy as np
 
 from . import kernels
-from .algorithms import LONGEST_ROW, PANELS, Algorithm, Machine, ceil_div, phases_cost, refusal, tile_cycles, winograd_tiles
+from .algorithms import LONGEST_ROW, PANELS, Algorithm, Machine, ceil_div, apart_cost, refusal, tile_cycles, winograd_tiles
 from .machine import machine
 from .problem import ACTIVATIONS, PADDING_MODES, Problem
 from .transforms import transforms
@@ -219,10 +219,11 @@ class Plan:
         self.geometry = self.pack_geometry()
         self.kernel = self.module.run
         self.packs = hasattr(self.module, "pack")
-        self.again: Plan | None = None      # who does; Winograd's sums may be odd without an infinite weight
-        if self.watches and not problem.combined:       # of which the caller computes the parts one by one
+        self.again: Plan | Apart | None = None      # who does; Winograd's sums may be odd without an infinite weight
+        if self.watches and not problem.shuffle:        # whose phases the caller computes one by one
             other = "im2col" if row.alpha else PANELS[problem.operation][-1].name
-            self.again = make_plan(replace(problem, packed=False), other, isa, threads)
+            plain = replace(problem, packed=False)
+            self.again = Apart(plain, other, isa, threads) if problem.gated else make_plan(plain, other, isa, threads)
         # Whether a call packs all weights before it runs, rather than each task those that it needs.
         self.pack_first = self.packs and not problem.packed and (
             problem.combined or not self.workspace or self.workspace > WORKSPACE or self.tasks_of_pixels() > 2)
@@ -332,6 +333,41 @@ class Plan:
         return reasons
 
 
+class Apart:
+    """A gated convolution as two, features and gates, and their product."""
+
+    parts = 0                   # of a panel
+
+    def __init__(self, problem: Problem, algorithm: str, isa: str, threads: int):
+        features = replace(problem, K=problem.K // 2, gated=False)
+        self.problem = problem
+        self.features = make_plan(features, algorithm, isa, threads)
+        self.gates = make_plan(replace(features, activation=("sigmoid", 0.0, 0.0)), algorithm, isa, threads)
+        self.row, self.file, self.isa = self.features.row, self.features.file, isa
+
+    def kernels(self, weight: np.ndarray) -> list[np.ndarray]:
+        """Those of the features and those of the gates, which follow one another in each group."""
+        pairs = weight.reshape(self.problem.G, 2, -1, *weight.shape[1:])
+        return [np.ascontiguousarray(pairs[:, i]).reshape(-1, *weight.shape[1:]) for i in (0, 1)]
+
+    def pack(self, weight: np.ndarray) -> list[np.ndarray]:
+        return [plan.pack(part) for plan, part in zip((self.features, self.gates), self.kernels(weight))]
+
+    def run(self, x, weight, bias, residual, y, packed=(None, None)) -> bool:
+        """As `Plan.run`."""
+        features, gates = self.kernels(weight)
+        half, passed = len(features), np.empty_like(y)
+        self.features.run(x, features, None if bias is None else bias[:half], None, y, packed[0])
+        self.gates.run(x, gates, None if bias is None else bias[half:], None, passed, packed[1])
+        np.multiply(y, passed, out=y)
+        return False
+
+    def cost(self) -> float:
+        """Predicted seconds."""
+        machine = self.features.machine
+        return apart_cost(self.problem, [plan.row.cost(plan.problem, machine) for plan in (self.features, self.gates)], machine)
+
+
 def place(part: np.ndarray, target: np.ndarray, real: str, threads: int) -> None:
     """target[...] = part, on all threads: the outputs of one phase into those of all."""
     kernels.load("lattice", kernels.isa, real).place(part, target, threads)
@@ -354,11 +390,27 @@ def make_plan(problem: Problem, algorithm: str = "auto", isa: str | None = None,
     key = problem, algorithm, isa or kernels.isa, threads
     plan = _plans.get(key)
     if plan is None:
-        plan = Plan(problem, choose(problem, algorithm, key[2]), key[2], threads)
+        plan = (gated_plan if problem.gated else plain_plan)(problem, algorithm, key[2], threads)
         with _lock:
             _plans[key] = plan
             if len(_plans) > MOST_PLANS:
                 _plans.popitem(last=False)
+    return plan
+
+
+def plain_plan(problem: Problem, algorithm: str, isa: str, threads: int) -> Plan:
+    return Plan(problem, choose(problem, algorithm, isa), isa, threads)
+
+
+def gated_plan(problem: Problem, algorithm: str, isa: str, threads: int) -> Plan | Apart:
+    """Features and gates at once where a row can and that is predicted to be quicker, else apart."""
+    if not any(algorithm in ("auto", row.name) and not refusal(row, problem) for row in PANELS[problem.operation]):
+        return Apart(problem, algorithm, isa, threads)
+    plan = plain_plan(problem, algorithm, isa, threads)
+    if algorithm == "auto":
+        apart = Apart(problem, algorithm, isa, threads)
+        if apart.cost() < plan.row.cost(problem, plan.machine):
+            return apart
     return plan
 
 
@@ -368,7 +420,7 @@ def plan_together(problem: Problem, merged: Problem, apart: list[Plan], algorith
         return None
     plan = make_plan(merged, algorithm, threads=threads)
     costs = [one.row.cost(one.problem, one.machine) for one in apart]
-    return plan if plan.row.cost(merged, plan.machine) <= phases_cost(problem, costs, plan.machine) else None
+    return plan if plan.row.cost(merged, plan.machine) <= apart_cost(problem, costs, plan.machine) else None
 
 
 def choose(problem: Problem, algorithm: str, isa: str) -> Algorithm:

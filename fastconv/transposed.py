@@ -82,7 +82,7 @@ def fill_holes(problem: TransposedProblem, bias, residual, y: np.ndarray) -> Non
 def run_steps(problem: TransposedProblem, steps: list[Step], x, weight, bias, residual, y, kept=None) -> None:
     """Compute y, step by step. `kept` holds the packed kernels of steps from call to call of a layer."""
     before = (slice(None),) * (1 if problem.channels_last else 2)
-    if problem.holes and steps[0].phase is not None:
+    if not steps or steps[0].phase is not None and problem.holes:
         fill_holes(problem, bias, residual, y)
     for plan, crop, phase in steps:
         part = with_rows(x[(*before, *(slice(*axis) for axis in crop))], x.dtype)
@@ -92,9 +92,9 @@ def run_steps(problem: TransposedProblem, steps: list[Step], x, weight, bias, re
             kernels = phase_weight(problem, weight, taps) if phase else merged_weight(problem, weight)
         if kept is not None:
             if key not in kept:
-                kept[key] = plan.pack(kernels), kernels if plan.again else None
+                kept[key] = plan.pack(kernels), kernels if plan.again else weight
             packed = kept[key][0]
-            if plan.again: kernels = kept[key][1]
+            kernels = kept[key][1]
         if phase is None:
             if plan.run(part, kernels, bias, residual, y, packed):
                 run_steps(problem, phases_of(replace(problem, packed=False), PLAIN_SUMS, plan.threads), x, weight, bias,

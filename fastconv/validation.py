@@ -58,10 +58,29 @@ def oracle_of(operation: str):
 def check(problem, x, weight, bias, residual, y, growth: float = 1.0, *more) -> None:
     """Compare one finished call; the arrays are those that its kernel saw, `growth` is Algorithm.error of its row."""
     from . import reference
+    if getattr(problem, "gated", False):
+        check_gated(problem, x, weight, bias, y, growth)
+        return
     oracle = oracle_of(problem.operation)
     scale = reference.error_scale(problem, growth, oracle.magnitude(problem, x, weight, bias, residual, *more))
     compare(f"{problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}", y,
             oracle.convolution(problem, x, weight, bias, residual, *more), scale, prod(problem.weight_shape[1:]) + 8, growth)
+
+
+def check_gated(problem, x, weight, bias, y, growth: float) -> None:
+    """Compare one finished gated convolution: an error of the gate counts as often as its feature is large."""
+    from dataclasses import replace
+    from . import reference
+    parts = np.reshape(weight, (problem.G, 2, -1, *weight.shape[1:]))
+    features = replace(problem, K=problem.K // 2, gated=False)
+    results = []
+    for i, one in enumerate((features, replace(features, activation=("sigmoid", 0.0, 0.0)))):
+        arrays = x, parts[:, i].reshape(-1, *weight.shape[1:]), None if bias is None else bias.reshape(2, -1)[i]
+        results.append((reference.convolution(one, *arrays),
+                        reference.error_scale(one, growth, reference.magnitude(one, *arrays))))
+    (feature, error), (gate, gate_error) = results
+    compare(f"gated {problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}", y, feature * gate,
+            error + np.abs(feature) * gate_error, prod(problem.weight_shape[1:]) + 8, growth)
 
 
 def check_transposed(problem, x, weight, bias, residual, activation, y, growth: float) -> None:
