@@ -353,13 +353,15 @@ class Apart:
     def pack(self, weight: np.ndarray) -> list[np.ndarray]:
         return [plan.pack(part) for plan, part in zip((self.features, self.gates), self.kernels(weight))]
 
-    def run(self, x, weight, bias, residual, y, packed=(None, None)) -> bool:
+    def run(self, x, weight, bias, residual, y, packed=None) -> bool:
         """As `Plan.run`."""
+        packed = packed or (None, None)
         features, gates = self.kernels(weight)
         half, passed = len(features), np.empty_like(y)
         self.features.run(x, features, None if bias is None else bias[:half], None, y, packed[0])
         self.gates.run(x, gates, None if bias is None else bias[half:], None, passed, packed[1])
-        np.multiply(y, passed, out=y)
+        with np.errstate(all="ignore"):         # infinities have been asked for
+            np.multiply(y, passed, out=y)
         return False
 
     def cost(self) -> float:

@@ -10,8 +10,8 @@ Kernels of one part are counted through the phases that are not parts: phase y_c
 """
 from libc.math cimport INFINITY
 
-from micro.activation cimport CLIP, vec_activate, vec_clip, vec_sigmoid
-from micro.finish cimport row_finish, tile_finish
+from micro.activation cimport CLIP, SIGMOID, vec_activate, vec_clip
+from micro.finish cimport row_activate, row_finish, tile_finish
 from micro.geometry cimport Geometry, padded
 from micro.pack cimport turn
 from micro.simd cimport (FULL, LANES, NR, real, vec, vec_interleave, vec_load, vec_mask_load, vec_mask_select, vec_mask_store,
@@ -45,20 +45,26 @@ cdef inline vec row_gate(const Geometry* g, const real* features, const real* ga
 
     bias_step and the result are those of row_finish.
     """
-    cdef vec f, s, odd = vec_zero(), low = vec_splat(<real>g.low), high = vec_splat(<real>g.high)
+    cdef vec f, s, odd = vec_zero()
+    cdef vec low = vec_splat(<real>g.low if g.activation == CLIP else -INFINITY)
+    cdef vec high = vec_splat(<real>g.high if g.activation == CLIP else INFINITY)
     cdef vec added = vec_zero() if bias == NULL or bias_step else vec_splat(bias[0])
     cdef vec gate_added = vec_zero() if bias == NULL or bias_step else vec_splat(gate_bias[0])
     cdef Py_ssize_t j = 0
-    cdef unsigned lanes
+    cdef unsigned lanes = FULL
     while j < n:
-        lanes = (1u << min(<Py_ssize_t>LANES, n - j)) - 1
+        if n - j < LANES:
+            lanes = (1u << (n - j)) - 1
         f = vec_load(features + j)
         s = vec_load(gates + j)
         odd = vec_mask_select(lanes, odd + (f - f) + (s - s), odd)
         if bias_step and bias != NULL:
             added = vec_mask_load(vec_zero(), lanes, bias + j)
             gate_added = vec_mask_load(vec_zero(), lanes, gate_bias + j)
-        vec_mask_store(y + j, lanes, vec_activate(g.activation, f + added, low, high) * vec_sigmoid(s + gate_added))
+        f = vec_clip(f + added, low, high)
+        if g.activation > CLIP:
+            f = vec_activate(g.activation, f, vec_splat(<real>g.low))
+        vec_mask_store(y + j, lanes, f * vec_activate(SIGMOID, s + gate_added, low))
         j += LANES
     return odd
 
@@ -76,52 +82,40 @@ cdef inline unsigned lanes_inside(Py_ssize_t w, Py_ssize_t n, Py_ssize_t width) 
     return ((1u << stop) - 1) & (FULL << min(<Py_ssize_t>LANES, -w) if w < 0 else FULL)
 
 
-cdef inline vec pair_finish(const Geometry* g, vec v, vec added, vec low, vec high, const bint simple, unsigned lanes,
-                            const real* residual, real* y) noexcept nogil:
-    """Finish one vector and store its `lanes`; zero unless one of their sums was NaN or infinite."""
-    cdef vec odd = vec_mask_select(lanes, v - v, vec_zero())
-    v = v + added
-    if simple:
-        vec_mask_store(y, lanes, vec_clip(v, low, high))
-        return odd
-    if residual != NULL:
-        v = v + vec_mask_load(vec_zero(), lanes, residual)
-    vec_mask_store(y, lanes, vec_activate(g.activation, v, low, high))
-    return odd
-
-
 cdef inline vec pairs_place(const Geometry* g, const Target* t, Py_ssize_t channel, Py_ssize_t count, Py_ssize_t to,
                             Py_ssize_t w, const real* even, const real* odd, Py_ssize_t distance, Py_ssize_t pixels) noexcept nogil:
     """Output row `to` of `count` channels, from column w on: sums of two phases in turns."""
-    cdef bint clips = g.activation == CLIP, simple = t.residual == NULL and g.activation <= CLIP
-    cdef vec low = vec_splat(<real>g.low if clips or not simple else -INFINITY)
-    cdef vec high = vec_splat(<real>g.high if clips or not simple else INFINITY)
-    cdef vec first, second, added = vec_zero(), wrong = vec_zero()
-    cdef Py_ssize_t i = 0, c, at
-    cdef unsigned lanes, next_lanes
+    cdef vec low = vec_splat(<real>g.low if g.activation == CLIP else -INFINITY)
+    cdef vec high = vec_splat(<real>g.high if g.activation == CLIP else INFINITY)
+    cdef vec v[2]
+    cdef vec added = vec_zero(), wrong = vec_zero()
+    cdef Py_ssize_t i = 0, c, at, first = max(w, <Py_ssize_t>0), stop = min(w + 2 * pixels, g.full_w)
+    cdef unsigned lanes[2]
+    cdef int j
     while i < pixels:
-        lanes = lanes_inside(w, 2 * (pixels - i), g.full_w)
-        next_lanes = lanes_inside(w + LANES, 2 * (pixels - i) - LANES, g.full_w)
+        for j in range(2):
+            lanes[j] = lanes_inside(w + j * LANES, 2 * (pixels - i) - j * LANES, g.full_w)
         at = channel * g.y_k + to * g.full_w + w
         for c in range(count):
-            vec_interleave(vec_load(even + c * distance + i), vec_load(odd + c * distance + i), &first, &second)
+            vec_interleave(vec_load(even + c * distance + i), vec_load(odd + c * distance + i), &v[0], &v[1])
             if t.bias != NULL:
                 added = vec_splat(t.bias[channel + c])
-            if simple and lanes & next_lanes == FULL:
-                wrong = wrong + (first - first) + (second - second)
-                vec_store(t.y + at, vec_clip(first + added, low, high))
-                vec_store(t.y + at + LANES, vec_clip(second + added, low, high))
-            elif simple:
-                wrong = wrong + pair_finish(g, first, added, low, high, True, lanes, NULL, t.y + at)
-                wrong = wrong + pair_finish(g, second, added, low, high, True, next_lanes, NULL, t.y + at + LANES)
-            else:
-                wrong = wrong + pair_finish(g, first, added, low, high, False, lanes,
-                                            NULL if t.residual == NULL else t.residual + at, t.y + at)
-                wrong = wrong + pair_finish(g, second, added, low, high, False, next_lanes,
-                                            NULL if t.residual == NULL else t.residual + at + LANES, t.y + at + LANES)
+            for j in range(2):
+                if t.residual == NULL and lanes[j] == FULL:
+                    wrong = wrong + v[j] * vec_zero()
+                    vec_store(t.y + at + j * LANES, vec_clip(v[j] + added, low, high))
+                else:
+                    wrong = vec_mask_select(lanes[j], wrong + v[j] * vec_zero(), wrong)
+                    v[j] = v[j] + added
+                    if t.residual != NULL:
+                        v[j] = v[j] + vec_mask_load(vec_zero(), lanes[j], t.residual + at + j * LANES)
+                    vec_mask_store(t.y + at + j * LANES, lanes[j], vec_clip(v[j], low, high))
             at += g.y_k
         i += LANES
         w += 2 * LANES
+    if g.activation > CLIP and first < stop:
+        for c in range(count):
+            row_activate(g.activation, <real>g.low, t.y + (channel + c) * g.y_k + to * g.full_w + first, stop - first)
     return wrong
 
 
