@@ -278,7 +278,7 @@ def refusal(row: Algorithm, problem: Problem) -> str:
 
 def apart_cost(problem: Problem, costs: list[float], machine: Machine) -> float:
     """Convolutions of given costs one after the other, whose results a further pass brings together: phases, gates."""
-    numbers = problem.output_channels
+    numbers = problem.output_channels * (1 if problem.channels_last else 2)     # whole pixels lie side by side
     for n in problem.output_size:
         numbers *= n
     return sum(costs) + (numbers * PLACE_NUMBER + len(costs) * CALL) * machine.cycle
