@@ -270,7 +270,7 @@ def turned_refuses(problem: Problem) -> str:
 def refusal(row: Algorithm, problem: Problem) -> str:
     """Why a row of the table cannot compute a problem; "" if it can."""
     if problem.combined and not row.combines:
-        return "every sum is an output of its own"
+        return "its finish combines no sums"
     if problem.shuffle and not problem.shuffle.even and not row.alpha:
         return "phases with fewer taps than others would multiply zeros"
     return row.refuses(problem)

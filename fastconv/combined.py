@@ -4,9 +4,9 @@ from __future__ import annotations
 import numpy as np
 
 from .algorithms import list_algorithms
-from .arrays import COMPUTED, REALS, as_array, check_out, common_type
+from .arrays import COMPUTED, REALS, as_array, common_type
 from .convolution import conv1d, conv2d
-from .problem import index, per_axis, resolve_padding
+from .problem import per_axis, resolve_padding
 
 EXACT = list_algorithms("conv2d")[-1]       # sums of masks: the row that neither refuses nor rounds small integers
 
@@ -172,90 +172,3 @@ def decompose_separable(kernel, rtol=1e-6):
         raise ValueError(f"kernel of shape {kernel.shape} is not of rank one: the nearest product of its largest row and "
                          f"column differs by {error / abs(float(pivot)):.2g} of its largest number, rtol={rtol}")
     return column, row
-
-
-def partial_conv2d(input, mask, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, channels_last=False,
-                   activation=None, algorithm="auto", out=None):
-    """Partial convolution: sums over the valid pixels of a window alone, scaled up to the whole window.
-
-    ``y = activation(conv2d(x * mask, weight) * (size of the window) / (sum of the mask in the window) + bias)``
-
-    A window without a valid pixel gives activation(0), without the bias.
-
-    Parameters
-    ----------
-    input : array, (N, C, H, W) or (C, H, W)
-        What it holds where the mask is 0, NaN for example, does not matter.
-    mask : array, (N, 1, H, W) or (N, C, H, W); without N if the input has none
-        1 where a pixel is valid, 0 where it is not; of the input's type. With `channels_last` its channels are last too.
-    weight : array, (K, C // groups, R, S)
-    bias : array, (K,), optional
-    stride, padding, dilation, groups, channels_last, activation, algorithm, out
-        As in `conv2d`. Padding is not valid: the sums near a border are scaled up too.
-
-    Returns
-    -------
-    output : array, (N, K, P, Q)
-    new_mask : array, (N, 1, P, Q) for a mask of one channel, else (N, K, P, Q)
-        1 where the window has a valid pixel.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `conv2d`.
-
-    References
-    ----------
-    G. Liu et al., Image inpainting for irregular holes using partial convolutions, ECCV 2018, arXiv:1804.07723.
-
-    Examples
-    --------
-    >>> import numpy as np, fastconv
-    >>> mask = np.array([[[[1., 1., 0., 0., 0.]]]])
-    >>> y, new_mask = fastconv.partial_conv2d(np.ones((1, 1, 1, 5)), mask, np.ones((1, 1, 1, 3)))
-    >>> y[0, 0, 0], new_mask[0, 0, 0]
-    (array([3., 3., 0.]), array([1., 1., 0.]))
-    """
-    x, m, w = as_array(input, "input"), as_array(mask, "mask"), as_array(weight, "weight")
-    b = None if bias is None else as_array(bias, "bias")
-    dtype = common_type(input=x, mask=m, weight=w, bias=b)
-    if x.ndim not in (3, 4):
-        raise ValueError(f"input must have 4 axes, or 3 without a batch; got shape {x.shape}")
-    axis = x.ndim - 1 if channels_last else x.ndim - 3
-    single = (*x.shape[:axis], 1, *x.shape[axis + 1:])
-    if m.shape not in (single, x.shape):
-        raise ValueError(f"mask must have shape {single} or {x.shape}, got {m.shape}")
-    real, one = COMPUTED[REALS[dtype.name]], m.shape == single
-    groups = index(groups, "groups", 1)
-    m = m.astype(real, copy=False)
-    valid = np.zeros(x.shape, real)
-    np.multiply(x, m, out=valid, where=np.broadcast_to(m != 0, x.shape), casting="unsafe")
-    place = (stride, padding, dilation)
-    shared = {"channels_last": channels_last}
-    sums = conv2d(valid, w.astype(real, copy=False), None, *place, groups, **shared, algorithm=algorithm)
-    if b is not None and b.shape != (w.shape[0],):
-        raise ValueError(f"bias must have shape {(w.shape[0],)}, one number per output channel, got {b.shape}")
-    if out is not None:
-        check_out(out, sums.shape, dtype)
-    # One sum for each group: its kernels share their windows.
-    ones = np.ones((1, 1, *w.shape[2:]), real) if one else np.ones((groups, *w.shape[1:]), real)
-    count = conv2d(m, ones, None, *place, 1 if one else groups, **shared, algorithm=EXACT)
-    live = count > 0
-    scale = np.divide(ones[0].size, count, out=np.zeros_like(count), where=live)
-    if not one:
-        scale, live = (np.repeat(array, w.shape[0] // groups, axis) for array in (scale, live))
-    sums *= scale
-    if b is not None:
-        sums += np.where(live, b.astype(real).reshape((-1,) if channels_last else (-1, 1, 1)), real.type(0))
-    if activation is not None:          # by a convolution that does nothing else
-        channels = sums.shape[axis]
-        sums = conv2d(sums, np.ones((channels, 1, 1, 1), real), groups=channels, activation=activation, **shared)
-    return delivered(sums.astype(dtype, copy=False), out), live.astype(dtype)
-
-
-def delivered(y: np.ndarray, out: np.ndarray | None) -> np.ndarray:
-    """y, in `out` if that is given."""
-    if out is None:
-        return y
-    out[...] = y
-    return out

@@ -77,8 +77,8 @@ def gated_conv2d(input, weight, gate_weight, bias=None, gate_bias=None, stride=1
     w, b = together(weight, gate_weight, bias, gate_bias, groups)
     dtype = common_type(input=x, weight=w)
     batched = x.ndim != 3
-    problem = convolution_problem("conv2d", x.shape if batched else (1, *x.shape), w.shape, REALS[dtype.name], stride, padding,
-                                  dilation, groups, padding_mode, channels_last, activation, b is not None)
+    problem = convolution_problem("conv2d", x.shape if batched else (1, *x.shape), w.shape, REALS[dtype.name], stride,
+                                  padding, dilation, groups, padding_mode, channels_last, activation, b is not None)
     plan = make_plan(gated(problem), algorithm, threads=config.get_num_threads())
     return execute(plan, x, w, b, None, out, dtype, batched)
 

@@ -9,9 +9,9 @@ from threading import Lock
 import numpy as np
 
 from . import kernels
-from .algorithms import LONGEST_ROW, PANELS, Algorithm, Machine, ceil_div, apart_cost, refusal, tile_cycles, winograd_tiles
+from .algorithms import LONGEST_ROW, PANELS, Algorithm, Machine, apart_cost, ceil_div, refusal, tile_cycles, winograd_tiles
 from .machine import machine
-from .problem import ACTIVATIONS, PADDING_MODES, Problem
+from .problem import ACTIVATIONS, PADDING_MODES, Problem, arranged
 from .transforms import transforms
 
 NUMPY_REAL = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
@@ -219,11 +219,13 @@ class Plan:
         self.geometry = self.pack_geometry()
         self.kernel = self.module.run
         self.packs = hasattr(self.module, "pack")
-        self.again: Plan | Apart | None = None      # who does; Winograd's sums may be odd without an infinite weight
+        # Who does; Winograd's sums may be odd without an infinite weight.
+        self.again: Plan | Gating | Scaling | None = None
         if self.watches and not problem.shuffle:        # whose phases the caller computes one by one
             other = "im2col" if row.alpha else PANELS[problem.operation][-1].name
             plain = replace(problem, packed=False)
-            self.again = Apart(plain, other, isa, threads) if problem.gated else make_plan(plain, other, isa, threads)
+            apart = Gating if problem.gated else Scaling if problem.scales else make_plan
+            self.again = apart(plain, other, isa, threads)
         # Whether a call packs all weights before it runs, rather than each task those that it needs.
         self.pack_first = self.packs and not problem.packed and (
             problem.combined or not self.workspace or self.workspace > WORKSPACE or self.tasks_of_pixels() > 2)
@@ -234,8 +236,8 @@ class Plan:
         """The kernel's Geometry; its field names are those of src/micro/geometry.pxd."""
         p, m = self.problem, self.machine
         fields = dict.fromkeys(("in_place", "row_runs", "alpha_h", "alpha_w", "offset_groups", "workspace", "shared",
-                                "x_n", "x_c", "x_d", "x_h", "x_w", "up_d", "up_h", "up_w", "cut_d", "cut_h", "cut_w", "full_d",
-                                "full_h", "full_w"), 0)
+                                "x_n", "x_c", "x_d", "x_h", "x_w", "up_d", "up_h", "up_w", "cut_d", "cut_h", "cut_w",
+                                "full_d", "full_h", "full_w"), 0)
         fields |= dict.fromkeys(("chunk", "panels", "pixel_block", "channel_block"), 1)     # kernels divide by blocks
         fields |= {"N": p.N, "G": p.G, "C": p.C // p.G, "K": p.K // p.G}
         fields |= zip("DHW", p.in_three_axes(p.size, 1))
@@ -251,7 +253,7 @@ class Plan:
         pixels = prod(p.shuffle.size) if p.shuffle else p.pixels
         fields |= {"y_n": p.output_channels * pixels, "y_k": 1 if p.channels_last else pixels,
                    "y_q": p.output_channels if p.channels_last else 1}
-        fields |= {"gated": int(p.gated), "parts": self.parts}
+        fields |= {"gated": int(p.gated), "scales": p.scales, "parts": self.parts}
         if p.shuffle:
             fields |= zip(("up_d", "up_h", "up_w"), p.in_three_axes(p.shuffle.stride, 1))
             fields |= zip(("cut_d", "cut_h", "cut_w"), p.in_three_axes(p.shuffle.cut, 0))
@@ -333,8 +335,8 @@ class Plan:
         return reasons
 
 
-class Apart:
-    """A gated convolution as two, features and gates, and their product."""
+class Gating:
+    """A gated convolution without a row that combines sums: as two, features and gates, and their product."""
 
     parts = 0                   # of a panel
 
@@ -366,8 +368,54 @@ class Apart:
 
     def cost(self) -> float:
         """Predicted seconds."""
-        machine = self.features.machine
-        return apart_cost(self.problem, [plan.row.cost(plan.problem, machine) for plan in (self.features, self.gates)], machine)
+        machine, plans = self.features.machine, (self.features, self.gates)
+        return apart_cost(self.problem, [plan.row.cost(plan.problem, machine) for plan in plans], machine)
+
+
+class Scaling:
+    """A convolution whose sums are scaled, without a row that combines them: as one that scales nothing, and NumPy."""
+
+    parts = 0
+
+    def __init__(self, problem: Problem, algorithm: str, isa: str, threads: int):
+        self.problem = problem
+        plain = replace(problem, scales=0, bias=False, activation=("none", 0.0, 0.0))
+        self.sums = make_plan(plain, algorithm, isa, threads)
+        self.row, self.file, self.isa = self.sums.row, self.sums.file, isa
+
+    def pack(self, weight: np.ndarray) -> np.ndarray:
+        return self.sums.pack(weight)
+
+    def run(self, x, weight, bias, scales, y, packed=None) -> bool:
+        """As `Plan.run`."""
+        p, channels = self.problem, -1 if self.problem.channels_last else 1
+        self.sums.run(x, weight, None, None, y, packed)
+        scales = np.repeat(scales, p.K // p.scales, channels)
+        with np.errstate(all="ignore"):         # infinities have been asked for
+            y *= scales
+        if bias is not None:
+            y += np.where(scales > 0, bias if p.channels_last else bias.reshape(-1, *(1,) * len(p.size)), y.dtype.type(0))
+        if p.activation[0] != "none":           # by a convolution that does nothing else
+            ones, axes = np.ones((p.K, 1, *(1,) * len(p.size)), y.dtype), (1,) * len(p.size)
+            one = Problem(p.operation, p.real, p.N, p.K, p.K, p.K, p.output_size, axes, axes, axes, ((0, 0),) * len(axes),
+                          channels_last=p.channels_last, activation=p.activation)
+            make_plan(one, isa=self.isa, threads=self.sums.threads).run(y.copy(), ones, None, None, y)
+        return False
+
+    def cost(self) -> float:
+        """Predicted seconds."""
+        machine = self.sums.machine
+        return apart_cost(self.problem, [self.sums.row.cost(self.sums.problem, machine)], machine)
+
+
+def apply_mask(x: np.ndarray, mask: np.ndarray, problem: Problem, threads: int) -> tuple[np.ndarray, np.ndarray]:
+    """x where the mask lets it pass, else zeros; and the mask, summed over the channels of a group if it has several."""
+    one = mask.shape[-1 if problem.channels_last else 1] == 1 < problem.C
+    valid = np.empty_like(x)
+    sums = np.empty(0 if one else arranged(problem.N, problem.G, problem.size, problem.channels_last), x.dtype)
+    kernels.load("masking", kernels.isa, problem.real).apply(x, mask, valid, sums, problem.C, problem.G, problem.channels_last,
+                                                         threads)
+    return valid, mask if one else sums
 
 
 def place(part: np.ndarray, target: np.ndarray, real: str, threads: int) -> None:
@@ -392,7 +440,7 @@ def make_plan(problem: Problem, algorithm: str = "auto", isa: str | None = None,
     key = problem, algorithm, isa or kernels.isa, threads
     plan = _plans.get(key)
     if plan is None:
-        plan = (gated_plan if problem.gated else plain_plan)(problem, algorithm, key[2], threads)
+        plan = (combined_plan if problem.gated or problem.scales else plain_plan)(problem, algorithm, key[2], threads)
         with _lock:
             _plans[key] = plan
             if len(_plans) > MOST_PLANS:
@@ -404,15 +452,16 @@ def plain_plan(problem: Problem, algorithm: str, isa: str, threads: int) -> Plan
     return Plan(problem, choose(problem, algorithm, isa), isa, threads)
 
 
-def gated_plan(problem: Problem, algorithm: str, isa: str, threads: int) -> Plan | Apart:
-    """Features and gates at once where a row can and that is predicted to be quicker, else apart."""
+def combined_plan(problem: Problem, algorithm: str, isa: str, threads: int) -> Plan | Gating | Scaling:
+    """At once where a row can and that is predicted to be quicker, else apart."""
+    apart = Gating if problem.gated else Scaling
     if not any(algorithm in ("auto", row.name) and not refusal(row, problem) for row in PANELS[problem.operation]):
-        return Apart(problem, algorithm, isa, threads)
+        return apart(problem, algorithm, isa, threads)
     plan = plain_plan(problem, algorithm, isa, threads)
     if algorithm == "auto":
-        apart = Apart(problem, algorithm, isa, threads)
-        if apart.cost() < plan.row.cost(problem, plan.machine):
-            return apart
+        parts = apart(problem, algorithm, isa, threads)
+        if parts.cost() < plan.row.cost(problem, plan.machine):
+            return parts
     return plan
 
 

@@ -65,6 +65,7 @@ class Problem:
     residual: bool = False
     packed: bool = False        # weights were packed beforehand, by a layer
     gated: bool = False         # half of the K kernels are gates: K / 2 output channels
+    scales: int = 0             # planes of scales of sums, one or one for each group; they come in place of a residual
     shuffle: Shuffle | None = None      # the kernels are those of all phases of a transposed convolution
 
     @cached_property
@@ -82,8 +83,8 @@ class Problem:
 
     @property
     def combined(self) -> bool:
-        """Whether several of the K sums of a pixel make one output, or outputs of several pixels."""
-        return self.gated or self.shuffle is not None
+        """Whether the finish does more with the K sums of a pixel than to make an output of each."""
+        return self.gated or self.scales > 0 or self.shuffle is not None
 
     @property
     def output_channels(self) -> int:

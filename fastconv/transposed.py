@@ -82,7 +82,7 @@ def fill_holes(problem: TransposedProblem, bias, residual, y: np.ndarray) -> Non
 def run_steps(problem: TransposedProblem, steps: list[Step], x, weight, bias, residual, y, kept=None) -> None:
     """Compute y, step by step. `kept` holds the packed kernels of steps from call to call of a layer."""
     before = (slice(None),) * (1 if problem.channels_last else 2)
-    if not steps or steps[0].phase is not None and problem.holes:
+    if not steps or (steps[0].phase is not None and problem.holes):
         fill_holes(problem, bias, residual, y)
     for plan, crop, phase in steps:
         part = with_rows(x[(*before, *(slice(*axis) for axis in crop))], x.dtype)

@@ -12,8 +12,18 @@ from itertools import product
 from math import gcd, prod
 from typing import NamedTuple
 
-from .problem import (LARGEST, LARGEST_ARRAY, Problem, Shuffle, arranged, convolution_problem, index, per_axis,
-                      resolve_activation, resolve_padding)
+from .problem import (
+    LARGEST,
+    LARGEST_ARRAY,
+    Problem,
+    Shuffle,
+    arranged,
+    convolution_problem,
+    index,
+    per_axis,
+    resolve_activation,
+    resolve_padding,
+)
 
 MOST_PHASES = 16        # that are computed as one
 
@@ -153,8 +163,8 @@ def transposed_problem(operation, input_shape, weight_shape, real, stride=1, pad
             raise ValueError(f"stride={extents[2]} or dilation={extents[3]} is too large on spatial axis {axis}: {shapes}")
     extra = per_axis(output_padding, axes, "output_padding", 0)
     problem = TransposedProblem(operation, real, input_shape[0], C, weight_shape[1] * G, G, size, kernel, stride, dilation,
-                                padding, "zeros", bool(channels_last), resolve_activation(activation), bias, residual, packed,
-                                output_padding=extra)
+                                padding, "zeros", bool(channels_last), resolve_activation(activation), bias, residual,
+                                packed, output_padding=extra)
     most = [max(s, d) - 1 for s, d in zip(stride, dilation)]
     if output_size is not None:
         if any(extra):

@@ -70,6 +70,7 @@ def check(problem, x, weight, bias, residual, y, growth: float = 1.0, *more) -> 
 def check_gated(problem, x, weight, bias, y, growth: float) -> None:
     """Compare one finished gated convolution: an error of the gate counts as often as its feature is large."""
     from dataclasses import replace
+
     from . import reference
     parts = np.reshape(weight, (problem.G, 2, -1, *weight.shape[1:]))
     features = replace(problem, K=problem.K // 2, gated=False)
@@ -79,8 +80,8 @@ def check_gated(problem, x, weight, bias, y, growth: float) -> None:
         results.append((reference.convolution(one, *arrays),
                         reference.error_scale(one, growth, reference.magnitude(one, *arrays))))
     (feature, error), (gate, gate_error) = results
-    compare(f"gated {problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}", y, feature * gate,
-            error + np.abs(feature) * gate_error, prod(problem.weight_shape[1:]) + 8, growth)
+    compare(f"gated {problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}", y,
+            feature * gate, error + np.abs(feature) * gate_error, prod(problem.weight_shape[1:]) + 8, growth)
 
 
 def check_transposed(problem, x, weight, bias, residual, activation, y, growth: float) -> None:

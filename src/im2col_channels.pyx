@@ -197,7 +197,7 @@ cdef vec panel_finish(const Geometry* g, const Arrays* a, const Block* b, Py_ssi
     if g.parts:
         t = target_of(g, a.bias, a.residual, a.y, b.n, b.group)
         while q < b.pixels:
-            width = b.pixels if g.gated else min(b.pixels - q, g.Q - (b.q0 + q) % g.Q)
+            width = b.pixels if g.up_w == 0 else min(b.pixels - q, g.Q - (b.q0 + q) % g.Q)
             odd = odd + pixels_combine(g, &t, k - b.group * g.K, channels, b.totals + q * NR, (b.q0 + q) // g.Q,
                                        (b.q0 + q) % g.Q, width, 1, b.turned)
             q += width

@@ -39,7 +39,7 @@ cdef vec finish(const Geometry* g, const Arrays* a, Py_ssize_t n, Py_ssize_t k, 
     if g.parts:
         t = target_of(g, a.bias, a.residual, a.y, n, k // g.K)
         while pixels > 0:
-            width = pixels if g.gated else min(pixels, g.Q - q % g.Q)
+            width = pixels if g.up_w == 0 else min(pixels, g.Q - q % g.Q)
             odd = odd + rows_combine(g, &t, k % g.K, m, total, NR, q // g.Q, q % g.Q, width)
             total += width
             q += width

@@ -25,7 +25,7 @@ LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(),
          "validation": {"config", "reference", "reference_deformable", "reference_pooling", "reference_regions",
                         "reference_resampling"}}
 ABOUT_KERNELS = {"introspection"}       # tells what is installed and how fast it could be, and has to ask
-COPIER = "lattice"                      # places what rows have computed
+COPIERS = {"lattice", "masking"}        # place what rows have computed, prepare what they read
 YARDSTICK = "peak"                      # measures the machine: no convolution, called by nothing that convolves
 INSTRUCTION_SETS = re.compile(r"\b(v[234]|neon|avx\w*|sse\w*|AVX\w*|SSE\w*)\b|\b_mm\d*_")
 NUMERIC = {"numpy", "scipy", "ml_dtypes"}
@@ -133,7 +133,7 @@ def test_kernels_do_not_check_or_allocate(path):
 
 
 def test_every_row_has_its_file():
-    files = {path.stem for path in SOURCES.glob("*.pyx")} - {"cpu", YARDSTICK, COPIER}
+    files = {path.stem for path in SOURCES.glob("*.pyx")} - {"cpu", YARDSTICK, *COPIERS}
     used = {file for rows in fastconv.algorithms.TABLE.values() for row in rows for file in (row.kernel, row.kernel_last)}
     assert {file.partition(":")[0] for file in used} == files
 

@@ -3,6 +3,7 @@
 A panel of `channels` sums holds g.parts parts of channels / g.parts kernels each, so that what belongs together is near:
 
     gated       features | gates        y = activation(feature + bias) * sigmoid(gate + bias of the gate)
+    scaled      one part                y = activation(sum * scale + bias), without the bias where the scale is 0
     shuffled    the phases of an output row, if there are several: y[..., p up_h + a - cut_h, q up_w + b - cut_w] is the
                 sum of phase (a, b) at (p, q), a transposed convolution with stride (up_h, up_w)
 
@@ -15,7 +16,7 @@ from micro.finish cimport row_activate, row_finish, tile_finish
 from micro.geometry cimport Geometry, padded
 from micro.pack cimport turn
 from micro.simd cimport (FULL, LANES, NR, real, vec, vec_interleave, vec_load, vec_mask_load, vec_mask_select, vec_mask_store,
-                         vec_splat, vec_store, vec_zero)
+                         vec_splat, vec_store, vec_where_weighted, vec_zero)
 
 cdef enum:
     MOST_PARTS = 4
@@ -25,6 +26,7 @@ cdef struct Target:             # one image of the output, and one group of its 
     const real* bias            # of the first channel; NULL: none
     const real* gate_bias
     const real* residual        # NULL: none
+    const real* scale           # of the first pixel, in place of a residual
     real* y
 
 
@@ -36,7 +38,41 @@ cdef inline Target target_of(const Geometry* g, const real* bias, const real* re
     t.gate_bias = NULL if bias == NULL else bias + g.G * g.y_channels + k
     t.residual = NULL if residual == NULL else residual + at
     t.y = y + at
+    t.scale = NULL
+    if g.scales:
+        k = group if g.scales > 1 else 0
+        at = g.O * g.P * g.Q
+        t.scale = residual + (n * g.scales * at + k if g.channels_last else (n * g.scales + k) * at)
     return t
+
+
+cdef inline vec row_scale(const Geometry* g, const real* sums, const real* scale, const int scale_step, const real* bias,
+                          real* y, Py_ssize_t n) noexcept nogil:
+    """y[:n] = activation(sums * scale + bias), with a scale for each number and one bias (scale_step 1), or the reverse.
+
+    Sums are read in whole vectors; the result is that of row_finish.
+    """
+    cdef vec v, s = vec_splat(scale[0]), odd = vec_zero(), added = vec_zero()
+    cdef vec low = vec_splat(<real>g.low if g.activation == CLIP else -INFINITY)
+    cdef vec high = vec_splat(<real>g.high if g.activation == CLIP else INFINITY)
+    cdef Py_ssize_t j = 0
+    cdef unsigned lanes = FULL
+    if bias != NULL and scale_step:
+        added = vec_splat(bias[0])
+    while j < n:
+        if n - j < LANES:
+            lanes = (1u << (n - j)) - 1
+        if scale_step:
+            s = vec_mask_load(vec_zero(), lanes, scale + j)
+        elif bias != NULL:
+            added = vec_mask_load(vec_zero(), lanes, bias + j)
+        v = vec_load(sums + j)
+        odd = vec_mask_select(lanes, odd + v * vec_zero(), odd)
+        vec_mask_store(y + j, lanes, vec_clip(v * s + vec_where_weighted(s, added), low, high))
+        j += LANES
+    if g.activation > CLIP:
+        row_activate(g.activation, <real>g.low, y, n)
+    return odd
 
 
 cdef inline vec row_gate(const Geometry* g, const real* features, const real* gates, const real* bias,
@@ -164,6 +200,11 @@ cdef inline vec rows_combine(const Geometry* g, const Target* t, Py_ssize_t k, P
                                  NULL if t.bias == NULL else t.gate_bias + j + i, 0,
                                  t.y + (j + i) * g.y_k + row * g.Q + q, pixels)
         return odd
+    if g.scales:
+        for i in range(part):
+            odd = odd + row_scale(g, sums + i * distance, t.scale + row * g.Q + q, 1,
+                                  NULL if t.bias == NULL else t.bias + j + i, t.y + (j + i) * g.y_k + row * g.Q + q, pixels)
+        return odd
     while part > 0:             # channels of one phase at a time
         phase = j // g.y_channels
         channel = j - phase * g.y_channels
@@ -195,6 +236,12 @@ cdef inline vec lanes_combine(const Geometry* g, const Target* t, Py_ssize_t k, 
                                  NULL if t.bias == NULL else t.gate_bias + j, 1,
                                  t.y + (row * g.Q + q + i * step) * g.y_q + j, part)
         return odd
+    if g.scales:
+        for i in range(pixels):
+            at = row * g.Q + q + i * step
+            odd = odd + row_scale(g, sums + i * NR, t.scale + at * g.scales, 0, NULL if t.bias == NULL else t.bias + j,
+                                  t.y + at * g.y_q + j, part)
+        return odd
     while channels > 0:
         phase = j // g.y_channels
         channel = j - phase * g.y_channels
@@ -216,18 +263,24 @@ cdef inline vec lanes_combine(const Geometry* g, const Target* t, Py_ssize_t k, 
 cdef inline vec pixels_combine(const Geometry* g, const Target* t, Py_ssize_t k, Py_ssize_t channels, real* sums,
                                Py_ssize_t row, Py_ssize_t q, Py_ssize_t pixels, Py_ssize_t step, real* turned) noexcept nogil:
     """pixels_finish of sums (pixels, NR) that are combined: pixels of one row of the sums, in either layout."""
-    cdef Py_ssize_t distance = padded(pixels, LANES), part = channels // g.parts, i, j
+    cdef Py_ssize_t distance = padded(pixels, LANES), part = channels // g.parts, i, j, c
     cdef vec odd = vec_zero()
+    cdef real* line
     if g.channels_last:
         return lanes_combine(g, t, k, channels, sums, row, q, pixels, step)
     turn(sums, NR, pixels, channels, turned, distance)
     if step == 1:
         return rows_combine(g, t, k, channels, turned, distance, row, q, pixels)
-    for i in range(part):                   # gated and dilated
+    for i in range(pixels):                 # of a dilated kernel; the sums have been turned, and leave room
+        sums[pixels + i] = t.scale[row * g.Q + q + i * step] if g.scales else 0
+    for i in range(part):
         j = k // g.parts + i
-        odd = odd + row_gate(g, turned + i * distance, turned + (part + i) * distance,
-                             NULL if t.bias == NULL else t.bias + j, NULL if t.bias == NULL else t.gate_bias + j, 0, sums,
-                             pixels)
-        for j in range(pixels):
-            t.y[(k // g.parts + i) * g.y_k + row * g.Q + q + j * step] = sums[j]
+        line = turned + i * distance
+        if g.gated:
+            odd = odd + row_gate(g, line, turned + (part + i) * distance, NULL if t.bias == NULL else t.bias + j,
+                                 NULL if t.bias == NULL else t.gate_bias + j, 0, sums, pixels)
+        else:
+            odd = odd + row_scale(g, line, sums + pixels, 1, NULL if t.bias == NULL else t.bias + j, sums, pixels)
+        for c in range(pixels):
+            t.y[j * g.y_k + row * g.Q + q + c * step] = sums[c]
     return odd
