@@ -2,15 +2,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
 from . import config
 from .algorithms import list_algorithms
 from .arrays import COMPUTED, REALS, as_array, can_write, check_out, common_type, contiguous
-from .convolution import conv2d
-from .plan import apply_mask, make_plan
-from .problem import Problem, convolution_problem
+from .plan import Plan, apply_mask, make_plan
+from .problem import Problem, arranged, convolution_problem
+from .validation import check
 
 EXACT = list_algorithms("conv2d")[-1]       # sums of masks: the row that neither refuses nor rounds small integers
 
@@ -83,7 +84,10 @@ def partial_conv2d(input, mask, weight, bias=None, stride=1, padding=0, dilation
     valid, masks = apply_mask(x, m, problem, plan.threads) if x.size else (x, m)
     scales = scales_of(problem, masks, 1 if m.shape[axis + (not batched)] == 1 else problem.C // problem.G)
     if y.size:
-        plan.run(valid, contiguous(w, real), None if b is None else contiguous(b, real), scales, y if batched else y[None])
+        w, b = contiguous(w, real), None if b is None else contiguous(b, real)
+        plan.run(valid, w, b, scales, y if batched else y[None])
+        if config.validating:
+            check(problem, valid, w, b, scales, y if batched else y[None], plan.row.error)
     live = (scales > 0).astype(dtype)
     if m.shape == x.shape and live.shape != problem.output_shape:
         live = np.repeat(live, problem.K // problem.G, -1 if channels_last else 1)
@@ -101,10 +105,18 @@ def scales_of(problem: Problem, masks: np.ndarray, channels: int) -> np.ndarray:
 
     `masks` are sums over `channels` channels of one mask, or of one for each group.
     """
-    G, last = problem.scales, problem.channels_last
-    if G == 1 and last:         # the same numbers in either layout, and one layout is quicker
-        masks = masks.reshape(problem.N, 1, *problem.size)
-    count = conv2d(masks, np.ones((G, 1, *problem.kernel), masks.dtype), None, problem.stride, problem.padding,
-                   problem.dilation, G, channels_last=last and G > 1, algorithm=EXACT)
+    plan, ones = counting(problem, config.get_num_threads())
+    count = np.empty(plan.problem.output_shape, masks.dtype)
+    if count.size:
+        plan.run(masks.reshape(plan.problem.input_shape), ones, None, None, count)
     scales = np.divide(channels * problem.taps, count, out=np.zeros_like(count), where=count > 0)
-    return scales.reshape(problem.N, *problem.output_size, 1) if G == 1 and last else scales
+    return scales.reshape(arranged(problem.N, problem.scales, problem.output_size, problem.channels_last))
+
+
+@lru_cache(256)
+def counting(problem: Problem, threads: int) -> tuple[Plan, np.ndarray]:
+    """The convolution that sums masks up, and its kernels of ones. One mask is the same numbers in either layout."""
+    G = problem.scales
+    plain = Problem("conv2d", problem.real, problem.N, G, G, G, problem.size, problem.kernel, problem.stride,
+                    problem.dilation, problem.padding, channels_last=problem.channels_last and G > 1)
+    return make_plan(plain, EXACT, threads=threads), np.ones((G, 1, *problem.kernel), COMPUTED[problem.real])

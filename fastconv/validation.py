@@ -61,6 +61,9 @@ def check(problem, x, weight, bias, residual, y, growth: float = 1.0, *more) -> 
     if getattr(problem, "gated", False):
         check_gated(problem, x, weight, bias, y, growth)
         return
+    if getattr(problem, "scales", 0):
+        check_scaled(problem, x, weight, bias, residual, y, growth)
+        return
     oracle = oracle_of(problem.operation)
     scale = reference.error_scale(problem, growth, oracle.magnitude(problem, x, weight, bias, residual, *more))
     compare(f"{problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}", y,
@@ -82,6 +85,21 @@ def check_gated(problem, x, weight, bias, y, growth: float) -> None:
     (feature, error), (gate, gate_error) = results
     compare(f"gated {problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}", y,
             feature * gate, error + np.abs(feature) * gate_error, prod(problem.weight_shape[1:]) + 8, growth)
+
+
+def check_scaled(problem, x, weight, bias, scales, y, growth: float) -> None:
+    """Compare one finished partial convolution; x is masked, `scales` are what its sums are multiplied with."""
+    from dataclasses import replace
+
+    from . import reference
+    plain = replace(problem, scales=0, activation=("none", 0.0, 0.0))
+    axis = -1 if problem.channels_last else 1
+    factors = np.repeat(np.asarray(scales, np.float64), problem.K // problem.scales, axis)
+    added = 0.0 if bias is None else np.reshape(bias, (-1,) if axis < 0 else (-1, 1, 1)) * (factors > 0)
+    expected = reference.convolution(plain, x, weight) * factors + added
+    scale = reference.error_scale(plain, growth, reference.magnitude(plain, x, weight)) * factors + np.abs(added)
+    compare(f"partial {problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}", y,
+            reference.activate(problem.activation, expected), scale, prod(problem.weight_shape[1:]) + 8, growth)
 
 
 def check_transposed(problem, x, weight, bias, residual, activation, y, growth: float) -> None:
