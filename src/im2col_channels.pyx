@@ -16,6 +16,7 @@ Leaves   y written in full.
 Rounds   one fused chain per output, in order t, r, s, c; then bias, residual, activation.
 Costs    2 N G K C T R S O P Q flop, less the taps at which all pixels of a tile see zero padding.
 """
+from cpython.pycapsule cimport PyCapsule_New
 from libc.string cimport memset
 
 from arrays cimport Arrays, geometry_of
@@ -25,7 +26,7 @@ from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns, turn
 from micro.simd cimport LANES, MR, NR, real, vec, vec_zero
 from micro.tile cimport Output, any_tile_multiply_rows
-from region cimport pack_tasks, run_tasks
+from region cimport TASK, pack_tasks, run_tasks
 
 cdef enum:
     SHORTEST_ROW = 6            # pixels: tiles of fewer wait for their own sums
@@ -255,6 +256,11 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
 def tile_size():
     """(LANES, MR, NR) of this build: what a plan sizes its blocks by."""
     return LANES, MR, NR
+
+
+def task():
+    """The function that computes one task, for src/chain.pyx."""
+    return PyCapsule_New(<void*>block, TASK, NULL)
 
 
 def workspace_bytes(bytes geometry, /):

@@ -13,6 +13,8 @@ Leaves   y written in full.
 Rounds   one fused chain per output, in order c, t, r, s; then bias, residual, activation.
 Costs    2 N G K C T R S O P Q flop; gathers x once per channel_block: chunk * taps * NR per MR-th of it.
 """
+from cpython.pycapsule cimport PyCapsule_New
+
 from arrays cimport Arrays, geometry_of
 from micro.combine cimport Target, rows_combine, target_of
 from micro.finish cimport any_odd, output_open, output_place, row_finish
@@ -21,7 +23,7 @@ from micro.geometry cimport Geometry, ceil_div
 from micro.pack cimport pack_rows
 from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_zero
 from micro.tile cimport Output, any_tile_multiply
-from region cimport pack_tasks, run_tasks
+from region cimport TASK, pack_tasks, run_tasks
 
 
 cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width, Py_ssize_t distance,
@@ -125,6 +127,11 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
 def tile_size():
     """(LANES, MR, NR) of this build: what a plan sizes its blocks by."""
     return LANES, MR, NR
+
+
+def task():
+    """The function that computes one task, for src/chain.pyx."""
+    return PyCapsule_New(<void*>block, TASK, NULL)
 
 
 def workspace_bytes(bytes geometry, /):

@@ -21,11 +21,12 @@ LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(),
          "algorithms": {"problem", "row", "pool_algorithms", "resample_algorithms"}, "machine": {"kernels", "algorithms"},
          "transforms": set(),
          "plan": {"problem", "algorithms", "machine", "kernels", "transforms"}, "deform_problem": {"problem"},
+         "chain": {"algorithms", "kernels", "plan"},
          "stream_plan": {"algorithms", "machine", "kernels", "row"}, "reference_deformable": {"reference"},
          "validation": {"config", "reference", "reference_deformable", "reference_pooling", "reference_regions",
                         "reference_resampling"}}
 ABOUT_KERNELS = {"introspection"}       # tells what is installed and how fast it could be, and has to ask
-COPIERS = {"lattice", "masking"}        # place what rows have computed, prepare what they read
+COPIERS = {"lattice", "masking", "chain"}       # place what rows have computed, prepare what they read, run two of them
 YARDSTICK = "peak"                      # measures the machine: no convolution, called by nothing that convolves
 INSTRUCTION_SETS = re.compile(r"\b(v[234]|neon|avx\w*|sse\w*|AVX\w*|SSE\w*)\b|\b_mm\d*_")
 NUMERIC = {"numpy", "scipy", "ml_dtypes"}

@@ -1,89 +1,11 @@
-"""Convolutions that are made of several: separable in depth or in space, gated, partial."""
+"""Convolutions that are separable in space: two one-dimensional passes."""
 from __future__ import annotations
 
 import numpy as np
 
-from .algorithms import list_algorithms
 from .arrays import COMPUTED, REALS, as_array, common_type
-from .convolution import conv1d, conv2d
+from .convolution import conv2d
 from .problem import per_axis, resolve_padding
-
-EXACT = list_algorithms("conv2d")[-1]       # sums of masks: the row that neither refuses nor rounds small integers
-
-
-def separable_conv1d(input, depthwise_weight, pointwise_weight, bias=None, stride=1, padding=0, dilation=1, *,
-                     padding_mode="zeros", channels_last=False, activation=None, residual=None, algorithm="auto", out=None):
-    """One-dimensional depthwise-separable convolution; parameters are those of `separable_conv2d` with one spatial axis.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `separable_conv2d`.
-
-    Examples
-    --------
-    >>> import numpy as np, fastconv
-    >>> fastconv.separable_conv1d(np.ones((1, 2, 4)), np.ones((2, 1, 3)), np.ones((1, 2, 1)))
-    array([[[6., 6.]]])
-    """
-    return separable(conv1d, input, depthwise_weight, pointwise_weight, bias, stride, padding, dilation, padding_mode,
-                     channels_last, activation, residual, algorithm, out)
-
-
-def separable_conv2d(input, depthwise_weight, pointwise_weight, bias=None, stride=1, padding=0, dilation=1, *,
-                     padding_mode="zeros", channels_last=False, activation=None, residual=None, algorithm="auto", out=None):
-    """Depthwise-separable convolution: every channel with kernels of its own, then a 1x1 convolution.
-
-    ``y = conv2d(conv2d(x, depthwise_weight, groups=C, ...), pointwise_weight, bias, activation, residual)``
-
-    Parameters
-    ----------
-    input : array, (N, C, H, W) or (C, H, W)
-    depthwise_weight : array, (C * M, 1, R, S)
-        M kernels for each channel; stride, padding and dilation are those of this step.
-    pointwise_weight : array, (K, C * M, 1, 1)
-    bias, residual, activation, algorithm
-        Of the pointwise step, as in `conv2d`, with which the other parameters are shared too.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `conv2d`.
-
-    References
-    ----------
-    F. Chollet, Xception: deep learning with depthwise separable convolutions, CVPR 2017, arXiv:1610.02357.
-
-    Examples
-    --------
-    >>> import numpy as np, fastconv
-    >>> x, depthwise, pointwise = np.ones((1, 8, 6, 6)), np.ones((8, 1, 3, 3)), np.ones((16, 8, 1, 1))
-    >>> fastconv.separable_conv2d(x, depthwise, pointwise, padding=1).shape
-    (1, 16, 6, 6)
-    """
-    return separable(conv2d, input, depthwise_weight, pointwise_weight, bias, stride, padding, dilation, padding_mode,
-                     channels_last, activation, residual, algorithm, out)
-
-
-def separable(function, input, depthwise_weight, pointwise_weight, bias, stride, padding, dilation, padding_mode,
-              channels_last, activation, residual, algorithm, out):
-    """separable_conv1d and separable_conv2d, whose signatures say what each argument means."""
-    axes = int(function.__name__[-2])
-    x, depthwise = as_array(input, "input"), as_array(depthwise_weight, "depthwise_weight")
-    pointwise = as_array(pointwise_weight, "pointwise_weight")
-    common_type(input=x, depthwise_weight=depthwise, pointwise_weight=pointwise)
-    if x.ndim not in (axes + 1, axes + 2):
-        raise ValueError(f"input must have {axes + 2} axes, or {axes + 1} without a batch; got shape {x.shape}")
-    C = x.shape[-1 if channels_last else -axes - 1]
-    if depthwise.ndim != axes + 2 or depthwise.shape[1] != 1 or C == 0 or depthwise.shape[0] % C:
-        raise ValueError(f"depthwise_weight must have shape (C * M, 1, *kernel) for C={C} channels, got {depthwise.shape}: "
-                         f"input of shape {x.shape}")
-    if pointwise.ndim != axes + 2 or pointwise.shape[1:] != (depthwise.shape[0], *(1,) * axes):
-        raise ValueError(f"pointwise_weight must have shape (K, {depthwise.shape[0]}{', 1' * axes}), got {pointwise.shape}")
-    spread = function(x, depthwise, None, stride, padding, dilation, C, padding_mode=padding_mode,
-                      channels_last=channels_last)
-    return function(spread, pointwise, bias, channels_last=channels_last, activation=activation, residual=residual,
-                    algorithm=algorithm, out=out)
 
 
 def spatial_separable_conv2d(input, column, row, bias=None, stride=1, padding=0, dilation=1, *, padding_mode="zeros",
