@@ -10,7 +10,7 @@ from . import kernels
 from .algorithms import ceil_div
 from .plan import WORKSPACE, Plan, padded
 
-FIRST, SECOND = "depthwise", "pointwise"        # rows whose kernels write, and read, part of an image anywhere
+FIRST, SECOND = ("depthwise", "turned"), "pointwise"        # rows whose kernels write, and read, part of an image anywhere
 FEWEST_PIXELS = 48                              # of a strip, for each of which the second kernel reads its weights
 
 
@@ -23,7 +23,7 @@ class Chain:
         first, second = copy(first), copy(second)           # whose workspaces change
         strip = {"pixel_block": pixels, "channel_block": p.K, "packed": int(first.packs), "y_n": 0,
                  "y_k": 1 if p.channels_last else pixels, "y_q": p.K if p.channels_last else 1}
-        if p.channels_last:                                 # whose kernel counts the channels of all groups
+        if first.file == first.row.kernel_last:             # lanes are channels: it counts those of all groups
             strip["K"] = p.K
         self.geometries = (first.pack_geometry(**strip), second.pack_geometry(
             pixel_block=pixels, channel_block=padded(q.K, m.MR * m.NR), packed=1))
@@ -36,8 +36,8 @@ class Chain:
 
     def run(self, x, packed, next_packed, bias, residual, y) -> bool:
         """Compute y; whether a sum of the first convolution was NaN or infinite."""
-        return self.kernel(*self.geometries, *self.tasks, self.strip, self.workspace, x, packed, next_packed, bias, residual, y,
-                           self.threads)
+        return self.kernel(*self.geometries, *self.tasks, self.strip, self.workspace, x, packed, next_packed, bias, residual,
+                           y, self.threads)
 
 
 @lru_cache(1024)
@@ -47,10 +47,14 @@ def chain_of(first: Plan, second: Plan) -> Chain | None:
     The numbers of a strip take half of L2; there are strips for all threads.
     """
     p, m = first.problem, first.machine
-    if first.row.name != FIRST or second.row.name != SECOND or len(p.size) != 2 or not p.N:
+    if first.row.name not in FIRST or second.row.name != SECOND or len(p.size) != 2 or not p.N:
+        return None
+    if first.row.name == "turned" and p.padded and p.padding_mode != "zeros":       # turns whole images alone
         return None
     P, Q = p.output_size
-    most = min(m.L2 // 2 // (Q * p.K * p.itemsize), P if p.channels_last else first.blocks["pixel_block"] // Q)
+    most = min(m.L2 // 2 // (Q * p.K * p.itemsize), P)
+    if not p.channels_last:         # the blocks of these kernels fit their caches
+        most = min(most, first.blocks["pixel_block"] // Q)
     if most * Q < FEWEST_PIXELS:
         return None
     threads = max(first.threads, second.threads)

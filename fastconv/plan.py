@@ -413,8 +413,8 @@ def apply_mask(x: np.ndarray, mask: np.ndarray, problem: Problem, threads: int) 
     one = mask.shape[-1 if problem.channels_last else 1] == 1 < problem.C
     valid = np.empty_like(x)
     sums = np.empty(0 if one else arranged(problem.N, problem.G, problem.size, problem.channels_last), x.dtype)
-    kernels.load("masking", kernels.isa, problem.real).apply(x, mask, valid, sums, problem.C, problem.G, problem.channels_last,
-                                                         threads)
+    kernels.load("masking", kernels.isa, problem.real).apply(x, mask, valid, sums, problem.C, problem.G,
+                                                         problem.channels_last, threads)
     return valid, mask if one else sums
 
 

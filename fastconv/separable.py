@@ -98,8 +98,8 @@ def separable(operation, input, depthwise_weight, pointwise_weight, bias, stride
 
 def next_problem(first: Problem, weight_shape, activation, bias: bool, residual: bool, packed: bool = False) -> Problem:
     """The pointwise convolution of what the depthwise one makes."""
-    return convolution_problem(first.operation, first.output_shape, weight_shape, first.real, channels_last=first.channels_last,
-                               activation=activation, bias=bias, residual=residual, packed=packed)
+    return convolution_problem(first.operation, first.output_shape, weight_shape, first.real,
+                               channels_last=first.channels_last, activation=activation, bias=bias, residual=residual, packed=packed)
 
 
 def finish(plans: tuple[Plan, Plan], x, depthwise, pointwise, b, r, out, dtype, batched: bool, packed=(None, None)):

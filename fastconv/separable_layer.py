@@ -60,8 +60,9 @@ class SeparableConv2d:
         first = depthwise.plan(depthwise.batched_shape(tuple(shape)))
         middle = first.problem.output_shape
         chain = chain_of(first, self.pointwise.plan(middle))
-        how = "in two calls" if chain is None else (f"strip by strip, {chain.strip / 1024:.4g} KiB of numbers between them in "
-                                                    f"cache, workspace {chain.workspace / 1024:.4g} KiB per thread")
+        how = "in two calls" if chain is None else (
+            f"strip by strip, {chain.strip / 1024:.4g} KiB of numbers between them in cache, workspace "
+            f"{chain.workspace / 1024:.4g} KiB per thread")
         return f"{depthwise.explain(shape)}\n{self.pointwise.explain(middle)}\n  together    {how}"
 
     def __call__(self, input, residual=None, out=None):
@@ -92,7 +93,8 @@ class SeparableConv2d:
         first = depthwise.plan(depthwise.batched_shape(x.shape))
         second = self.pointwise.plan(first.problem.output_shape, r is not None)
         plans, packed = (first, second), (depthwise.packed_for(first), self.pointwise.packed_for(second))
-        y = finish(plans, x, depthwise.weight, self.pointwise.weight, self.pointwise.bias, r, out, dtype, x.ndim == 4, packed)
+        weights = depthwise.weight, self.pointwise.weight, self.pointwise.bias
+        y = finish(plans, x, *weights, r, out, dtype, x.ndim == 4, packed)
         if r is None and x.ndim == 4 and y.size and dtype == self.native and key[0] is not None:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
