@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 # Imported when they are used first, so that the import of the package stays quick.
 LATE = {
     "arithmetic": ["arithmetic"],
+    "autotuning": ["autotune"],
     "adaptive_pooling": ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
         "adaptive_max_pool2d", "adaptive_max_pool3d", "spatial_pyramid_pool2d"],
     "deform_layer": ["DeformConv2d"],
@@ -56,11 +57,11 @@ __all__ = [
     "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "DeformConv2d",
     "GatedConv2d", "SeparableConv2d", "ValidationError", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
     "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "arithmetic",
-    "avg_pool1d", "avg_pool2d", "avg_pool3d", "channel_shuffle", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-    "conv_transpose2d", "conv_transpose3d", "decompose_separable", "deform_conv2d", "deform_roi_pool", "explain",
-    "focus", "fold", "gated_conv2d", "get_num_threads", "grid_sample", "interpolate", "list_algorithms", "lp_pool1d",
-    "lp_pool2d", "lp_pool3d", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d",
-    "pad", "partial_conv2d", "pixel_shuffle", "pixel_unshuffle", "ps_roi_align", "ps_roi_pool", "roi_align", "roi_pool",
-    "separable_conv1d", "separable_conv2d", "set_num_threads", "show_config", "spatial_pyramid_pool2d",
-    "spatial_separable_conv2d", "threads", "unfold", "validation",
+    "autotune", "avg_pool1d", "avg_pool2d", "avg_pool3d", "channel_shuffle", "conv1d", "conv2d", "conv3d",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "decompose_separable", "deform_conv2d",
+    "deform_roi_pool", "explain", "focus", "fold", "gated_conv2d", "get_num_threads", "grid_sample", "interpolate",
+    "list_algorithms", "lp_pool1d", "lp_pool2d", "lp_pool3d", "max_pool1d", "max_pool2d", "max_pool3d",
+    "max_unpool1d", "max_unpool2d", "max_unpool3d", "pad", "partial_conv2d", "pixel_shuffle", "pixel_unshuffle",
+    "ps_roi_align", "ps_roi_pool", "roi_align", "roi_pool", "separable_conv1d", "separable_conv2d", "set_num_threads",
+    "show_config", "spatial_pyramid_pool2d", "spatial_separable_conv2d", "threads", "unfold", "validation",
 ]

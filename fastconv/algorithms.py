@@ -13,26 +13,44 @@ from math import inf
 from .problem import Problem
 from .row import Algorithm, Machine, ceil_div, never_refuses
 
-TILE_START = 60         # sums of a tile into and out of registers, call and finish
-GATHER_VECTOR = 3       # one vector of a panel
-GATHER_TAP = 25         # where one tap of one vector of pixels lies
-PACK_NUMBER = 0.4       # one weight, transposed into place
+TILE_START = 36         # sums of a tile into and out of registers, call and finish ...
+TURNED_TILE = 175       # ... with sums that are transposed back
+GATHER_VECTOR = 3       # one vector of a panel ...
+GATHER_STRIDED = 6.7    # ... whose numbers do not lie side by side
+GATHER_TAP = 12         # where one tap of one vector of pixels lies
+PACK_NUMBER = 0.45      # one weight, transposed into place ...
+MOST_PACKINGS = 2       # ... by every task, up to so many: more tasks find them packed
+PIXEL_BLOCK = 400       # pixels of one task
+TURN_NUMBER = 0.4       # one number of a small image, transposed
+WINDOW = 4              # one pointer of an indirect product
 PICK_ROW = 15           # one vector of every second pixel of a row
-TURN_NUMBER = 0.3       # one number of a small image, transposed
-WINDOW = 6              # one pointer of an indirect product
 COPY_NUMBER = 0.15      # one number of a window that is copied
-STAGE_ROW = 60          # one staged row ...
-STAGE_NUMBER = 0.3      # ... and each of its numbers
+STAGE_ROW = 55          # one staged row ...
+STAGE_NUMBER = 0.02     # ... and each of its numbers ...
+STAGE_STRIDED = 0.4     # ... if some are passed over
+STAGED_WINDOW = 8       # one pointer of a window of staged rows
+LINE = 64               # bytes
+PIXELS_FAR = 37, 7      # a line of input and of output on its way from and to memory, beside what is computed meanwhile:
+CHANNELS_FAR = 10, 3    # rows of pixels, whose lines lie apart; of channels;
+STAGED_FAR = 10, 6      # rows as they lie
+TILES_FAR = 50, 40      # patches of Winograd's tiles
+NEAR = 0.1              # share of that for a line of L3 ...
+OTHERS = 0.25           # ... a part of which is not this problem's
 DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
 LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors waits for its own sums
 SAMPLE = 12             # where one tap of one offset group samples, for one pixel
 CORNERS = 6             # one vector of channels between four pixels
-TRANSFORM = {4: 110, 6: 260, 8: 480}    # Winograd, by alpha: input of one tile, for a vector of channels; so for output
+TRANSFORM = {4: (160, 26), 6: (410, 55), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in and out
 SCATTERED = 4           # times as long for outputs of a dilated kernel, which do not lie side by side
 MOST_TAPS = 5           # of an axis that Winograd's algorithm transforms
-TRANSFORM_NUMBER = 1.5  # one transformed weight; twice that if they do not stay in L2
-STREAM_L3 = 0.15        # one number of weights that do not stay in L2 ...
-STREAM_MEMORY = 0.4     # ... nor in L3
+TRANSFORM_NUMBER = 0.35 # one transformed weight ...
+TRANSFORM_PRODUCT = 0.25    # ... and each of the products of which it is a sum ...
+TRANSFORM_FAR = 0.5     # ... more if all do not stay in a third of L3 ...
+TRANSFORM_FRESH = 1.3   # ... or go to memory that was not used before, for more than MOST_PACKINGS blocks of tiles
+WINOGRAD_TILES = 96     # in one block, at most, ...
+WINOGRAD_ROOM = 6       # ... whose transformed input takes so many times L2
+STREAM_L3 = 0.25        # one number of weights that do not stay in L2 ...
+STREAM_MEMORY = 0.5     # ... nor in a third of L3
 PLACE_NUMBER = 0.7      # one number, read and written once more
 CALL = 15000            # a parallel region and what Python does about it
 LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then stays below 4 MiB
@@ -54,14 +72,34 @@ def tile_cycles(rows: int, vectors: int, machine: Machine) -> float:
     return cycles
 
 
+def far_cycles(problem: Problem, machine: Machine, lines: tuple[int, int]) -> float:
+    """Cycles for input and output that L2 does not hold: `lines` each for one that comes from, or goes to, memory."""
+    x, y = problem.C * volume(problem) * problem.itemsize, problem.K * problem.pixels * problem.itemsize
+    together = x + y + problem.K * problem.sum_length * problem.itemsize
+    if together <= machine.L2:
+        return 0.0
+    memory = min(1.0, together / machine.L3 - OTHERS)
+    return (x * lines[0] + y * lines[1]) / LINE * max(NEAR, memory)
+
+
 def pixels_cost(problem: Problem, machine: Machine) -> float:
     """Pixels on the lanes: whole vectors of pixels are multiplied, panels are gathered."""
     K, vectors, length = problem.K // problem.G, ceil_div(problem.pixels, machine.lanes), problem.sum_length
     chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L1)
     tiles = ceil_div(K, machine.MR) * ceil_div(vectors * machine.lanes, machine.NR) * chunks
-    gathered = vectors * (length * GATHER_VECTOR + problem.taps * GATHER_TAP)
+    gathered = vectors * (length * gather_vector(problem) + problem.taps * GATHER_TAP)
     cycles = length * tile_cycles(K, vectors, machine) + tiles * TILE_START + gathered
-    return problem.G * (cycles + (0 if problem.packed else PACK_NUMBER * K * length)) * machine.cycle
+    cycles += packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
+    return (problem.G * cycles + far_cycles(problem, machine, PIXELS_FAR)) * machine.cycle
+
+
+def packings(problem: Problem, pixels: int, block: int) -> int:
+    """How often a call packs its weights, with tasks of `block` pixels each."""
+    return 0 if problem.packed else min(MOST_PACKINGS, ceil_div(pixels, block))
+
+
+def gather_vector(problem: Problem) -> float:
+    return GATHER_VECTOR if problem.stride[-1] == 1 else GATHER_STRIDED
 
 
 def live_share(problem: Problem, machine: Machine) -> float:
@@ -89,22 +127,52 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L1)
     tiles = ceil_div(problem.pixels, machine.MR) * ceil_div(K, machine.NR) * chunks
     windows = problem.pixels * (problem.taps * WINDOW + (length * COPY_NUMBER if C < machine.lanes else 0))
-    turned = 0 if problem.channels_last else C * volume(problem) + K * problem.pixels
+    turned = 0 if problem.channels_last else C * volume(problem)
     cycles = length * tile_cycles(problem.pixels, vectors, machine) * live_share(problem, machine)
-    cycles += tiles * TILE_START + windows + turned * TURN_NUMBER
-    return problem.G * (cycles + (0 if problem.packed else 2 * PACK_NUMBER * K * length)) * machine.cycle
+    cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows + turned * TURN_NUMBER
+    cycles += packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
+    return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
 
 
-def winograd_tiles(problem: Problem, alpha: int) -> tuple[int, int]:
-    """Elements and tiles of one image: along each transformed axis, tiles of m outputs in every phase of the dilation."""
-    elements, tiles = 1, 1
-    for axis, (taps, out, dilation) in enumerate(zip(problem.kernel, problem.output_size, problem.dilation)):
+def winograd_tiles(problem: Problem, alpha: int) -> tuple[int, int, int]:
+    """Elements, those with weights of their own, and tiles of one image.
+
+    Along each transformed axis, tiles of m outputs in every phase of the dilation; with stride 2, alpha elements of the even
+    pixels, which two taps see, and m odd pixels.
+    """
+    elements, unique, tiles = 1, 1, 1
+    for axis, (taps, out, stride, dilation) in enumerate(zip(problem.kernel, problem.output_size, problem.stride,
+                                                             problem.dilation)):
         if axis >= len(problem.kernel) - 2 and taps > 1:
-            elements *= alpha
-            tiles *= dilation * ceil_div(ceil_div(out, dilation), max(1, alpha - taps + 1))
+            m = max(1, alpha - winograd_taps(problem) + 1)
+            elements *= alpha + m * (stride - 1)
+            unique *= alpha + stride - 1
+            tiles *= dilation * ceil_div(ceil_div(out, dilation), m)
         else:
             tiles *= out
-    return elements, tiles
+    return elements, unique, tiles
+
+
+def winograd_taps(problem: Problem) -> int:
+    """r of F(m, r)."""
+    return 2 if problem.stride[-1] == 2 else problem.kernel[-1]
+
+
+def winograd_block(problem: Problem, machine: Machine, elements: int) -> int:
+    """Tiles of one task at most: their transformed input, of all channels, takes a few times L2."""
+    depth = problem.C // problem.G * [1, 1, *problem.kernel][-3]
+    room = WINOGRAD_ROOM * machine.L2 // (elements * problem.itemsize)
+    return max(machine.MR, min(WINOGRAD_TILES, room // depth // machine.MR * machine.MR))
+
+
+def transforms_of_weights(problem: Problem, alpha: int, blocks: int, far: bool) -> float:
+    """Cycles for each transformed weight of a call."""
+    taps = problem.kernel[-1]
+    products = taps * (taps + alpha) / alpha if [1, *problem.kernel][-2] > 1 else taps
+    number = TRANSFORM_NUMBER + TRANSFORM_PRODUCT * products + (TRANSFORM_FAR if far else 0)
+    if blocks > MOST_PACKINGS and not problem.packed:
+        return number + TRANSFORM_FRESH
+    return packings(problem, blocks, 1) * number
 
 
 def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
@@ -113,22 +181,23 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         if alpha > 6 and problem.real == "f32":
             return inf          # rounding errors too large to be chosen unasked
         C, K = problem.C // problem.G * [1, 1, *problem.kernel][-3], problem.K // problem.G      # depth taps are channels
-        elements, tiles = winograd_tiles(problem, alpha)
-        share = elements / alpha**2
+        elements, unique, tiles = winograd_tiles(problem, alpha)
+        share, blocks = elements / alpha**2, ceil_div(tiles, winograd_block(problem, machine, elements))
         calls = elements * ceil_div(tiles, machine.MR) * ceil_div(K, machine.NR)
         cycles = elements * C * tile_cycles(tiles, ceil_div(K, machine.lanes), machine) + calls * TILE_START
-        weights = elements * C * K
-        if weights * problem.itemsize > machine.L2:
-            number = STREAM_MEMORY if weights * problem.itemsize > machine.L3 else STREAM_L3
-            cycles = max(cycles, number * weights * ceil_div(tiles, 96))
+        weights = unique * C * K
+        nbytes = weights * problem.G * problem.itemsize
+        if nbytes > machine.L2:
+            number = STREAM_MEMORY if nbytes > machine.L3 / 3 else STREAM_L3
+            cycles = max(cycles, number * weights * blocks)
         if problem.dilation[-1] > 1:        # pixels of a tile lie far apart, and few tiles of a row follow each other
             share *= 1 + 4 * problem.dilation[-1] * alpha / (problem.output_size[-1] + problem.dilation[-1] * alpha)
-        cycles += share * TRANSFORM[alpha] * tiles * (ceil_div(C, machine.lanes) + ceil_div(K, machine.lanes))
+        into, back = TRANSFORM[alpha]
+        cycles += share * tiles * (into * ceil_div(C, machine.lanes) + back * ceil_div(K, machine.lanes))
         turned = C * volume(problem) * 1.5 + K * problem.pixels * (1 if problem.dilation[-1] == 1 else SCATTERED)
         cycles += TURN_NUMBER * (0 if problem.channels_last else turned)
-        if not problem.packed:
-            cycles += (TRANSFORM_NUMBER if weights * problem.itemsize < machine.L2 else 2 * TRANSFORM_NUMBER) * weights
-        return problem.G * cycles * machine.cycle
+        cycles += weights * transforms_of_weights(problem, alpha, blocks, nbytes > machine.L3 / 3)
+        return (problem.G * cycles + far_cycles(problem, machine, TILES_FAR)) * machine.cycle
     return cost
 
 
@@ -146,7 +215,7 @@ def im2col_cost(problem: Problem, machine: Machine) -> float:
 
 def pointwise_cost(problem: Problem, machine: Machine) -> float:
     """im2col without its gather."""
-    saved = 0 if problem.channels_last else ceil_div(problem.pixels, machine.lanes) * problem.C * GATHER_VECTOR
+    saved = 0 if problem.channels_last else ceil_div(problem.pixels, machine.lanes) * problem.C * gather_vector(problem)
     return im2col_cost(problem, machine) - saved * machine.cycle
 
 
@@ -155,10 +224,11 @@ def staged_cost(problem: Problem, machine: Machine) -> float:
     K, Q, length = problem.K // problem.G, problem.output_size[-1], problem.sum_length
     lines, vectors = problem.pixels // Q, ceil_div(Q, machine.lanes)
     tiles = ceil_div(K, machine.MR) * ceil_div(Q, machine.NR)
-    cycles = lines * (length * tile_cycles(K, vectors, machine) + tiles * TILE_START + length * WINDOW / 3)
+    cycles = lines * (length * tile_cycles(K, vectors, machine) + tiles * TILE_START + length * STAGED_WINDOW)
     staged = problem.C // problem.G * volume(problem) // problem.size[-1] * min(problem.stride[-1], problem.kernel[-1])
-    cycles += staged * (STAGE_ROW + Q * STAGE_NUMBER)
-    return problem.G * (cycles + (0 if problem.packed else PACK_NUMBER * K * length)) * machine.cycle
+    cycles += staged * (STAGE_ROW + Q * (STAGE_NUMBER if problem.stride[-1] == 1 else STAGE_STRIDED))
+    cycles += 0 if problem.packed else PACK_NUMBER * K * length
+    return (problem.G * cycles + far_cycles(problem, machine, STAGED_FAR)) * machine.cycle
 
 
 def direct_cost(problem: Problem, machine: Machine) -> float:
@@ -237,8 +307,11 @@ def winograd_refuses(alpha: int) -> Callable[[Problem], str]:
         taps = problem.kernel[-1]
         if not 2 <= taps <= min(MOST_TAPS, alpha - 1) or (len(problem.kernel) > 1 and problem.kernel[-2] not in (1, taps)):
             return f"only for kernels of r or r x r taps, r from 2 to {min(MOST_TAPS, alpha - 1)}"
-        if any(s != 1 for s in problem.stride[-2:]):
-            return "only for stride 1"
+        strides = {s for s, r in zip(problem.stride[-2:], problem.kernel[-2:]) if r > 1}
+        if strides == {2} and (taps != 3 or alpha > 6 or problem.dilation[-1] > 1 or problem.stride[-1] != 2):
+            return "with stride 2 only for 3 or 3 x 3 taps, without dilation, and for alpha <= 6"
+        if not strides <= {1, 2} or len(strides) > 1:
+            return "only for stride 1 or 2"
         return im2col_refuses(problem)
     return refuses
 

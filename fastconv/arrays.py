@@ -1,11 +1,15 @@
 """Which arrays may enter, and how they reach a kernel: one number type, native byte order, contiguous rows."""
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 REALS = {"float32": "f32", "float64": "f64", "float16": "f32", "bfloat16": "f32"}
 # Integers that are moved and compared only: widened to floats that hold every one of them, 64 bits as they are.
 WIDENED = {"int8": "f32", "uint8": "f32", "int16": "f32", "uint16": "f32", "int32": "f64", "uint32": "f64", "int64": "f64"}
+LINE = 64               # bytes of a cache line
+LARGE = 1 << 14         # numbers
 COMPUTED = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
 
 
@@ -30,6 +34,19 @@ def as_array(value, name: str) -> np.ndarray:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
         raise TypeError(f"{name} ({type(value).__name__}) cannot be viewed as a NumPy array: {error}") from None
+
+
+def lined(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """As numpy.empty, but from a cache line on, so that no vector lies across two."""
+    n = prod(shape)
+    memory = np.empty(n + LINE // dtype.itemsize, dtype)
+    first = -memory.ctypes.data % LINE // dtype.itemsize
+    return memory[first:first + n].reshape(shape)
+
+
+def allocator(shape: tuple[int, ...]):
+    """What makes arrays of this shape: `lined` where that is worth its microsecond."""
+    return lined if prod(shape) >= LARGE else np.empty
 
 
 def common_type(**arrays: np.ndarray | None) -> np.dtype:
@@ -118,10 +135,10 @@ def can_write(out: np.ndarray, dtype: np.dtype, *inputs: np.ndarray | None) -> b
             and not any(a is not None and np.may_share_memory(out, a) for a in inputs))
 
 
-def direct_target(out, shape: tuple[int, ...], dtype: np.dtype, *inputs: np.ndarray) -> np.ndarray | None:
-    """`out`, or a new array, if kernels may write the result of a call straight into it; else None."""
+def direct_target(out, shape: tuple[int, ...], dtype: np.dtype, allocate, *inputs: np.ndarray) -> np.ndarray | None:
+    """`out`, or what `allocate` gives without it, if kernels may write the result of a call straight into it; else None."""
     if out is None:
-        return np.empty(shape, dtype)
+        return allocate(shape, dtype)
     if (type(out) is np.ndarray and out.dtype is dtype and out.shape == shape and out.flags.carray
             and not any(np.may_share_memory(out, a) for a in inputs)):
         return out

@@ -22,7 +22,7 @@ class Chain:
         pixels = rows * p.output_size[1]
         first, second = copy(first), copy(second)           # whose workspaces change
         strip = {"pixel_block": pixels, "channel_block": p.K, "packed": int(first.packs), "y_n": 0,
-                 "y_k": 1 if p.channels_last else pixels, "y_q": p.K if p.channels_last else 1}
+                 "y_k": 1 if p.channels_last else pixels, "past_caches": 0, "y_q": p.K if p.channels_last else 1}
         if first.file == first.row.kernel_last:             # lanes are channels: it counts those of all groups
             strip["K"] = p.K
         self.geometries = (first.pack_geometry(**strip), second.pack_geometry(

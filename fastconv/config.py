@@ -60,6 +60,17 @@ def from_environment(name: str, default: int) -> int:
         raise ValueError(f"{name}={text!r} must be a whole number in 1 .. {MOST_THREADS}") from None
 
 
+def file_from_environment(name: str) -> Path | None:
+    """A file that may not exist yet, in a folder that does."""
+    text = os.environ.get(name)
+    if not text:
+        return None
+    path = Path(text)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ValueError(f"{name}={text!r} must be a file, not a folder, in a folder that exists")
+    return path.absolute()
+
+
 def flag_from_environment(name: str) -> bool:
     text = os.environ.get(name, "0")
     if text not in ("0", "1", ""):
@@ -71,6 +82,7 @@ _default = from_environment("FASTCONV_NUM_THREADS", usable_cpus())
 _here: ContextVar[int] = ContextVar("fastconv_threads", default=0)     # 0: the default
 _forked = False
 validating = flag_from_environment("FASTCONV_VALIDATE")                 # compare every call with SciPy
+tune_file = file_from_environment("FASTCONV_TUNE_FILE")                # where autotune() keeps what it measures
 
 
 def after_fork() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, REALS, as_array, can_write, check_out, common_type, contiguous, with_rows
-from .plan import Plan, make_plan
+from .arrays import COMPUTED, REALS, allocator, as_array, can_write, check_out, common_type, contiguous, with_rows
+from .plan import Plan, forgetting, make_plan
 from .problem import convolution_problem
 from .validation import check
 
@@ -14,7 +14,8 @@ MOST_KNOWN = 1024
 
 # Calls that were made before, by all that can change their plan: (plan, shape of the result). Only for arguments of the
 # plainest types, since True == 1 == 1.0 would find an entry that they must not.
-_known: dict[tuple, tuple[Plan, tuple[int, ...]]] = {}
+_known: dict[tuple, tuple] = {}
+forgetting.append(_known.clear)
 
 
 def is_plain(value) -> bool:
@@ -36,8 +37,8 @@ def convolve(operation, input, weight, bias, stride, padding, dilation, groups, 
             if (known is not None and input.flags.carray and weight.flags.carray and not config.validating
                     and (bias is None or (type(bias) is np.ndarray and bias.dtype is dtype
                                           and bias.shape == weight.shape[:1] and bias.flags.carray))):
-                plan, shape = known
-                y = np.empty(shape, dtype)
+                plan, shape, allocate = known
+                y = allocate(shape, dtype)
                 plan.run(input, weight, bias, None, y)
                 return y
     x, w = as_array(input, "input"), as_array(weight, "weight")
@@ -53,7 +54,7 @@ def convolve(operation, input, weight, bias, stride, padding, dilation, groups, 
     if key is not None and batched and problem.N and problem.K:
         if len(_known) >= MOST_KNOWN:
             _known.clear()
-        _known[key] = plan, problem.output_shape
+        _known[key] = plan, problem.output_shape, allocator(problem.output_shape)
     return y
 
 
@@ -73,7 +74,7 @@ def execute(plan: Plan, x, w, b, r, out, dtype, batched, packed=None, *more):
     if out is not None:
         check_out(out, shape, dtype)
     straight = out is not None and can_write(out, real, x, w, b, r, *more)
-    y = out if straight else np.empty(shape, real)
+    y = out if straight else allocator(shape)(shape, real)
     if y.size:
         rows = with_rows(x, real)
         w = contiguous(w, real)

@@ -5,10 +5,9 @@ import math
 import os
 import platform
 import re
-from pathlib import Path
 
 from . import config, kernels
-from .machine import caches
+from .machine import caches, cpu_model
 
 
 def show_config(mode: str = "stdout") -> dict | None:
@@ -59,15 +58,6 @@ def as_text(value) -> str:
 def as_bytes(n: float) -> str:
     """A size of memory in KiB or MiB."""
     return f"{n / (1 << 20):g} MiB" if n >= 1 << 20 else f"{n / 1024:g} KiB"
-
-
-def cpu_model() -> str:
-    """The CPU's name for itself, where the operating system tells it."""
-    try:
-        found = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    return found[1].strip() if found else platform.processor() or platform.machine()
 
 
 def thread_limits() -> dict:

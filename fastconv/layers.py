@@ -1,13 +1,25 @@
 """Convolutions whose weights are packed once: made from arrays, called with inputs."""
 from __future__ import annotations
 
+from weakref import WeakSet
+
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, REALS, as_array, common_type, direct_target
+from .arrays import COMPUTED, REALS, allocator, as_array, common_type, direct_target
 from .convolution import MOST_KNOWN, execute
-from .plan import Plan, make_plan
+from .plan import Plan, forgetting, make_plan
 from .problem import Problem, convolution_problem, index, per_axis
+
+LAYERS: WeakSet = WeakSet()         # all that exist and know plans
+
+
+def forget_calls() -> None:
+    for layer in list(LAYERS):
+        layer._known.clear()
+
+
+forgetting.append(forget_calls)
 
 
 class Convolution:
@@ -31,7 +43,8 @@ class Convolution:
 
     def forget(self) -> None:
         self._packed: dict[tuple, np.ndarray] = {}
-        self._known: dict[tuple, tuple[np.dtype, Plan, np.ndarray, tuple[int, ...]]] = {}
+        self._known: dict[tuple, tuple] = {}
+        LAYERS.add(self)
 
     def check_arguments(self) -> None:
         """Raise now what any input would raise: a large one, on which any kernel fits, stands for all."""
@@ -101,7 +114,7 @@ class Convolution:
             dtype = input.dtype
             known = self._known.get((input.shape, config.get_num_threads()))
             if known is not None and dtype is known[0] and input.flags.carray:
-                y = direct_target(out, known[3], dtype, input)
+                y = direct_target(out, known[3], dtype, known[4], input)
                 if y is not None:
                     known[1].run(input, self.weight, self.bias, None, y, known[2])
                     return y
@@ -118,7 +131,8 @@ class Convolution:
         if r is None and batched and y.size and dtype == COMPUTED[self.real]:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            self._known[shape, config.get_num_threads()] = COMPUTED[self.real], plan, packed, y.shape
+            dtype = COMPUTED[self.real]
+            self._known[shape, config.get_num_threads()] = dtype, plan, packed, y.shape, allocator(y.shape)
         return y
 
 

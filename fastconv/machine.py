@@ -1,6 +1,8 @@
 """The CPU as plans and costs see it: caches, and the register tile of each build of the kernels."""
 from __future__ import annotations
 
+import platform
+import re
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +26,16 @@ def caches() -> dict[str, int]:
         if kind != "Instruction":
             sizes[f"L{level}"] = int(size.rstrip("KMG")) * UNITS[size.lstrip("0123456789")]
     return sizes
+
+
+@cache
+def cpu_model() -> str:
+    """The CPU's name for itself, where the operating system tells it."""
+    try:
+        found = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.processor() or platform.machine()
 
 
 @cache

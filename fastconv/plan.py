@@ -2,14 +2,28 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from math import inf, prod
 from threading import Lock
 
 import numpy as np
 
-from . import kernels
-from .algorithms import LONGEST_ROW, PANELS, Algorithm, Machine, apart_cost, ceil_div, refusal, tile_cycles, winograd_tiles
+from . import kernels, tuned
+from .algorithms import (
+    LONGEST_ROW,
+    PANELS,
+    WINOGRAD_ROOM,
+    Algorithm,
+    Machine,
+    apart_cost,
+    ceil_div,
+    refusal,
+    tile_cycles,
+    winograd_block,
+    winograd_taps,
+    winograd_tiles,
+)
 from .machine import machine
 from .problem import ACTIVATIONS, PADDING_MODES, Problem, arranged
 from .transforms import transforms
@@ -63,20 +77,21 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     if p.channels_last:
         window = p.taps * (C * p.itemsize if row_runs else 8) + C * p.itemsize
         most = max(m.MR, min(480, m.L2 // 2 // (window + m.NR * p.itemsize)) // m.MR * m.MR)
-    else:                       # every task turns the whole image
+    else:
         most = p.pixels
+    turned = 0 if p.channels_last else 0.3 * prod(p.size) / p.taps      # every task turns the whole image
     if p.channels_last and C * p.taps <= chunk:     # sums that are finished at once stay in L1
         most = min(most, m.L1 // 3 // (m.NR * p.itemsize) // m.MR * m.MR)
     best = None
     for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
         k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
-        for q_parts in range(ceil_div(p.pixels, most), ceil_div(p.pixels, most) + (2 * threads if p.channels_last else 1)):
+        for q_parts in range(ceil_div(p.pixels, most), ceil_div(p.pixels, most) + 2 * threads):
             q_block = ceil_div(p.pixels, q_parts)
             if p.padded and q_block >= p.output_size[-1]:       # whole rows
                 q_block = padded(q_block, p.output_size[-1])
             tasks = p.N * p.G * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
             vectors = ceil_div(min(K, k_block), m.lanes)
-            cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 0.1 * q_block
+            cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 0.1 * q_block + turned
                                                + (0 if p.packed else 0.6 * min(K, k_block)))
             if best is None or cost < best[0] * 0.995:
                 best = cost, q_block, k_block
@@ -87,20 +102,22 @@ def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     """Blocks of staged: `pixel_block` output rows of `chunk` columns, whose input rows take a quarter of L2."""
     lines, Q = [1, *p.output_size][-2:]
     columns = Q if Q <= LONGEST_ROW else padded(balanced(Q, LONGEST_ROW), m.NR)
+    images = p.N * p.G * p.pixels // (lines * Q)
+    if threads > 1 and lines * images < threads:    # a row for several threads
+        columns = min(columns, padded(ceil_div(Q, 4 * threads), m.NR))
     step, reach = [1, *p.stride][-2], [1, *(d * (k - 1) + 1 for k, d in zip(p.kernel, p.dilation))][-2]
     line = p.C // p.G * [1, 1, *p.kernel][-3] * (columns * p.stride[-1] + p.kernel[-1] * p.dilation[-1]) * p.itemsize
     rows = max(1, (m.L2 // 4 // line - reach) // step + 1)
-    tasks = p.N * p.G * p.pixels // (lines * Q) * ceil_div(Q, columns)
+    tasks = images * ceil_div(Q, columns)
     parts = ceil_div(4 * threads, tasks)            # enough for all threads
     return {"chunk": columns, "pixel_block": balanced(lines, min(rows, ceil_div(lines, parts))), "channel_block": p.K // p.G}
 
 
 def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[str, int]:
     """Blocks of winograd: the transformed input of a task in L2 if 96 tiles can, products of `chunk` channels in L2."""
-    K, depth = p.K // p.G, p.C // p.G * [1, 1, *p.kernel][-3]
-    elements, tiles = winograd_tiles(p, alpha)
-    room = 6 * m.L2 // (elements * p.itemsize)
-    most = max(m.MR, min(96, room // depth // m.MR * m.MR))
+    K = p.K // p.G
+    elements, _, tiles = winograd_tiles(p, alpha)
+    most = winograd_block(p, m, elements)
     best = None
     for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
         k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
@@ -113,8 +130,10 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[st
                                                + 2 * vectors * m.lanes * (1 if p.packed else elements))
             if best is None or cost < best[0] * 0.995:
                 best = cost, t_block, k_block
-    chunk = max(m.NR, room // 4 // best[1] // m.NR * m.NR)
-    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "alpha_h": elements // alpha, "alpha_w": alpha}
+    room = WINOGRAD_ROOM * m.L2 // (4 * elements * p.itemsize)
+    chunk = max(m.NR, room // best[1] // m.NR * m.NR)
+    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "alpha_w": alpha,
+            "alpha_h": alpha if [1, *p.kernel][-2] > 1 else 1}
 
 
 def plane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
@@ -248,6 +267,7 @@ class Plan:
         fields |= zip(("pad_d", "pad_h", "pad_w"), p.in_three_axes([before for before, _ in p.padding], 0))
         fields |= {"padding_mode": PADDING_MODES.index(p.padding_mode), "channels_last": int(p.channels_last),
                    "y_channels": p.output_channels // p.G, "watch": int(self.watches),
+                   "past_caches": int(prod(p.output_shape) * p.itemsize > m.L3),
                    "activation": ACTIVATIONS.index(p.activation[0]), "low": p.activation[1], "high": p.activation[2],
                    "packed": int(p.packed and hasattr(self.module, "pack")), "in_place": int(self.row.name == "pointwise")}
         pixels = prod(p.shuffle.size) if p.shuffle else p.pixels
@@ -261,7 +281,8 @@ class Plan:
         constants = b""
         if self.row.alpha:
             fields |= winograd_blocks(p, m, self.threads, self.row.alpha)
-            constants = b"".join(matrix.tobytes() for matrix in transforms(self.row.alpha - p.kernel[-1] + 1, p.kernel[-1]))
+            r = winograd_taps(p)
+            constants = b"".join(matrix.tobytes() for matrix in transforms(self.row.alpha - r + 1, r))
         elif self.file in BLOCKS and prod(p.output_shape):
             fields |= BLOCKS[self.file](p, m, self.threads)
         fields |= changes
@@ -272,7 +293,7 @@ class Plan:
 
     def tasks_of_pixels(self) -> int:
         """Tasks of a call that use the same weights."""
-        pixels = winograd_tiles(self.problem, self.row.alpha)[1] if self.row.alpha else self.problem.pixels
+        pixels = winograd_tiles(self.problem, self.row.alpha)[2] if self.row.alpha else self.problem.pixels
         return self.problem.N * ceil_div(pixels, self.blocks["pixel_block"])
 
     def fit_workspace(self, fields: dict[str, int]) -> int:
@@ -424,6 +445,7 @@ def place(part: np.ndarray, target: np.ndarray, real: str, threads: int) -> None
 
 
 _plans: OrderedDict[tuple, Plan] = OrderedDict()
+forgetting: list[Callable[[], None]] = [_plans.clear]       # what who remembers plans does when others may be chosen
 _lock = Lock()
 
 
@@ -449,7 +471,7 @@ def make_plan(problem: Problem, algorithm: str = "auto", isa: str | None = None,
 
 
 def plain_plan(problem: Problem, algorithm: str, isa: str, threads: int) -> Plan:
-    return Plan(problem, choose(problem, algorithm, isa), isa, threads)
+    return Plan(problem, choose(problem, algorithm, isa, threads), isa, threads)
 
 
 def combined_plan(problem: Problem, algorithm: str, isa: str, threads: int) -> Plan | Gating | Scaling:
@@ -474,16 +496,22 @@ def plan_together(problem: Problem, merged: Problem, apart: list[Plan], algorith
     return plan if plan.row.cost(merged, plan.machine) <= apart_cost(problem, costs, plan.machine) else None
 
 
-def choose(problem: Problem, algorithm: str, isa: str) -> Algorithm:
-    """The row that is predicted to be quickest, or the row that is asked for."""
+def forget_plans() -> None:
+    """Let every plan be made anew: another row may be chosen."""
+    for forget in forgetting:
+        forget()
+
+
+def choose(problem: Problem, algorithm: str, isa: str, threads: int) -> Algorithm:
+    """The row that was measured or else is predicted to be the quickest, or the row that is asked for."""
     rows = PANELS[problem.operation]
     if algorithm == "auto":
-        one = machine(isa, problem.real)
-        able = [row for row in rows if not refusal(row, problem)]
-        if not able:
+        one, best = machine(isa, problem.real), tuned.best_row(problem, isa, threads)
+        costs = {row: row.cost(problem, one) for row in rows if not refusal(row, problem)}
+        if not costs:
             raise ValueError(f"no algorithm computes this {problem.operation} at once: "
                              + ", ".join(f"{row.name}: {refusal(row, problem)}" for row in rows))
-        return min(able, key=lambda row: row.cost(problem, one))
+        return min(costs, key=lambda row: 0 if row.name == best and costs[row] < inf else costs[row])
     for row in rows:
         if row.name == algorithm:
             reason = refusal(row, problem)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, REALS, as_array, can_write, check_out, common_type, contiguous, with_rows
+from .arrays import COMPUTED, REALS, allocator, as_array, can_write, check_out, common_type, contiguous, with_rows
 from .chain import run_pair
 from .plan import Plan, make_plan
 from .problem import Problem, convolution_problem
@@ -96,10 +96,10 @@ def separable(operation, input, depthwise_weight, pointwise_weight, bias, stride
     return finish(plans, x, depthwise, pointwise, b, r, out, dtype, batched)
 
 
-def next_problem(first: Problem, weight_shape, activation, bias: bool, residual: bool, packed: bool = False) -> Problem:
+def next_problem(first: Problem, weight_shape, activation, bias: bool, residual: bool) -> Problem:
     """The pointwise convolution of what the depthwise one makes."""
     return convolution_problem(first.operation, first.output_shape, weight_shape, first.real,
-                               channels_last=first.channels_last, activation=activation, bias=bias, residual=residual, packed=packed)
+                               channels_last=first.channels_last, activation=activation, bias=bias, residual=residual)
 
 
 def finish(plans: tuple[Plan, Plan], x, depthwise, pointwise, b, r, out, dtype, batched: bool, packed=(None, None)):
@@ -116,7 +116,7 @@ def finish(plans: tuple[Plan, Plan], x, depthwise, pointwise, b, r, out, dtype, 
     if out is not None:
         check_out(out, shape, dtype)
     straight = out is not None and can_write(out, real, x, depthwise, pointwise, b, r)
-    y = out if straight else np.empty(shape, real)
+    y = out if straight else allocator(shape)(shape, real)
     if y.size:
         x = with_rows(x, real)
         depthwise, pointwise = contiguous(depthwise, real), contiguous(pointwise, real)

@@ -4,10 +4,10 @@ from __future__ import annotations
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, as_array, common_type, direct_target
+from .arrays import COMPUTED, allocator, as_array, common_type, direct_target
 from .chain import chain_of, run_pair
 from .convolution import MOST_KNOWN
-from .layers import Conv2d
+from .layers import LAYERS, Conv2d
 from .separable import check_weights, finish
 
 
@@ -34,11 +34,16 @@ class SeparableConv2d:
         self.depthwise: dict[int, Conv2d] = {}      # by input channels, which the weights alone do not tell
         self.native = COMPUTED[self.pointwise.real]
         self._known: dict[tuple, tuple] = {}
+        LAYERS.add(self)
         self.depthwise_for(weight.shape[0])         # raises what stride, padding ... are wrong about
 
     def __getstate__(self) -> dict:
         """Plain weights and arguments: another machine may pack them otherwise."""
         return self.__dict__ | {"_known": {}}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        LAYERS.add(self)
 
     def depthwise_for(self, channels: int) -> Conv2d:
         if channels < 1 or self.weight.shape[0] % channels:
@@ -77,8 +82,8 @@ class SeparableConv2d:
         known = self._known.get(key)
         if (known is not None and residual is None and input.dtype is self.native and input.flags.carray
                 and not config.validating):
-            depthwise, plans, packed = known
-            y = direct_target(out, plans[1].problem.output_shape, self.native, input)
+            depthwise, plans, packed, allocate = known
+            y = direct_target(out, plans[1].problem.output_shape, self.native, allocate, input)
             if y is not None:
                 run_pair(*plans, input, depthwise.weight, self.pointwise.weight, self.pointwise.bias, None, y, packed)
                 return y
@@ -98,5 +103,5 @@ class SeparableConv2d:
         if r is None and x.ndim == 4 and y.size and dtype == self.native and key[0] is not None:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            self._known[key] = depthwise, plans, packed
+            self._known[key] = depthwise, plans, packed, allocator(y.shape)
         return y

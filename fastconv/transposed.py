@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, REALS, as_array, can_write, check_out, common_type, contiguous, with_rows
-from .plan import Plan, make_plan, place, plan_together
+from .arrays import COMPUTED, REALS, allocator, as_array, can_write, check_out, common_type, contiguous, with_rows
+from .plan import Plan, forgetting, make_plan, place, plan_together
 from .problem import Problem, arranged, convolution_problem
 from .transposed_problem import AxisPhase, TransposedProblem, merge, transposed_problem
 from .validation import check_transposed
@@ -57,6 +57,9 @@ def steps_of(problem: TransposedProblem, algorithm: str, threads: int) -> list[S
 def phases_of(problem: TransposedProblem, algorithm: str, threads: int) -> list[Step]:
     return [Step(make_plan(phase_problem(problem, phase), algorithm, threads=threads), [axis.crop for axis in phase], phase)
             for phase in problem.phases]
+
+
+forgetting.append(steps_of.cache_clear)
 
 
 def phase_problem(problem: TransposedProblem, phase: tuple[AxisPhase, ...]) -> Problem:
@@ -128,7 +131,7 @@ def conv_transpose(operation, input, weight, bias, stride, padding, output_paddi
     if out is not None:
         check_out(out, shape, dtype)
     straight = out is not None and can_write(out, real, x, w, b, r)
-    y = out if straight else np.empty(shape, real)
+    y = out if straight else allocator(shape)(shape, real)
     if y.size:
         x, w = with_rows(x, real), contiguous(w, real)
         b = None if b is None else contiguous(b, real)

@@ -4,10 +4,11 @@ from __future__ import annotations
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, REALS, as_array, common_type, direct_target
+from .arrays import COMPUTED, REALS, allocator, as_array, common_type, direct_target
 from .convolution import MOST_KNOWN
+from .layers import LAYERS
 from .problem import arranged, resolve_activation, resolve_padding
-from .transposed import Step, conv_transpose, run_steps, steps_of
+from .transposed import conv_transpose, run_steps, steps_of
 from .transposed_problem import TransposedProblem, transposed_problem
 
 
@@ -32,7 +33,8 @@ class ConvolutionTranspose:
 
     def forget(self) -> None:
         self._kept: dict = {}
-        self._known: dict[tuple, tuple[TransposedProblem, list[Step]]] = {}
+        self._known: dict[tuple, tuple] = {}
+        LAYERS.add(self)
 
     def check_arguments(self) -> None:
         """Raise now what any input would raise: one large enough stands for all."""
@@ -99,8 +101,8 @@ class ConvolutionTranspose:
         known = self._known.get(key)
         if (known is not None and residual is None and output_size is None and input.dtype is self.native
                 and input.flags.carray and not config.validating):
-            problem, steps = known
-            y = direct_target(out, problem.output_shape, self.native, input)
+            problem, steps, allocate = known
+            y = direct_target(out, problem.output_shape, self.native, allocate, input)
             if y is not None:
                 run_steps(problem, steps, input, self.weight, self.bias, None, y, self._kept)
                 return y
@@ -112,7 +114,7 @@ class ConvolutionTranspose:
             problem = self.problem(key[0])
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            self._known[key] = problem, steps_of(problem, self.options["algorithm"], key[1])
+            self._known[key] = problem, steps_of(problem, self.options["algorithm"], key[1]), allocator(y.shape)
         return y
 
 

@@ -28,17 +28,19 @@ cdef extern from *:
     """
     /* PIXELS * WIDTH sums, TAPS * WIDTH weights and WIDTH of x must fit the registers: 14 + 10 + 2 of 32, 7 + 5 + 1 of 16. */
     enum { PIXELS = 7, TAPS = 5, WIDTH = MR > 6 ? 2 : 1, BLOCK = WIDTH * LANES };
+    /* Of 32 registers two rows of sums take 14 and a 3 x 3 kernel 9. */
+    enum { PAIRS = MR > 6 };
     """
-    enum: PIXELS, TAPS, WIDTH, BLOCK
+    enum: PIXELS, TAPS, WIDTH, BLOCK, PAIRS
 
 cdef struct Tile:               # PIXELS pixels of one output row and BLOCK channels, and the buffers of a task
     Py_ssize_t q, count         # the first pixel, and how many are wanted
     const real* x               # the image, from the first of the channels on
     const real* w               # (T R S, BLOCK)
-    Py_ssize_t* row             # (T R): offset of the row that the taps read; -1: zero padding
+    Py_ssize_t* row             # (T R + 1): offset of each row that the taps read; -1: zero padding
     Py_ssize_t* column          # offset in a row of each column that the taps read; -1: zero padding
     unsigned lanes              # of the last vector
-    real* total                 # (PIXELS, BLOCK)
+    real* total                 # (2, PIXELS, BLOCK)
     bint direct                 # whether sums can be finished in registers
     real* packed                # the weights of the task, if they do not come packed
     real* image                 # channels first: the turned rows (rows, W, BLOCK),
@@ -170,6 +172,73 @@ cdef inline void tile(const Geometry* g, const Tile* b, const int step, const in
             vec_store(b.total + i // vectors * BLOCK + i % vectors * LANES, acc[i])
 
 
+cdef inline void pair_column(const int r, const int c, const bint careful, vec* acc, const real* x, const Py_ssize_t* offset,
+                             unsigned lanes, const vec* weight) noexcept nogil:
+    """Column c of input row r into the sums of both output rows."""
+    cdef vec v
+    cdef int i
+    if careful:         # no lane of a column in zero padding is read
+        v = vec_keep(vec_mask_load(vec_zero(), 0 if offset[c] < 0 else lanes, x + offset[c]))
+    else:
+        v = vec_load_once(x)
+    for i in range(PIXELS):
+        if i <= c and c < i + 3:
+            if r < 3:
+                acc[i] = vec_keep(acc[i] + weight[r * 3 + c - i] * v)
+            if r > 0:
+                acc[PIXELS + i] = vec_keep(acc[PIXELS + i] + weight[(r - 1) * 3 + c - i] * v)
+
+
+cdef inline void pair_row(const int r, const Geometry* g, const Tile* b, const bint careful, vec* acc,
+                          const vec* weight) noexcept nogil:
+    """Row r of the four that two output rows read."""
+    cdef Py_ssize_t x_w = 0 if careful else g.x_w
+    cdef const real* x = b.x + b.row[r]
+    if b.row[r] < 0:
+        return
+    if not careful:
+        x += (b.q - g.pad_w) * x_w
+    pair_column(r, 0, careful, acc, x, b.column, b.lanes, weight)
+    x += x_w
+    pair_column(r, 1, careful, acc, x, b.column, b.lanes, weight)
+    x += x_w
+    pair_column(r, 2, careful, acc, x, b.column, b.lanes, weight)
+    x += x_w
+    pair_column(r, 3, careful, acc, x, b.column, b.lanes, weight)
+    x += x_w
+    pair_column(r, 4, careful, acc, x, b.column, b.lanes, weight)
+    x += x_w
+    pair_column(r, 5, careful, acc, x, b.column, b.lanes, weight)
+    x += x_w
+    pair_column(r, 6, careful, acc, x, b.column, b.lanes, weight)
+    x += x_w
+    pair_column(r, 7, careful, acc, x, b.column, b.lanes, weight)
+    x += x_w
+    pair_column(r, 8, careful, acc, x, b.column, b.lanes, weight)
+
+
+cdef inline void pair_tile(const Geometry* g, const Tile* b, const bint careful, Output* out) noexcept nogil:
+    """A 3 x 3 kernel at stride 1: PIXELS pixels of two output rows, one vector of channels; else as `tile`."""
+    cdef vec acc[2 * PIXELS]
+    cdef vec weight[9]
+    cdef int i
+    for i in range(2 * PIXELS):
+        acc[i] = vec_zero()
+    for i in range(9):
+        weight[i] = vec_load_once(b.w + i * BLOCK)
+    pair_row(0, g, b, careful, acc, weight)
+    pair_row(1, g, b, careful, acc, weight)
+    pair_row(2, g, b, careful, acc, weight)
+    pair_row(3, g, b, careful, acc, weight)
+    if out != NULL:
+        sums_finish(PIXELS, 1, acc, out, False)
+        out.y += g.Q * g.y_q
+        sums_finish(PIXELS, 1, acc + PIXELS, out, False)
+    else:
+        for i in range(2 * PIXELS):
+            vec_store(b.total + i * BLOCK, acc[i])
+
+
 cdef void find_columns(const Geometry* g, const Tile* b, bint together) noexcept nogil:
     """Fill `column`: in the order of the columns if taps are taken `together`, else tap by tap."""
     cdef Py_ssize_t w = b.q * g.stride_w - g.pad_w, i, s, at
@@ -202,12 +271,12 @@ cdef inline void tile_any(const Geometry* g, const Tile* b, const int vectors, b
         tile(g, b, 2, vectors, True, out)
 
 
-cdef void find_rows(const Geometry* g, const Tile* b, Py_ssize_t o, Py_ssize_t p) noexcept nogil:
-    """Fill `row` for output row (o, p)."""
+cdef void find_rows(const Geometry* g, const Tile* b, Py_ssize_t o, Py_ssize_t p, bint pair) noexcept nogil:
+    """Fill `row` for output row (o, p); with `pair`, which have one slice, also for the row after it."""
     cdef Py_ssize_t t, r, d, h
     for t in range(g.T):
         d = border_index(g.padding_mode, o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
-        for r in range(g.R):
+        for r in range(g.R + pair):
             h = border_index(g.padding_mode, p * g.stride_h - g.pad_h + r * g.dilation_h, g.H)
             b.row[t * g.R + r] = -1 if d < 0 or h < 0 else d * g.x_d + h * g.x_h
 
@@ -244,6 +313,38 @@ cdef vec pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at, Py_s
     return odd
 
 
+cdef vec pair_pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at, Py_ssize_t k, Py_ssize_t channels,
+                     const real* w, Output* out) noexcept nogil:
+    """As `pixels`, of two output rows."""
+    cdef Py_ssize_t first = b.q - g.pad_w, c = 0, n, row
+    cdef bint inside = b.count == PIXELS and first >= 0 and first + PIXELS + 1 < g.W, direct = b.direct and b.count == PIXELS
+    cdef const real* x = b.x
+    cdef Output* here
+    cdef vec odd = vec_zero()
+    if not inside or channels % LANES:
+        find_columns(g, b, True)
+    while c < channels:
+        n = min(<Py_ssize_t>LANES, channels - c)
+        b.lanes = FULL >> (LANES - n)
+        b.w = w + c // BLOCK * BLOCK * 9 + c % BLOCK
+        output_place(a.y + at + c, a.bias, k + c, out)
+        here = out if direct and n == LANES else NULL
+        if inside and n == LANES:
+            pair_tile(g, b, False, here)
+        else:
+            pair_tile(g, b, True, here)
+        if here == NULL:
+            for row in range(2):
+                odd = odd + tile_finish(g, b.total + row * PIXELS * BLOCK, b.count, BLOCK,
+                                        NULL if a.bias == NULL else a.bias + k + c, 1,
+                                        NULL if a.residual == NULL else a.residual + at + row * g.Q * g.y_q + c,
+                                        a.y + at + row * g.Q * g.y_q + c, g.y_q, n)
+        b.x += n
+        c += n
+    b.x = x
+    return odd
+
+
 cdef inline Py_ssize_t reach(const Geometry* g, Py_ssize_t rows) noexcept nogil:
     """Input rows that a block of `rows` output rows reads, all slices counted; the whole image if it is not cut."""
     if rows == g.O * g.P:
@@ -255,9 +356,9 @@ cdef Py_ssize_t layout(const Geometry* g, Tile* b, char* workspace) noexcept nog
     """Place the buffers in the workspace; return the bytes they take. plan.py asks for them."""
     cdef Py_ssize_t rows = max(<Py_ssize_t>1, g.pixel_block // g.Q), pixels = 0 if g.channels_last else padded(rows * g.Q, LANES)
     cdef char* free = workspace
-    b.total = <real*>place(&free, (PIXELS * BLOCK + LANES) * sizeof(real))
+    b.total = <real*>place(&free, (2 * PIXELS * BLOCK + LANES) * sizeof(real))
     b.packed = <real*>place(&free, 0 if g.packed else g.T * g.R * g.S * padded(g.channel_block, BLOCK) * sizeof(real))
-    b.row = <Py_ssize_t*>place(&free, g.T * g.R * sizeof(Py_ssize_t))
+    b.row = <Py_ssize_t*>place(&free, (g.T * g.R + 1) * sizeof(Py_ssize_t))
     b.column = <Py_ssize_t*>place(&free, max(g.S * PIXELS, 2 * PIXELS + g.S) * sizeof(Py_ssize_t))
     b.image = <real*>place(&free, 0 if g.channels_last else reach(g, rows) * g.W * BLOCK * sizeof(real))
     b.sums = <real*>place(&free, pixels * NR * sizeof(real))
@@ -281,15 +382,21 @@ cdef void weights_pack(const Geometry* g, const real* w, Py_ssize_t channels, re
 cdef vec rows_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t p, Py_ssize_t p_stop, Py_ssize_t q, Py_ssize_t q_stop,
                   Py_ssize_t origin, Py_ssize_t k, Py_ssize_t channels, const real* w, Output* out) noexcept nogil:
     """Columns q to q_stop of the output rows from p on, in `channels` channels from k on; pixel 0 lies at y + origin."""
+    cdef bint square = (PAIRS and g.T == 1 and g.R == 3 and g.S == 3 and g.stride_h == 1 and g.stride_w == 1
+                        and g.dilation_h == 1 and g.dilation_w == 1), pair
     cdef vec odd = vec_zero()
     while p < p_stop:
-        find_rows(g, b, p // g.P, p % g.P)
+        pair = square and p + 1 < p_stop and p % g.P + 1 < g.P
+        find_rows(g, b, p // g.P, p % g.P, pair)
         b.q = q
         while b.q < q_stop:
             b.count = min(<Py_ssize_t>PIXELS, q_stop - b.q)
-            odd = odd + pixels(g, a, b, origin + (p * g.Q + b.q) * g.y_q, k, channels, w, out)
+            if PAIRS and pair:
+                odd = odd + pair_pixels(g, a, b, origin + (p * g.Q + b.q) * g.y_q, k, channels, w, out)
+            else:
+                odd = odd + pixels(g, a, b, origin + (p * g.Q + b.q) * g.y_q, k, channels, w, out)
             b.q += b.count
-        p += 1
+        p += 1 + pair
     return odd
 
 

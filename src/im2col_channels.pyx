@@ -29,13 +29,15 @@ from micro.tile cimport Output, any_tile_multiply_rows
 from region cimport TASK, pack_tasks, run_tasks
 
 cdef enum:
+    POINTERS = 8                # in one line
     SHORTEST_ROW = 6            # pixels: tiles of fewer wait for their own sums
 
 cdef struct Block:          # one task: what it computes and where its workspace lies
     Py_ssize_t n, group, q0, pixels, tiles, runs, length
+    Py_ssize_t apart        # pointers of one run from those of the next: an odd number of lines, lest they share a set of L1
     const real* x           # first pixel of the image and group
     Py_ssize_t x_c, x_d, x_h, x_w
-    const real** window     # (runs, pixels): where the multipliers of a pixel start
+    const real** window     # (runs, apart): where the multipliers of a pixel start
     char* live              # (runs, tiles): 0 if every window of the tile lies in zero padding
     real* zeros             # one run of zeros
     real* image             # the turned image (D H W, C) with channels first
@@ -51,7 +53,8 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
     cdef char* free = workspace
     b.runs = g.T * g.R if g.row_runs else taps
     b.length = g.S * g.C if g.row_runs else g.C
-    b.window = <const real**>place(&free, b.runs * pixels * sizeof(void*))
+    b.apart = (ceil_div(pixels, POINTERS) | 1) * POINTERS
+    b.window = <const real**>place(&free, b.runs * b.apart * sizeof(void*))
     b.live = place(&free, b.runs * pixels)
     b.zeros = <real*>place(&free, b.length * sizeof(real))
     b.image = <real*>place(&free, 0 if g.channels_last else g.D * g.H * g.W * g.C * sizeof(real))
@@ -118,14 +121,14 @@ cdef void find_windows(const Geometry* g, Block* b) noexcept nogil:
                     else:
                         at = b.copies + (i * b.runs + u) * b.length
                         copy_row(g, b, row, w, <real*>at)
-                    b.window[u * b.pixels + i] = at
+                    b.window[u * b.apart + i] = at
                     b.live[u * b.tiles + tile] |= row != NULL
                     u += 1
                 else:
                     for s in range(g.S):
                         column = border_index(g.padding_mode, w + s * g.dilation_w, g.W)
                         at = b.zeros if row == NULL or column < 0 else row + column * b.x_w
-                        b.window[u * b.pixels + i] = at
+                        b.window[u * b.apart + i] = at
                         b.live[u * b.tiles + tile] |= at != b.zeros
                         u += 1
 
@@ -174,11 +177,11 @@ cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights,
             if last:
                 out.y = y + q * out.step
             if n == b.length:
-                tile(<int>(stop - q), nv, runs, n, b.window + u * b.pixels + q, b.pixels, b.live + u * b.tiles + i,
+                tile(<int>(stop - q), nv, runs, n, b.window + u * b.apart + q, b.apart, b.live + u * b.tiles + i,
                      b.tiles, weights, fetched, b.totals + q * NR, first, out if last else NULL)
             else:
                 for j in range(stop - q):
-                    shifted[j] = b.window[u * b.pixels + q + j] + c
+                    shifted[j] = b.window[u * b.apart + q + j] + c
                 tile(<int>(stop - q), nv, 1, n, shifted, 0, b.live + u * b.tiles + i, 0, weights, fetched,
                      b.totals + q * NR, first, out if last else NULL)
         first = False

@@ -3,6 +3,7 @@ from cython.parallel cimport parallel, prange
 
 from arrays cimport Arrays, arrays_open, arrays_release
 from micro.geometry cimport Geometry, padded
+from micro.simd cimport stores_wait
 
 # Computes task number `task` of what `geometry` and `arrays` describe with a workspace of its thread alone; returns
 # whether something odd was met: in a convolution a sum that was NaN or infinite.
@@ -22,6 +23,7 @@ cdef inline bint run_share(AnyTask one, const void* geometry, const void* arrays
     while task < stop:
         odd |= one(geometry, arrays, task, workspace)
         task += 1
+    stores_wait()
     return odd
 
 

@@ -60,6 +60,21 @@ ALWAYS vec vec_keep(vec v) { __asm__("" : "+v"(v)); return v; }
 ALWAYS vec vec_keep(vec v) { __asm__("" : "+w"(v)); return v; }
 #endif
 ALWAYS void vec_store(real *p, vec v) { *(vec_any *)p = v; }
+/* A store past the caches; p must be a multiple of VECTOR_BYTES. stores_wait: other threads then see all of them. */
+#if defined(__AVX512F__)
+ALWAYS void vec_stream(real *p, vec v) { _mm512_stream_si512((__m512i *)p, (__m512i)v); }
+#elif defined(__AVX__)
+ALWAYS void vec_stream(real *p, vec v) { _mm256_stream_si256((__m256i *)p, (__m256i)v); }
+#elif defined(__x86_64__)
+ALWAYS void vec_stream(real *p, vec v) { _mm_stream_si128((__m128i *)p, (__m128i)v); }
+#else
+ALWAYS void vec_stream(real *p, vec v) { vec_store(p, v); }
+#endif
+#if defined(__x86_64__)
+ALWAYS void stores_wait(void) { _mm_sfence(); }
+#else
+ALWAYS void stores_wait(void) { }
+#endif
 ALWAYS void prefetch(const real *p) { __builtin_prefetch(p, 0, 2); }   /* into L2; never faults */
 ALWAYS vec vec_zero(void) { return (vec){0}; }
 ALWAYS vec vec_splat(real x) { return x - (vec){0}; }      /* one broadcast; lane by lane gcc makes LANES of them */

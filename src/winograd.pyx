@@ -8,14 +8,17 @@ Loops, outermost first, and what each block is sized for:
     output      per run of tiles: M becomes m x m sums a tile, which are finished in either layout
 F(m, r) works along the axes whose alpha is not 1: both (r x r taps), one (1-D), with the depth taps T of a 3-D kernel
 counted as further input channels. A dilated kernel is a plain one on each of its phases, the pixels `dilation` apart.
-A. Lavin and S. Gray, arXiv:1509.09308.
+A. Lavin and S. Gray, arXiv:1509.09308. With stride 2, three taps are two on the even pixels, which F(alpha - 1, 2) filters,
+and one on the odd pixels: along such an axis the alpha elements are followed by those m = alpha - 1 pixels themselves, whose
+weights are all the same; 2 alpha - 1 products instead of 3 m.
 
-Needs    stride 1 along the transformed axes; x rows (channels last: pixels) contiguous; w (G K, C, T, R, S)
+Needs    stride 1 along the transformed axes, or 2, three taps and alpha <= 6; x rows (channels last: pixels) contiguous; w (G K, C, T, R, S)
          or packed; y in the layout of x; distinct buffers. After the Geometry come B' A' G of fastconv/transforms.py.
 Leaves   y written in full.
 Rounds   as a sum over C T of transformed numbers: growth in transforms.growth. A NaN or infinity reaches all outputs of its
          tiles; the plan then has the call repeated by another row.
-Costs    2 alpha^2 / m^2 N G K C T O P Q flop and the transforms, about 200 operations each for a tile of F(4, 3).
+Costs    2 side^2 / m^2 N G K C T O P Q flop, side being alpha or 2 alpha - 1, and the transforms, about 200 operations
+         each for a tile of F(4, 3).
 """
 from arrays cimport Arrays, constants_of, geometry_of
 from micro.combine cimport Target, pixels_combine, target_of
@@ -25,12 +28,13 @@ from micro.pack cimport pack_columns
 from micro.simd cimport (LANES, MR, NR, NV, WIDE, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_load_step,
                          vec_mask_store, vec_store, vec_transpose, vec_zero, wide, wide_load, wide_store)
 from micro.tile cimport any_tile_multiply_rows
-from micro.winograd cimport transform_input, transform_output, transform_weights
+from micro.winograd cimport axis_input, axis_output, axis_weights
 from region cimport pack_tasks, run_tasks
 
 cdef enum:
     MOST_ALPHA = 8
     MOST_TAPS = 5
+    MOST_SIDE = 11              # elements along one axis
     RUN = 16                    # tiles of one row of tiles that are transformed together
     MOST_COLUMNS = RUN * MOST_ALPHA + LANES
 
@@ -38,39 +42,58 @@ cdef struct Block:              # one task: what it computes and where its works
     Py_ssize_t n, group, tile0, tiles
     Py_ssize_t rows, columns    # tiles of one depth: those of each phase of the dilation side by side ...
     Py_ssize_t phase_rows, phase_columns                # ... and as many of them belong to one phase
-    Py_ssize_t m_h, m_w, elements, depth                # outputs of a tile; alpha_h alpha_w; C T
+    Py_ssize_t m_h, m_w, depth                          # outputs of a tile; C T
+    Py_ssize_t side_h, side_w, elements                 # elements along each axis, and of both
+    Py_ssize_t longest_run
+    short weights_of[MOST_SIDE * MOST_SIDE]             # the weights of each element
     Py_ssize_t v_step, m_step   # between elements of V and M
     const real* x
     real B[MOST_ALPHA * MOST_ALPHA]
     real A[MOST_ALPHA * MOST_ALPHA]
-    vec* patch                  # (alpha_h, MOST_COLUMNS) vectors of channels
+    vec* patch                  # (side_h, MOST_COLUMNS) vectors of channels
     real* V                     # (elements, tiles, depth)
     real* M                     # (elements, tiles, chunk)
-    real* weights               # (elements, depth, NR), if the weights do not come packed
+    real* weights               # (unique_weights, depth, NR), if the weights do not come packed
     real* plain                 # (T R S, C, NR), likewise
     real* sums                  # (m_h, columns of a run, NR)
     real* turned                # (NR, columns of a run)
 
 
+cdef inline bint halved(Py_ssize_t alpha, Py_ssize_t stride) noexcept nogil:
+    """Whether even and odd pixels of an axis are filtered by themselves."""
+    return alpha > 1 and stride == 2
+
+
+cdef inline Py_ssize_t unique_weights(const Geometry* g) noexcept nogil:
+    """Elements that have weights of their own."""
+    return (g.alpha_h + halved(g.alpha_h, g.stride_h)) * (g.alpha_w + halved(g.alpha_w, g.stride_w))
+
+
 cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept nogil:
     """Place the buffers of the largest block in the workspace; return the bytes they take."""
-    cdef Py_ssize_t tiles, line = padded(RUN * MOST_ALPHA, LANES)
+    cdef Py_ssize_t tiles, line = padded(RUN * MOST_ALPHA, LANES), i, unique = unique_weights(g)
+    cdef bint halved_h = halved(g.alpha_h, g.stride_h), halved_w = halved(g.alpha_w, g.stride_w)
     cdef char* free = workspace
-    b.m_h = g.alpha_h - g.R + 1
-    b.m_w = g.alpha_w - g.S + 1
+    b.m_h = g.alpha_h - (2 if halved_h else g.R) + 1
+    b.m_w = g.alpha_w - (2 if halved_w else g.S) + 1
+    b.side_h = g.alpha_h + b.m_h * halved_h
+    b.side_w = g.alpha_w + b.m_w * halved_w
+    b.longest_run = RUN // g.stride_w
+    b.elements = b.side_h * b.side_w
+    for i in range(b.elements):
+        b.weights_of[i] = <short>(min(i // b.side_w, g.alpha_h) * (g.alpha_w + halved_w) + min(i % b.side_w, g.alpha_w))
     b.phase_rows = ceil_div(ceil_div(g.P, g.dilation_h), b.m_h)
     b.phase_columns = ceil_div(ceil_div(g.Q, g.dilation_w), b.m_w)
     b.rows = g.dilation_h * b.phase_rows
     b.columns = g.dilation_w * b.phase_columns
-    b.elements = g.alpha_h * g.alpha_w
     b.depth = g.C * g.T
     tiles = min(g.pixel_block, g.O * b.rows * b.columns)
     b.v_step = padded(tiles * b.depth, LANES) + LANES           # not a multiple of 4096 bytes
     b.m_step = tiles * NR + LANES
-    b.patch = <vec*>place(&free, g.alpha_h * MOST_COLUMNS * sizeof(vec))
+    b.patch = <vec*>place(&free, b.side_h * MOST_COLUMNS * sizeof(vec))
     b.V = <real*>place(&free, b.elements * b.v_step * sizeof(real))
     b.M = <real*>place(&free, b.elements * b.m_step * ceil_div(min(g.chunk, g.K), NR) * sizeof(real))
-    b.weights = <real*>place(&free, 0 if g.packed else b.elements * b.depth * NR * sizeof(real))
+    b.weights = <real*>place(&free, 0 if g.packed else unique * b.depth * NR * sizeof(real))
     b.plain = <real*>place(&free, 0 if g.packed else g.T * g.R * g.S * g.C * NR * sizeof(real))
     b.sums = <real*>place(&free, (b.m_h * line * NR + LANES) * sizeof(real))
     b.turned = <real*>place(&free, 0 if g.channels_last else line * NR * sizeof(real))
@@ -126,19 +149,19 @@ cdef void fill_row(const Geometry* g, const real* row, Py_ssize_t w, Py_ssize_t 
         j += LANES
 
 
-cdef inline void tile_input(const Geometry* g, const Block* b, const int alpha, const vec* patch, real* target,
-                            unsigned lanes) noexcept nogil:
+cdef inline void tile_input(const Geometry* g, const Block* b, const int alpha, const int stride, const vec* patch,
+                            real* target, unsigned lanes) noexcept nogil:
     """Transform one tile of the patch and store its elements, for the channels of `lanes`."""
-    cdef vec half[MOST_ALPHA * MOST_ALPHA]
-    cdef vec whole[MOST_ALPHA * MOST_ALPHA]
-    cdef int i, j
+    cdef vec half[MOST_SIDE * MOST_SIDE]
+    cdef vec whole[MOST_SIDE * MOST_SIDE]
+    cdef int i, j, side = alpha if stride == 1 else 2 * alpha - 1
     if g.alpha_h == 1:
-        transform_input(alpha, b.B, patch, 1, whole, 1)
+        axis_input(alpha, stride, b.B, patch, 1, whole, 1)
     else:
-        for i in range(alpha):
-            transform_input(alpha, b.B, patch + i * MOST_COLUMNS, 1, half + i * alpha, 1)
-        for j in range(alpha):
-            transform_input(alpha, b.B, half + j, alpha, whole + j, alpha)
+        for i in range(side):
+            axis_input(alpha, stride, b.B, patch + i * MOST_COLUMNS, 1, half + i * side, 1)
+        for j in range(side):
+            axis_input(alpha, stride, b.B, half + j, side, whole + j, side)
     for i in range(b.elements):
         if lanes == (1u << LANES) - 1:
             vec_store(target, whole[i])
@@ -154,10 +177,10 @@ cdef inline Py_ssize_t first_of(Py_ssize_t tile, Py_ssize_t tiles, Py_ssize_t m,
 
 cdef inline Py_ssize_t run_of(const Block* b, Py_ssize_t tile, Py_ssize_t column) noexcept nogil:
     """How many tiles from here on belong to one row of one phase."""
-    return min(min(<Py_ssize_t>RUN, b.phase_columns - column % b.phase_columns), b.tiles - tile)
+    return min(min(b.longest_run, b.phase_columns - column % b.phase_columns), b.tiles - tile)
 
 
-cdef inline void all_input(const Geometry* g, const Block* b, const int alpha) noexcept nogil:
+cdef inline void all_input(const Geometry* g, const Block* b, const int alpha, const int stride) noexcept nogil:
     """V of all tiles of the block."""
     cdef Py_ssize_t tile = 0, row, column, o, run, t, c, d, h, w, i, channels
     while tile < b.tiles:
@@ -166,32 +189,37 @@ cdef inline void all_input(const Geometry* g, const Block* b, const int alpha) n
         o = row // b.rows
         row -= o * b.rows
         run = run_of(b, tile, column)
-        w = first_of(column, b.phase_columns, b.m_w, g.dilation_w) - g.pad_w
+        w = first_of(column, b.phase_columns, b.m_w, g.dilation_w) * stride - g.pad_w
         for t in range(g.T):
             d = border_index(g.padding_mode, o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
             c = 0
             while c < g.C:
                 channels = min(<Py_ssize_t>LANES, g.C - c)
-                for i in range(g.alpha_h):
-                    h = border_index(g.padding_mode, first_of(row, b.phase_rows, b.m_h, g.dilation_h) - g.pad_h
+                for i in range(b.side_h):
+                    h = border_index(g.padding_mode, first_of(row, b.phase_rows, b.m_h, g.dilation_h) * g.stride_h - g.pad_h
                                      + i * g.dilation_h, g.H)
                     fill_row(g, NULL if d < 0 or h < 0 else b.x + d * g.x_d + h * g.x_h + c * g.x_c,
-                             w, (run - 1) * b.m_w + g.alpha_w, channels,
+                             w, (run - 1) * b.m_w * stride + b.side_w, channels,
                              b.patch + i * MOST_COLUMNS)
                 for i in range(run):
-                    tile_input(g, b, alpha, b.patch + i * b.m_w, b.V + (tile + i) * b.depth + t * g.C + c,
+                    tile_input(g, b, alpha, stride, b.patch + i * b.m_w * stride, b.V + (tile + i) * b.depth + t * g.C + c,
                                (1u << channels) - 1)
                 c += LANES
         tile += run
 
 
 cdef void transform_all_input(const Geometry* g, const Block* b) noexcept nogil:
-    if g.alpha_w == 4:
-        all_input(g, b, 4)
+    if g.stride_w == 2:
+        if g.alpha_w == 4:
+            all_input(g, b, 4, 2)
+        else:
+            all_input(g, b, 6, 2)
+    elif g.alpha_w == 4:
+        all_input(g, b, 4, 1)
     elif g.alpha_w == 6:
-        all_input(g, b, 6)
+        all_input(g, b, 6, 1)
     else:
-        all_input(g, b, 8)
+        all_input(g, b, 8, 1)
 
 
 cdef void tile(int m, int nv, Py_ssize_t n, const real** a, const char* live, const real* b, const real* ahead,
@@ -214,24 +242,24 @@ cdef void multiply_element(const Block* b, Py_ssize_t e, const real* weights, co
 
 
 cdef inline void run_output(const Geometry* g, const Block* b, const real* products, Py_ssize_t run, Py_ssize_t vectors,
-                            Py_ssize_t line, const int alpha, const int m) noexcept nogil:
+                            Py_ssize_t line, const int alpha, const int m, const int stride) noexcept nogil:
     """b.sums <- A' M A of a run of tiles, the first `vectors` vectors of channels; rows of sums lie `line` apart."""
-    cdef vec whole[MOST_ALPHA * MOST_ALPHA]
-    cdef vec half[MOST_ALPHA * MOST_ALPHA]
+    cdef vec whole[MOST_SIDE * MOST_SIDE]
+    cdef vec half[MOST_SIDE * MOST_ALPHA]
     cdef vec sums[MOST_ALPHA * MOST_ALPHA]
     cdef Py_ssize_t i, j, e
-    cdef int x, y, m_h = 1 if g.alpha_h == 1 else m
+    cdef int x, y, m_h = 1 if g.alpha_h == 1 else m, side = alpha if stride == 1 else 2 * alpha - 1
     for i in range(run):
         for j in range(vectors):
             for e in range(b.elements):
                 whole[e] = vec_load(products + e * b.m_step + i * NR + j * LANES)
             if g.alpha_h == 1:
-                transform_output(alpha, m, b.A, whole, 1, sums, 1)
+                axis_output(alpha, m, stride, b.A, whole, 1, sums, 1)
             else:
-                for y in range(alpha):
-                    transform_output(alpha, m, b.A, whole + y * alpha, 1, half + y * m, 1)
+                for y in range(side):
+                    axis_output(alpha, m, stride, b.A, whole + y * side, 1, half + y * m, 1)
                 for x in range(m):
-                    transform_output(alpha, m, b.A, half + x, m, sums + x, m)
+                    axis_output(alpha, m, stride, b.A, half + x, m, sums + x, m)
             for y in range(m_h):
                 for x in range(m):
                     vec_store(b.sums + y * line + (i * m + x) * NR + j * LANES, sums[y * m + x])
@@ -239,28 +267,33 @@ cdef inline void run_output(const Geometry* g, const Block* b, const real* produ
 
 cdef void transform_run_output(const Geometry* g, const Block* b, const real* products, Py_ssize_t run, Py_ssize_t vectors,
                                Py_ssize_t line) noexcept nogil:
-    if g.alpha_w == 4:
-        if b.m_w == 2:
-            run_output(g, b, products, run, vectors, line, 4, 2)
+    if g.stride_w == 2:
+        if g.alpha_w == 4:
+            run_output(g, b, products, run, vectors, line, 4, 3, 2)
         else:
-            run_output(g, b, products, run, vectors, line, 4, 3)
+            run_output(g, b, products, run, vectors, line, 6, 5, 2)
+    elif g.alpha_w == 4:
+        if b.m_w == 2:
+            run_output(g, b, products, run, vectors, line, 4, 2, 1)
+        else:
+            run_output(g, b, products, run, vectors, line, 4, 3, 1)
     elif g.alpha_w == 6:
         if b.m_w == 4:
-            run_output(g, b, products, run, vectors, line, 6, 4)
+            run_output(g, b, products, run, vectors, line, 6, 4, 1)
         elif b.m_w == 5:
-            run_output(g, b, products, run, vectors, line, 6, 5)
+            run_output(g, b, products, run, vectors, line, 6, 5, 1)
         elif b.m_w == 3:
-            run_output(g, b, products, run, vectors, line, 6, 3)
+            run_output(g, b, products, run, vectors, line, 6, 3, 1)
         else:
-            run_output(g, b, products, run, vectors, line, 6, 2)
+            run_output(g, b, products, run, vectors, line, 6, 2, 1)
     elif b.m_w == 6:
-        run_output(g, b, products, run, vectors, line, 8, 6)
+        run_output(g, b, products, run, vectors, line, 8, 6, 1)
     elif b.m_w == 7:
-        run_output(g, b, products, run, vectors, line, 8, 7)
+        run_output(g, b, products, run, vectors, line, 8, 7, 1)
     elif b.m_w == 5:
-        run_output(g, b, products, run, vectors, line, 8, 5)
+        run_output(g, b, products, run, vectors, line, 8, 5, 1)
     else:
-        run_output(g, b, products, run, vectors, line, 8, 4)
+        run_output(g, b, products, run, vectors, line, 8, 4, 1)
 
 
 cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b, const real* products, Py_ssize_t k,
@@ -295,26 +328,26 @@ cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b
 
 
 cdef inline void panel_transform(const Geometry* g, const double* G, const real* plain, real* packed,
-                                 const int alpha) noexcept nogil:
-    """packed (elements, T C, NR) <- the transform of plain (T R S, C, NR)."""
-    cdef Py_ssize_t t, c, depth = g.C * g.T, elements = g.alpha_h * g.alpha_w
+                                 const int alpha, const int stride) noexcept nogil:
+    """packed (unique_weights, T C, NR) <- the transform of plain (T R S, C, NR)."""
+    cdef Py_ssize_t t, c, depth = g.C * g.T, elements = unique_weights(g)
     cdef wide taps[MOST_TAPS * MOST_TAPS]
     cdef real line[MOST_ALPHA * MOST_ALPHA * NR]
     cdef wide half[MOST_ALPHA * MOST_TAPS]
     cdef wide whole[MOST_ALPHA * MOST_ALPHA]
-    cdef int i, j, r, S = <int>g.S, rows = 1 if g.alpha_h == 1 else S
+    cdef int i, j, r, S = 3 if stride == 2 else <int>g.S, rows = 1 if g.alpha_h == 1 else S, side = alpha + stride - 1
     for t in range(g.T):
         for c in range(g.C):
             for j in range(NR // WIDE):
                 for i in range(rows * S):
                     taps[i] = wide_load(plain + ((t * rows * S + i) * g.C + c) * NR + j * WIDE)
                 if g.alpha_h == 1:
-                    transform_weights(alpha, S, G, taps, 1, whole, 1)
+                    axis_weights(alpha, S, stride, G, taps, 1, whole, 1)
                 else:
                     for r in range(S):
-                        transform_weights(alpha, S, G, taps + r * S, 1, half + r * alpha, 1)
-                    for i in range(alpha):
-                        transform_weights(alpha, S, G, half + i, alpha, whole + i, alpha)
+                        axis_weights(alpha, S, stride, G, taps + r * S, 1, half + r * side, 1)
+                    for i in range(side):
+                        axis_weights(alpha, S, stride, G, half + i, side, whole + i, side)
                 for i in range(elements):
                     wide_store(line + i * NR + j * WIDE, whole[i])
             for i in range(elements):           # whole cache lines: the elements lie a power of two apart
@@ -324,22 +357,27 @@ cdef inline void panel_transform(const Geometry* g, const double* G, const real*
 
 cdef void pack_panel(const Geometry* g, const double* constants, const real* w, Py_ssize_t channels, real* plain,
                      real* packed) noexcept nogil:
-    """packed (elements, T C, NR) <- w (channels, C, T, R, S); `plain` (T R S, C, NR) is overwritten."""
+    """packed (unique_weights, T C, NR) <- w (channels, C, T, R, S); `plain` (T R S, C, NR) is overwritten."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, alpha = g.alpha_w
-    cdef const double* G = constants + alpha * alpha + (alpha - g.S + 1) * alpha
+    cdef const double* G = constants + alpha * alpha + (alpha - (2 if g.stride_w == 2 else g.S) + 1) * alpha
     pack_columns(w, g.C * taps, <int>channels, g.C, taps, plain)
-    if alpha == 4:
-        panel_transform(g, G, plain, packed, 4)
+    if g.stride_w == 2:
+        if alpha == 4:
+            panel_transform(g, G, plain, packed, 4, 2)
+        else:
+            panel_transform(g, G, plain, packed, 6, 2)
+    elif alpha == 4:
+        panel_transform(g, G, plain, packed, 4, 1)
     elif alpha == 6:
-        panel_transform(g, G, plain, packed, 6)
+        panel_transform(g, G, plain, packed, 6, 1)
     else:
-        panel_transform(g, G, plain, packed, 8)
+        panel_transform(g, G, plain, packed, 8, 1)
 
 
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task; returns whether a sum was NaN or infinite."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, k_blocks = ceil_div(g.K, g.channel_block), t_blocks, panel, panels, e, k, k0, k1
-    cdef Py_ssize_t size, channels, i
+    cdef Py_ssize_t size, channels, i, unique = unique_weights(g)
     cdef const real* weights
     cdef real* products
     cdef vec odd = vec_zero()
@@ -362,12 +400,12 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     while k0 < k1:
         panels = ceil_div(min(g.chunk, k1 - k0), NR)
         if g.packed:
-            weights = a.w + (b.group * padded(g.K, NR) + k0) // NR * b.elements * size
+            weights = a.w + (b.group * padded(g.K, NR) + k0) // NR * unique * size
             for e in range(b.elements):
                 for panel in range(panels):
-                    i = panel * b.elements + e
+                    i = panel * unique + b.weights_of[e]
                     multiply_element(&b, e, weights + i * size,
-                                     weights + (i + b.elements if panel + 1 < panels else e + 1) * size,
+                                     weights + (i + unique if panel + 1 < panels else b.weights_of[e] + 1) * size,
                                      b.M + panel * b.elements * b.m_step + e * b.m_step,
                                      <int>min(<Py_ssize_t>NV, ceil_div(k1 - k0 - panel * NR, LANES)))
         for panel in range(panels):
@@ -377,7 +415,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
             if not g.packed:
                 pack_panel(g, a.constants, a.w + (b.group * g.K + k) * g.C * taps, channels, b.plain, b.weights)
                 for e in range(b.elements):
-                    multiply_element(&b, e, b.weights + e * size, b.weights, products + e * b.m_step,
+                    multiply_element(&b, e, b.weights + b.weights_of[e] * size, b.weights, products + e * b.m_step,
                                      <int>ceil_div(channels, LANES))
             odd = odd + transform_all_output(g, a, &b, products, b.group * g.K + k, channels)
         k0 += panels * NR
@@ -408,20 +446,20 @@ def run(bytes geometry, x, w, bias, residual, y, int threads, /):
 def packed_size(bytes geometry, /):
     """Numbers that packed weights take."""
     cdef Geometry g = geometry_of(geometry)
-    return g.G * padded(g.K, NR) * g.alpha_h * g.alpha_w * g.C * g.T
+    return g.G * padded(g.K, NR) * unique_weights(&g) * g.C * g.T
 
 
 cdef bint pack_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: NR output channels of one group."""
     cdef Py_ssize_t panels = ceil_div(g.K, NR), group = task // panels, k = task % panels * NR
     pack_panel(g, a.constants, a.w + (group * g.K + k) * g.C * g.T * g.R * g.S, min(<Py_ssize_t>NR, g.K - k),
-               <real*>workspace, a.y + task * NR * g.alpha_h * g.alpha_w * g.C * g.T)
+               <real*>workspace, a.y + task * NR * unique_weights(g) * g.C * g.T)
     return False
 
 
 
 def pack(bytes geometry, w, packed, int threads, /):
-    """packed (G, ceil(K / NR), elements, T C, NR) <- w (G K, C, T, R, S), transformed in float64 and rounded once."""
+    """packed (G, ceil(K / NR), unique_weights, T C, NR) <- w (G K, C, T, R, S), transformed in float64 and rounded once."""
     cdef Geometry g = geometry_of(geometry)
     pack_tasks(pack_task, &g, g.G * ceil_div(g.K, NR), constants_of(geometry), w, packed, threads,
                g.T * g.R * g.S * g.C * NR * sizeof(real))

@@ -5,7 +5,7 @@ from micro.activation cimport CLIP, vec_activate, vec_clip
 from micro.geometry cimport Geometry, padded
 from micro.pack cimport turn
 from micro.tile cimport Output
-from micro.simd cimport (LANES, MR, NR, real, vec, vec_load, vec_mask_load, vec_mask_select, vec_mask_store, vec_splat,
+from micro.simd cimport (LANES, MR, NR, REAL_BYTES, VECTOR_BYTES, real, vec, vec_load, vec_mask_load, vec_mask_select, vec_mask_store, vec_splat,
                          vec_store, vec_zero)
 
 
@@ -18,6 +18,8 @@ cdef inline bint output_open(const Geometry* g, const real* residual, Py_ssize_t
     out.low = <real>g.low if g.activation == CLIP else -INFINITY
     out.high = <real>g.high if g.activation == CLIP else INFINITY
     out.watch = g.watch
+    out.past_caches = g.past_caches and step * REAL_BYTES % VECTOR_BYTES == 0
+    out.stream = False
     out.odd = vec_zero()
     return residual == NULL and g.activation <= CLIP and g.parts == 0
 
@@ -25,6 +27,7 @@ cdef inline bint output_open(const Geometry* g, const real* residual, Py_ssize_t
 cdef inline void output_place(real* y, const real* bias, Py_ssize_t k, Output* out) noexcept nogil:
     """The next tile writes at y, from channel k on; bias is that of channel 0, or NULL."""
     out.y = y
+    out.stream = out.past_caches and <size_t>y % VECTOR_BYTES == 0
     out.bias = &out.none[0] if bias == NULL else bias + k
 
 
@@ -40,7 +43,7 @@ cdef inline void row_activate(Py_ssize_t kind, real slope, real* y, Py_ssize_t n
         j += LANES
 
 
-cdef inline vec row_finish(const Geometry* g, const real* total, const real* bias, const int bias_step,
+cdef inline vec row_finish(const Geometry* g, const real* total, const real* bias, bint bias_step,
                            const real* residual, real* y, Py_ssize_t n) noexcept nogil:
     """y[:n] = activation(total[:n] + bias + residual[:n]); bias and residual may be NULL.
 
@@ -86,26 +89,25 @@ cdef inline vec pixels_finish(const Geometry* g, real* total, const real* bias, 
     which holds NR times `pixels` rounded up to whole vectors; so do the sums, which are overwritten then.
     """
     cdef vec odd = vec_zero()
-    cdef Py_ssize_t i, j, distance = padded(pixels, LANES)
-    cdef real* row
-    if g.channels_last:
-        for i in range(pixels):
-            odd = odd + row_finish(g, total + i * NR, bias, 1, NULL if residual == NULL else residual + i * step * g.y_q,
-                                   y + i * step * g.y_q, channels)
-        return odd
-    turn(total, NR, pixels, channels, turned, distance)
-    for i in range(channels):
-        row = turned + i * distance
-        if step == 1:
-            odd = odd + row_finish(g, row, NULL if bias == NULL else bias + i, 0,
-                                   NULL if residual == NULL else residual + i * g.y_k, y + i * g.y_k, pixels)
-            continue
-        for j in range(pixels if residual != NULL else 0):
-            total[j] = residual[i * g.y_k + j * step]
-        odd = odd + row_finish(g, row, NULL if bias == NULL else bias + i, 0, NULL if residual == NULL else total, row,
-                               pixels)
-        for j in range(pixels):
-            y[i * g.y_k + j * step] = row[j]
+    cdef Py_ssize_t i, j, distance = NR, rows = pixels, n = channels, y_pitch = step * g.y_q
+    cdef bint scattered = not g.channels_last and step != 1
+    cdef real* line
+    cdef const real* r = NULL
+    if not g.channels_last:
+        distance, rows, n, y_pitch = padded(pixels, LANES), channels, pixels, g.y_k
+        turn(total, NR, pixels, channels, turned, distance)
+    for i in range(rows):
+        line = total + i * distance if g.channels_last else turned + i * distance
+        if residual != NULL and scattered:
+            for j in range(n):
+                total[j] = residual[i * y_pitch + j * step]
+            r = total
+        elif residual != NULL:
+            r = residual + i * y_pitch
+        odd = odd + row_finish(g, line, bias if bias == NULL or g.channels_last else bias + i, g.channels_last, r,
+                               line if scattered else y + i * y_pitch, n)
+        for j in range(n if scattered else 0):
+            y[i * y_pitch + j * step] = line[j]
     return odd
 
 

@@ -16,6 +16,7 @@ cdef struct Geometry:
     Py_ssize_t y_n, y_k, y_q                            # output strides; q runs over all O * P * Q pixels
     Py_ssize_t activation                               # in the order of problem.ACTIVATIONS
     Py_ssize_t watch                                    # somebody wants to know whether a sum was NaN or infinite
+    Py_ssize_t past_caches                              # y does not stay in a cache: it may be stored past them
     double low, high                                    # bounds of a clip (ReLU: 0, infinity); low: slope of a leaky ReLU
     Py_ssize_t chunk                                    # input channels that one panel holds
     Py_ssize_t panels                                   # im2col_pixels: how many panels are held at a time

@@ -6,7 +6,7 @@ cdef extern from "simd.h" nogil:
     ctypedef float real             # float or double
     ctypedef float vec              # Cython need only know that vectors add, subtract, multiply and divide
     ctypedef double wide            # WIDE doubles
-    enum: LANES, WIDE, MR, NV, NR, MV, FULL, REAL_BYTES
+    enum: LANES, WIDE, MR, NV, NR, MV, FULL, REAL_BYTES, VECTOR_BYTES
     const real ROUND_SHIFT
 
     vec vec_load(const real* p)
@@ -14,6 +14,8 @@ cdef extern from "simd.h" nogil:
     vec vec_keep(vec v)
     void vec_store(real* p, vec v)
     void prefetch(const real* p)
+    void vec_stream(real* p, vec v)         # p a multiple of VECTOR_BYTES
+    void stores_wait()
     vec vec_zero()
     vec vec_splat(real x)
     wide wide_load(const real* p)

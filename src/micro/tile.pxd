@@ -11,7 +11,7 @@ chunks does not change one bit of it. Given an Output, a tile finishes its sums 
 Loops over sums are single, without branches and inside another loop: gcc unrolls those early, and no sum sees the stack.
 """
 from micro.simd cimport (LANES, MR, NR, NV, prefetch, real, vec, vec_at_least, vec_at_most, vec_load, vec_splat, vec_store,
-                         vec_zero)
+                         vec_stream, vec_zero)
 
 cdef struct Output:         # where a tile whose sums are complete writes whole vectors of them, and how it finishes them
     real* y
@@ -20,6 +20,7 @@ cdef struct Output:         # where a tile whose sums are complete writes whole 
     real none[MR + NR]      # a bias of zeros
     real low, high          # bounds of the clip that is the activation
     bint watch
+    bint past_caches, stream    # whether stores that go past the caches are wanted, and can be had where y is now
     vec odd                 # with `watch`: zero until a sum was NaN or infinite
 
 
@@ -40,6 +41,11 @@ cdef inline void sums_finish(const int m, const int nv, const vec* acc, Output* 
         out.odd = out.odd + (odd[0] + odd[1]) + (odd[2] + odd[3])
     for j in range(nv):
         added[j] = vec_zero() if bias_of_rows else vec_load(bias + j * LANES)
+    if m == MR and nv > 1 and out.stream:       # smaller tiles are few
+        for i in range(m * nv):
+            vec_stream(y + i // nv * step + i % nv * LANES, vec_at_most(vec_at_least(
+                acc[i] + (vec_splat(bias[i // nv]) if bias_of_rows else added[i % nv]), low), high))
+        return
     for i in range(m * nv):
         vec_store(y + i // nv * step + i % nv * LANES, vec_at_most(vec_at_least(
             acc[i] + (vec_splat(bias[i // nv]) if bias_of_rows else added[i % nv]), low), high))

@@ -60,3 +60,33 @@ cdef inline void transform_weights(const int alpha, int taps, const double* G, c
         for j in range(1, taps):
             total = total + g[j * step] * G[i * taps + j]
         u[i * u_step] = total
+
+
+cdef inline void axis_input(const int alpha, const int stride, const real* B, const vec* d, Py_ssize_t step, vec* v,
+                            Py_ssize_t v_step) noexcept nogil:
+    """Elements of one axis. With stride 2: those of the even pixels, then the odd pixels."""
+    cdef int j
+    transform_input(alpha, B, d, stride * step, v, v_step)
+    if stride == 2:
+        for j in range(alpha - 1):
+            v[(alpha + j) * v_step] = d[(2 * j + 1) * step]
+
+
+cdef inline void axis_output(const int alpha, const int m, const int stride, const real* A, const vec* v, Py_ssize_t step,
+                             vec* y, Py_ssize_t y_step) noexcept nogil:
+    """Outputs of one axis; with stride 2 those of the odd pixels are added."""
+    cdef int i
+    transform_output(alpha, m, A, v, step, y, y_step)
+    if stride == 2:
+        for i in range(m):
+            y[i * y_step] = y[i * y_step] + v[(alpha + i) * step]
+
+
+cdef inline void axis_weights(const int alpha, int taps, const int stride, const double* G, const wide* g, Py_ssize_t step,
+                              wide* u, Py_ssize_t u_step) noexcept nogil:
+    """Weights of one axis; with stride 2, of taps 0 and 2, and then tap 1."""
+    if stride == 2:
+        transform_weights(alpha, 2, G, g, 2 * step, u, u_step)
+        u[alpha * u_step] = g[step]
+    else:
+        transform_weights(alpha, taps, G, g, step, u, u_step)
