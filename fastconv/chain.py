@@ -32,7 +32,7 @@ class Chain:
         self.strip = padded((pixels * p.K + m.NR) * p.itemsize, 64)
         self.workspace = self.strip + max(first.workspace, second.workspace)
         self.threads = max(first.threads, second.threads)
-        self.kernel = kernels.load("chain", first.isa, p.real).run
+        self.kernel = kernels.load("chained", first.isa, p.real).run
 
     def run(self, x, packed, next_packed, bias, residual, y) -> bool:
         """Compute y; whether a sum of the first convolution was NaN or infinite."""

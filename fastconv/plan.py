@@ -366,7 +366,7 @@ class Gating:
         self.problem = problem
         self.features = make_plan(features, algorithm, isa, threads)
         self.gates = make_plan(replace(features, activation=("sigmoid", 0.0, 0.0)), algorithm, isa, threads)
-        self.row, self.file, self.isa = self.features.row, self.features.file, isa
+        self.row, self.file, self.isa, self.threads = self.features.row, self.features.file, isa, threads
 
     def kernels(self, weight: np.ndarray) -> list[np.ndarray]:
         """Those of the features and those of the gates, which follow one another in each group."""
@@ -402,7 +402,7 @@ class Scaling:
         self.problem = problem
         plain = replace(problem, scales=0, bias=False, activation=("none", 0.0, 0.0))
         self.sums = make_plan(plain, algorithm, isa, threads)
-        self.row, self.file, self.isa = self.sums.row, self.sums.file, isa
+        self.row, self.file, self.isa, self.threads = self.sums.row, self.sums.file, isa, threads
 
     def pack(self, weight: np.ndarray) -> np.ndarray:
         return self.sums.pack(weight)

@@ -415,7 +415,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
 
 
 def task():
-    """The function that computes one task, for src/chain.pyx."""
+    """The function that computes one task, for src/chained.pyx."""
     return PyCapsule_New(<void*>block, TASK, NULL)
 
 

@@ -262,7 +262,7 @@ def tile_size():
 
 
 def task():
-    """The function that computes one task, for src/chain.pyx."""
+    """The function that computes one task, for src/chained.pyx."""
     return PyCapsule_New(<void*>block, TASK, NULL)
 
 

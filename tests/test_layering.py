@@ -27,7 +27,7 @@ LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(),
          "validation": {"config", "reference", "reference_deformable", "reference_pooling", "reference_regions",
                         "reference_resampling"}}
 ABOUT_KERNELS = {"introspection"}       # tells what is installed and how fast it could be, and has to ask
-COPIERS = {"lattice", "masking", "chain"}       # place what rows have computed, prepare what they read, run two of them
+COPIERS = {"lattice", "masking", "chained"}       # place what rows have computed, prepare what they read, run two of them
 YARDSTICK = "peak"                      # measures the machine: no convolution, called by nothing that convolves
 INSTRUCTION_SETS = re.compile(r"\b(v[234]|neon|avx\w*|sse\w*|AVX\w*|SSE\w*)\b|\b_mm\d*_")
 NUMERIC = {"numpy", "scipy", "ml_dtypes"}
@@ -88,7 +88,7 @@ def test_no_module_calls_itself_over_others():
 
 
 @pytest.mark.parametrize("module", sorted(set(MODULES) - ABOUT_KERNELS - {
-    "algorithms", "pool_algorithms", "resample_algorithms", "machine", "plan", "stream_plan", "reference", "kernels"}))
+    "algorithms", "pool_algorithms", "resample_algorithms", "machine", "plan", "stream_plan", "chain", "reference", "kernels"}))
 def test_users_modules_name_no_kernel(module):
     kernels = {path.stem for path in SOURCES.glob("*.pyx")} - {"cpu"}
     assert not kernels & names(MODULES[module])
