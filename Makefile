@@ -9,15 +9,16 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
-# One environment; each extra is a stamp that is renewed when what is compiled changes. Editable: Python code is live.
+# One environment, built once (editable: Python code is live); an extra adds what pyproject.toml names for it.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 $(VENV)/build.stamp: $(BIN)/python $(SOURCES)
 	$(PIP) "setuptools>=77" "cython>=3.1" wheel
 	$(PIP) --no-build-isolation --editable ".[cli]"
 	@touch $@
-$(VENV)/%.stamp: $(VENV)/build.stamp
-	$(PIP) --no-build-isolation --editable ".[$*]"
+$(VENV)/%.stamp: $(VENV)/build.stamp pyproject.toml
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$*'], sep='\n')" > $@.txt
+	grep -v ^fastconv $@.txt | $(PIP) --requirement /dev/stdin
 	@touch $@
 
 run: $(VENV)/build.stamp                ## the main job: filters on a photograph, layers of two networks

@@ -20,10 +20,10 @@ INSTRUCTION_SETS = {
     "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 } if X86 else {"neon": []}
 REALS = {"f32": "0", "f64": "1"}
-# The first three keep a tile's sums in registers: GCC then unrolls the loops over them whole, and early. Those of the
-# second line keep the wheel small: kernels are vectors already, and what is worth cloning or inlining is told by `inline`.
+# The first line keeps a tile's sums in registers: GCC then unrolls the loops over them whole, and early. The second keeps
+# the wheel small and tiles functions of their own: what is worth inlining is told by `inline`.
 FLAGS = ["-O3", "-fgcse-las", "--param=max-completely-peeled-insns=500", "--param=max-completely-peel-times=32",
-         "-fno-tree-vectorize", "-fno-unswitch-loops", "-fno-ipa-cp-clone", "--param=max-inline-insns-single=70",
+         "-fno-unswitch-loops", "-fno-ipa-cp-clone", "--param=max-inline-insns-single=70",
          "--param=max-inline-insns-auto=15", "-fno-inline-functions-called-once", "-fno-asynchronous-unwind-tables",
          "-fopenmp", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-g0", "-Wall", "-Wno-unused-function",
          "-Wno-psabi", "-Wno-discarded-qualifiers"]
@@ -31,6 +31,7 @@ DIRECTIVES = {"language_level": "3", "boundscheck": False, "wraparound": False, 
               "initializedcheck": False, "binding": False}
 SOURCES = Path("src")
 ONCE = "cpu"
+MOVING = {"gather", "rearrange"}        # items of 1 to 8 bytes that are never computed: built for f32 alone
 Options.docstrings = False       # of private modules: they are read in src/
 
 
@@ -43,7 +44,8 @@ def variants():
 
 
 def extensions(suffix, flags):
-    files = [p for p in sorted(SOURCES.glob("*.pyx")) if (p.stem == ONCE) == (suffix == "")]
+    files = [p for p in sorted(SOURCES.glob("*.pyx")) if (p.stem == ONCE) == (suffix == "")
+             and not (p.stem in MOVING and suffix.endswith("f64"))]
     modules = [Extension(f"fastconv.kernels.{path.stem}{suffix}", [str(path)], include_dirs=[str(SOURCES)],
                          depends=[str(p) for p in (*SOURCES.rglob("*.pxd"), SOURCES / "simd.h")]) for path in files]
     # Two modules from one source would overwrite each other's C file, hence a build_dir for each variant.

@@ -26,7 +26,7 @@ def convolve(operation, input, weight, bias, stride, padding, dilation, groups, 
              residual, algorithm, out):
     """conv1d, conv2d and conv3d, whose signatures say what each argument means."""
     key = None
-    if type(input) is np.ndarray and type(weight) is np.ndarray and residual is None and out is None:
+    if type(input) is np.ndarray and type(weight) is np.ndarray and residual is None:
         dtype = input.dtype
         if (dtype is weight.dtype and (dtype is F32 or dtype is F64) and type(groups) is int and is_plain(stride)
                 and is_plain(padding) and is_plain(dilation) and type(padding_mode) is str and type(algorithm) is str
@@ -38,9 +38,14 @@ def convolve(operation, input, weight, bias, stride, padding, dilation, groups, 
                     and (bias is None or (type(bias) is np.ndarray and bias.dtype is dtype
                                           and bias.shape == weight.shape[:1] and bias.flags.carray))):
                 plan, shape, allocate = known
-                y = allocate(shape, dtype)
-                plan.run(input, weight, bias, None, y)
-                return y
+                y = out
+                if out is None:
+                    y = allocate(shape, dtype)
+                elif type(out) is not np.ndarray or out.shape != shape or not can_write(out, dtype, input, weight, bias):
+                    y = None
+                if y is not None:
+                    plan.run(input, weight, bias, None, y)
+                    return y
     x, w = as_array(input, "input"), as_array(weight, "weight")
     b = None if bias is None else as_array(bias, "bias")
     r = None if residual is None else as_array(residual, "residual")

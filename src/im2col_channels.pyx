@@ -84,53 +84,78 @@ cdef Py_ssize_t tiles_of(const Geometry* g, Py_ssize_t q0, Py_ssize_t pixels) no
     return ceil_div(pixels, MR)
 
 
+cdef inline void row_fill(const Block* b, Py_ssize_t u, Py_ssize_t i, Py_ssize_t pixels, const real* first, Py_ssize_t step) noexcept nogil:
+    """Windows of run u of the pixels from i on, `step` apart, that all see the image; so do their tiles."""
+    cdef const real** window = b.window + u * b.apart + i
+    cdef Py_ssize_t j
+    for j in range(pixels):
+        window[j] = first + j * step
+    if pixels > 0:          # tile t begins at t pixels // tiles
+        for j in range(((i + 1) * b.tiles - 1) // b.pixels, ((i + pixels) * b.tiles - 1) // b.pixels + 1):
+            b.live[u * b.tiles + j] = 1
+
+
+cdef void tap_windows(const Geometry* g, const Block* b, Py_ssize_t u, Py_ssize_t i, Py_ssize_t q, Py_ssize_t pixels, Py_ssize_t s,
+                      const real* row) noexcept nogil:
+    """Tap s of one input row for `pixels` pixels from (i, q) on."""
+    cdef Py_ssize_t w = s * g.dilation_w - g.pad_w, j, column, first, stop
+    first = min(pixels, max(<Py_ssize_t>0, ceil_div(-w, g.stride_w) - q) if w < 0 else 0)
+    stop = max(first, min(pixels, ceil_div(g.W - w, g.stride_w) - q)) if w < g.W else first
+    row_fill(b, u, i + first, stop - first, row + ((q + first) * g.stride_w + w) * b.x_w, g.stride_w * b.x_w)
+    for j in range(pixels):
+        if j < first or j >= stop:
+            column = border_index(g.padding_mode, (q + j) * g.stride_w + w, g.W)
+            b.window[u * b.apart + i + j] = b.zeros
+            if column >= 0:
+                row_fill(b, u, i + j, 1, row + column * b.x_w, 0)
+
+
+cdef void run_windows(const Geometry* g, const Block* b, Py_ssize_t u, Py_ssize_t i, Py_ssize_t q, Py_ssize_t pixels,
+                      const real* row) noexcept nogil:
+    """All taps of one input row, which are one run, for `pixels` pixels from (i, q) on."""
+    cdef Py_ssize_t j, first = pixels, stop = pixels
+    cdef real* copy
+    if g.dilation_w == 1 and b.x_w == g.C and g.W >= g.S:
+        first = min(pixels, max(<Py_ssize_t>0, ceil_div(g.pad_w, g.stride_w) - q))
+        stop = max(first, min(pixels, (g.W - g.S + g.pad_w) // g.stride_w + 1 - q))
+    row_fill(b, u, i + first, stop - first, row + ((q + first) * g.stride_w - g.pad_w) * b.x_w, g.stride_w * b.x_w)
+    for j in range(pixels):
+        if j < first or j >= stop:
+            copy = b.copies + ((i + j) * b.runs + u) * b.length
+            copy_row(g, b, row, (q + j) * g.stride_w - g.pad_w, copy)
+            row_fill(b, u, i + j, 1, copy, 0)
+
+
 cdef void find_windows(const Geometry* g, Block* b) noexcept nogil:
-    """Fill `window` and `live` (and `copies`, with row_runs) for the pixels of the block."""
-    cdef Py_ssize_t i, o, p, q, t, r, s, d, h, w, column, u, tile = 0
-    cdef bint contiguous = g.dilation_w == 1 and b.x_w == g.C
+    """Fill `window` and `live` (and `copies`, with row_runs) for the pixels of the block, row by row."""
+    cdef Py_ssize_t i = 0, p = b.q0 // g.Q, q = b.q0 % g.Q, o = p // g.P, pixels, t, r, s, d, h, j, u
     cdef const real* row
-    cdef const real* at
     memset(b.zeros, 0, b.length * sizeof(real))
     memset(b.live, 0, b.runs * b.tiles)
-    p = b.q0 // g.Q
-    q = b.q0 - p * g.Q - 1
-    o = p // g.P
     p -= o * g.P
-    for i in range(b.pixels):
-        q += 1
-        if q == g.Q:
-            q = 0
-            p += 1
-            if p == g.P:
-                p = 0
-                o += 1
-        if i == (tile + 1) * b.pixels // b.tiles:
-            tile += 1
-        w = q * g.stride_w - g.pad_w
+    while i < b.pixels:
+        pixels = min(g.Q - q, b.pixels - i)
         u = 0
         for t in range(g.T):
             d = border_index(g.padding_mode, o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
             for r in range(g.R):
                 h = border_index(g.padding_mode, p * g.stride_h - g.pad_h + r * g.dilation_h, g.H)
-                row = NULL if d < 0 or h < 0 else b.x + d * b.x_d + h * b.x_h
-                if g.row_runs:
-                    if row == NULL:
-                        at = b.zeros
-                    elif contiguous and w >= 0 and w + g.S <= g.W:
-                        at = row + w * g.C
+                row = b.x + d * b.x_d + h * b.x_h
+                for s in range(1 if g.row_runs else g.S):
+                    if d < 0 or h < 0:
+                        for j in range(pixels):
+                            b.window[u * b.apart + i + j] = b.zeros
+                    elif g.row_runs:
+                        run_windows(g, b, u, i, q, pixels, row)
                     else:
-                        at = b.copies + (i * b.runs + u) * b.length
-                        copy_row(g, b, row, w, <real*>at)
-                    b.window[u * b.apart + i] = at
-                    b.live[u * b.tiles + tile] |= row != NULL
+                        tap_windows(g, b, u, i, q, pixels, s, row)
                     u += 1
-                else:
-                    for s in range(g.S):
-                        column = border_index(g.padding_mode, w + s * g.dilation_w, g.W)
-                        at = b.zeros if row == NULL or column < 0 else row + column * b.x_w
-                        b.window[u * b.apart + i] = at
-                        b.live[u * b.tiles + tile] |= at != b.zeros
-                        u += 1
+        i += pixels
+        q = 0
+        p += 1
+        if p == g.P:
+            p = 0
+            o += 1
 
 
 cdef void turn_image(const Geometry* g, Block* b) noexcept nogil:
