@@ -205,13 +205,15 @@ def test_gated_infinity_reaches_its_outputs_alone():
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("case", [(2, 5, 1, 7, 9, 8, 3, 1, 1, "zeros"), (1, 33, 1, 40, 30, 30, 3, 1, 1, "zeros"),
                                   (2, 64, 1, 64, 28, 28, 3, 1, 1, "reflect"), (1, 48, 1, 33, 57, 55, 5, 2, 1, "zeros"),
-                                  (3, 16, 1, 16, 17, 61, 3, 1, 2, "zeros"), (1, 24, 1, 9, 60, 60, 3, 2, 1, "circular")], ids=str)
+                                  (3, 16, 1, 16, 17, 61, 3, 1, 2, "zeros"), (1, 24, 1, 9, 60, 60, 3, 2, 1, "circular")],
+                         ids=str)
 def test_separable_strip_by_strip_is_two_calls(case, channels_last, isa):
     N, C, M, K, H, W, R, stride, dilation, mode = case
     x, d, p, b = numbers((N, C, H, W), np.float32), numbers((C * M, 1, R, R), np.float32, 1), numbers(
         (K, C * M, 1, 1), np.float32, 2), numbers(K, np.float32, 3)
     x = last(x) if channels_last else x
-    call = dict(stride=stride, padding=dilation * (R // 2), dilation=dilation, padding_mode=mode, channels_last=channels_last)
+    call = dict(stride=stride, padding=dilation * (R // 2), dilation=dilation, padding_mode=mode,
+                channels_last=channels_last)
     spread = fastconv.conv2d(x, d, groups=C, algorithm="direct", **call)
     expected = fastconv.conv2d(spread, p, b, channels_last=channels_last, activation="relu", algorithm="direct")
     layer = fastconv.SeparableConv2d(d, p, b, activation="relu", **call)

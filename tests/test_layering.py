@@ -88,7 +88,8 @@ def test_no_module_calls_itself_over_others():
 
 
 @pytest.mark.parametrize("module", sorted(set(MODULES) - ABOUT_KERNELS - {
-    "algorithms", "pool_algorithms", "resample_algorithms", "machine", "plan", "stream_plan", "chain", "reference", "kernels"}))
+    "algorithms", "pool_algorithms", "resample_algorithms", "machine", "plan", "stream_plan", "chain", "reference",
+    "kernels"}))
 def test_users_modules_name_no_kernel(module):
     kernels = {path.stem for path in SOURCES.glob("*.pyx")} - {"cpu"}
     assert not kernels & names(MODULES[module])

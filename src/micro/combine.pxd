@@ -119,7 +119,8 @@ cdef inline unsigned lanes_inside(Py_ssize_t w, Py_ssize_t n, Py_ssize_t width) 
 
 
 cdef inline vec pairs_place(const Geometry* g, const Target* t, Py_ssize_t channel, Py_ssize_t count, Py_ssize_t to,
-                            Py_ssize_t w, const real* even, const real* odd, Py_ssize_t distance, Py_ssize_t pixels) noexcept nogil:
+                            Py_ssize_t w, const real* even, const real* odd, Py_ssize_t distance,
+                            Py_ssize_t pixels) noexcept nogil:
     """Output row `to` of `count` channels, from column w on: sums of two phases in turns."""
     cdef vec low = vec_splat(<real>g.low if g.activation == CLIP else -INFINITY)
     cdef vec high = vec_splat(<real>g.high if g.activation == CLIP else INFINITY)
