@@ -144,6 +144,13 @@ ALWAYS void vec_transpose(vec *row) {
 #endif
 }
 
+/* low, high = a[0], b[0], a[1], b[1], ... */
+#define LOW_HALF(l, half) ((l) % 2 * LANES + (l) / 2 + (half))
+ALWAYS void vec_interleave(vec a, vec b, vec *low, vec *high) {
+    *low = __builtin_shufflevector(a, b, INDEX(LOW_HALF, 0));
+    *high = __builtin_shufflevector(a, b, INDEX(LOW_HALF, LANES / 2));
+}
+
 #if defined(__x86_64__)
 #if defined(__AVX512F__)
 #define WIDTH_PREFIX _mm512_

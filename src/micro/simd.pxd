@@ -25,6 +25,7 @@ cdef extern from "simd.h" nogil:
     vec vec_at_most(vec x, vec bound)
     vec vec_power2(vec shifted)
     void vec_transpose(vec* row)
+    void vec_interleave(vec a, vec b, vec* low, vec* high)
     vec vec_mask_load(vec old, unsigned m, const real* p)
     vec vec_mask_load_step(vec old, unsigned m, const real* p, Py_ssize_t step)
     void vec_mask_store(real* p, unsigned m, vec v)
