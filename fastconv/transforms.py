@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 
+FOURIER_PASSES = 12             # most passes of a transform
 # Finite points besides 0, as pairs +p, -p. For alpha = 6 those with the smallest growth of rounding errors.
 PAIRS = {4: (1.0,), 6: (0.5**0.5, 2**0.5), 8: (1.0, 2.0, 0.5)}
 
@@ -53,3 +54,36 @@ def growth(m: int, r: int) -> float:
     """Worst growth of rounding errors in one axis, against a plain sum: max_i sum_j |A'| (sum |G|)(sum |B'|) / r."""
     B, A, G = (np.abs(matrix) for matrix in transforms(m, r))
     return float((A * G.sum(1) * B.sum(1)).sum(1).max() / r)
+
+
+def radices(n: int) -> list[int]:
+    """Lengths of the butterflies of the passes of a transform of length n, of the factors 2, 3, 5.
+
+    >>> radices(72), radices(80), radices(7)
+    ([8, 3, 3], [4, 4, 5], [])
+    """
+    found = []
+    while n > 1:
+        p = next((p for p in (8, 4, 5, 3, 2) if n % p == 0 and not (p == 8 and n // 8 % 4 == 2)), 0)
+        if not p:
+            return []
+        found.append(p)
+        n //= p
+    return found
+
+
+@cache
+def fourier_constants(*lengths: int) -> bytes:
+    """What the kernel `fft` needs to know of transforms of these lengths, as float64: for each length FOURIER_PASSES + 1
+    numbers, the count of passes and their radices, then the twiddle factors w_(p m)^(i j) of all passes but the last, (m, p - 1),
+    as real and imaginary parts."""
+    parts = []
+    for n in lengths:
+        found = radices(n)
+        parts.append(np.array([len(found), *found, *(0,) * (FOURIER_PASSES - len(found))], float))
+        m = n
+        for p in found:
+            m //= p
+            angle = -2 * np.pi * (np.outer(np.arange(m), np.arange(1, p)) % (p * m)) / (p * m)
+            parts.append(np.stack([np.cos(angle), np.sin(angle)], -1).ravel())
+    return b"".join(part.tobytes() for part in parts)
