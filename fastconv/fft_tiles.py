@@ -1,7 +1,12 @@
-"""Convolution by Fourier transforms: into which tiles an image is cut, how long their transforms are, and what that costs."""
+"""Convolution by Fourier transforms: into which tiles an image is cut, and what they cost.
+
+A tile of m outputs takes a circular correlation of length n >= m + taps - 1 along each axis (overlap-save; A. V. Oppenheim and
+R. W. Schafer, Discrete-Time Signal Processing). Constants are cycles, measured as those of algorithms.py.
+"""
 from __future__ import annotations
 
 from functools import lru_cache
+from math import log2, sqrt
 from typing import NamedTuple
 
 from .problem import Problem
@@ -9,7 +14,9 @@ from .row import Machine, ceil_div
 
 LONGEST = 4096              # transform of one axis ...
 LARGEST_TILE = 128          # ... and of each of two: a tile of a vector of channels then takes no more than L2 holds
-SHORTEST = 8
+SHORTEST = 4
+GROWTH = 100                # of rounding errors against a plain sum: longer transforms are not used
+ROUNDING = 13.4             # units of roundoff, forward and back, for each halving (N. J. Higham 2002, theorem 24.2)
 LARGEST_WEIGHTS = 128 << 20     # of all transformed weights
 MOST_LANES = 16
 TASK_NUMBERS = 1 << 13      # of a vector of tiles or channels are enough for a task
@@ -33,7 +40,6 @@ def smooth_lengths(longest: int) -> list[int]:
     return [n for n in found if SHORTEST <= n <= longest]
 
 
-# Cycles, measured as those of algorithms.py.
 TRANSFORM_PASS = 2.1        # one complex number of one transform, for each bit of its length
 TRANSFORM_START = 100
 SEPARATE = 6                # one number of a row: taken out of a pair, or put into one
@@ -80,7 +86,7 @@ def axis_choices(problem: Problem, axis: int, longest: int) -> list[Axis]:
             tiles = ceil_div(phase, n - taps + 1)
             choices.setdefault(tiles, Axis(n, n - taps + 1, dilation * tiles))
     ways = sorted(choices.values(), key=lambda way: way.tiles * way.length * (way.length.bit_length() + 4))
-    return ways[:8]
+    return ways if len(ways) < 9 else [*ways[:8], min(ways)]
 
 
 def transform_cycles(n: int) -> float:
@@ -96,6 +102,16 @@ def lanes_of_tiles(problem: Problem, tiles: int, lanes: int) -> bool:
 def is_pointwise(problem: Problem) -> bool:
     """Whether every output channel has one input channel and no depth."""
     return problem.C == problem.G and (len(problem.kernel) < 3 or problem.kernel[0] == 1)
+
+
+def inputs_of(problem: Problem) -> int:
+    """Transformed planes in one sum: input channels times depth taps."""
+    return problem.C // problem.G * [1, 1, *problem.kernel][-3]
+
+
+def vectors_of(problem: Problem, machine: Machine) -> int:
+    """The same in vectors of channels."""
+    return ceil_div(problem.C // problem.G, machine.lanes) * [1, 1, *problem.kernel][-3]
 
 
 def tile_cycles(problem: Problem, down: Axis, across: Axis, gathered: bool, machine: Machine) -> float:
@@ -114,9 +130,9 @@ def tile_cycles(problem: Problem, down: Axis, across: Axis, gathered: bool, mach
 
 
 def fft_chunk(problem: Problem, tiles: Tiles, machine: Machine) -> tuple[int, int]:
-    """Tiles whose sums one task holds, so that weights are read once for all of them, and tiles whose spectra a round holds."""
+    """Tiles whose sums one task holds, so that it reads weights once, and tiles whose spectra a round holds."""
     numbers = 2 * tiles.frequencies * problem.itemsize
-    depth = ceil_div(problem.C // problem.G, machine.lanes) * machine.lanes * [1, 1, *problem.kernel][-3]
+    depth = vectors_of(problem, machine) * machine.lanes
     held = numbers * machine.NR * (1 if tiles.length[0] == 1 else 1 + 4 / tiles.length[0])
     most = max(2, (LARGEST_SPECTRA - (1 << 16)) // (numbers * depth) // 2 * 2)
     weights = numbers * depth * machine.NR
@@ -128,7 +144,7 @@ def fft_chunk(problem: Problem, tiles: Tiles, machine: Machine) -> tuple[int, in
 
 def product_cycles(problem: Problem, tiles: Tiles, machine: Machine) -> float:
     """Complex matrix products of all frequencies, and the weights' way from memory."""
-    depth = problem.sum_length // ([1, *problem.kernel][-2] * problem.kernel[-1])
+    depth = inputs_of(problem)
     K, rows = problem.K // problem.G, machine.MR // 2
     vectors = ceil_div(K, machine.lanes)
     NV = machine.NR // machine.lanes
@@ -150,11 +166,10 @@ def tiles_cycles(problem: Problem, tiles: Tiles, down: Axis, across: Axis, machi
     """All of one image, weights packed."""
     forward, backward = (tile_cycles(problem, down, across, way, machine) for way in (True, False))
     if is_pointwise(problem):
-        vectors = problem.K * ceil_div(tiles.count, machine.lanes) if tiles.on_lanes else tiles.count * ceil_div(problem.K, machine.lanes)
-        return vectors * (forward + backward + 4 * tiles.frequencies)
-    depth = [1, *problem.kernel][-3] if len(problem.kernel) > 2 else 1
-    inputs, outputs = ceil_div(problem.C // problem.G, machine.lanes) * depth, ceil_div(problem.K // problem.G, machine.lanes)
-    cycles = tiles.count * (inputs * forward + outputs * backward)
+        on, beside = (tiles.count, problem.K) if tiles.on_lanes else (problem.K, tiles.count)
+        return ceil_div(on, machine.lanes) * beside * (forward + backward + 4 * tiles.frequencies)
+    outputs = ceil_div(problem.K // problem.G, machine.lanes)
+    cycles = tiles.count * (vectors_of(problem, machine) * forward + outputs * backward)
     return problem.G * (cycles + product_cycles(problem, tiles, machine))
 
 
@@ -175,7 +190,7 @@ def best_tiles(problem: Problem, machine: Machine) -> tuple[Tiles, float] | None
             frequencies = h.length * (w.length // 2 + 1)
             tiles = Tiles((h.length, w.length), (h.outputs, w.outputs), count,
                           lanes_of_tiles(problem, count, machine.lanes), frequencies)
-            if too_large(problem, frequencies):
+            if too_large(problem, (h.length, w.length)):
                 continue
             cycles = tiles_cycles(problem, tiles, h, w, machine)
             if best is None or cycles < best[1]:
@@ -183,9 +198,18 @@ def best_tiles(problem: Problem, machine: Machine) -> tuple[Tiles, float] | None
     return best
 
 
-def too_large(problem: Problem, frequencies: int) -> str:
-    """Why tiles of so many frequencies cannot be had; "" if they can."""
-    kernels = problem.sum_length // ([1, *problem.kernel][-2] * problem.kernel[-1])
+def growth(problem: Problem, numbers: int) -> float:
+    """Of rounding errors by transforms of so many numbers: they go with the root of the sum of squares of a tile, a plain sum's
+    with the count of its products; for numbers of equal size."""
+    return ROUNDING * log2(numbers) * sqrt(numbers) / problem.sum_length
+
+
+def too_large(problem: Problem, length: tuple[int, int]) -> str:
+    """Why transforms of these lengths cannot be had; "" if they can."""
+    if growth(problem, length[0] * length[1]) > GROWTH:
+        return "rounding errors would be large against so short a sum"
+    frequencies = length[0] * (length[1] // 2 + 1)
+    kernels = inputs_of(problem)
     if 2 * frequencies * problem.K * kernels * problem.itemsize > LARGEST_WEIGHTS:
         return f"the spectra of the weights exceed {LARGEST_WEIGHTS >> 20} MiB"
     pair = 4 * frequencies * (kernels + MOST_LANES * [1, 1, *problem.kernel][-3]) * problem.itemsize
@@ -229,14 +253,13 @@ def fft_refuses(problem: Problem) -> str:
     if any(s != 1 for s in problem.stride[-2:]):
         return "only for stride 1"
     two = len(problem.kernel) > 1 and problem.kernel[-2] > 1
-    frequencies = 1
+    shortest = [1]
     for axis in range(-min(2, len(problem.kernel)), 0):
         choices = axis_choices(problem, axis, LARGEST_TILE if two else LONGEST)
         if not choices:
             return f"only for kernels of up to {LARGEST_TILE if two else LONGEST} taps along an axis"
-        least = min(way.length for way in choices)
-        frequencies *= least // 2 + 1 if axis == -1 else least
-    return too_large(problem, frequencies)
+        shortest.append(min(way.length for way in choices))
+    return too_large(problem, (shortest[-2], shortest[-1]))
 
 
 def fft_cost(problem: Problem, machine: Machine) -> float:
@@ -245,6 +268,6 @@ def fft_cost(problem: Problem, machine: Machine) -> float:
         return 0
     tiles, cycles = best
     if not problem.packed:
-        kernels = problem.sum_length // ([1, *problem.kernel][-2] * problem.kernel[-1])
-        cycles += PACK_NUMBER * tiles.frequencies * kernels * ceil_div(problem.K, machine.lanes * problem.itemsize // 8)
+        vectors = ceil_div(problem.K, machine.lanes * problem.itemsize // 8)
+        cycles += PACK_NUMBER * tiles.frequencies * inputs_of(problem) * vectors
     return cycles * machine.cycle

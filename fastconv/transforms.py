@@ -74,9 +74,8 @@ def radices(n: int) -> list[int]:
 
 @cache
 def fourier_constants(*lengths: int) -> bytes:
-    """What the kernel `fft` needs to know of transforms of these lengths, as float64: for each length FOURIER_PASSES + 1
-    numbers, the count of passes and their radices, then the twiddle factors w_(p m)^(i j) of all passes but the last, (m, p - 1),
-    as real and imaginary parts."""
+    """What the kernel `fft` needs to know of transforms of these lengths, as float64: for each length the count of passes,
+    their radices in FOURIER_PASSES places, and for each pass w_(p m)^(i j), j < m, 0 < i < p, as real and imaginary parts."""
     parts = []
     for n in lengths:
         found = radices(n)

@@ -62,13 +62,13 @@ cdef void transform(const Axis* axis, const vec* x, Py_ssize_t x_step, Py_ssize_
 
 cdef void forward_rows(const Geometry* g, const Block* b, const Unit* unit, Py_ssize_t t) noexcept nogil:
     """plane <- the transforms of all rows of a tile."""
-    cdef Py_ssize_t line = 0, k
+    cdef Py_ssize_t line = 0, k, _k
     cdef vec* target
     while line < b.down.n:
         target = b.plane + 2 * line
         if line >= b.lines or (unit.places == 1 and row_of(g, b, unit.at, t, line) < 0
                                and (line + 1 >= b.lines or row_of(g, b, unit.at, t, line + 1) < 0)):
-            for k in range(b.bins):
+            for _k in range(b.bins):
                 target[0] = target[1] = target[2] = target[3] = vec_zero()
                 target += b.column
         else:
@@ -123,9 +123,9 @@ cdef vec pair_finish(const Geometry* g, const Arrays* a, const Block* b, const U
 
 cdef void multiply_plane(const Geometry* g, const Block* b, const real* w) noexcept nogil:
     """plane <- the product with the spectrum w, transformed back down the columns."""
-    cdef Py_ssize_t k, lanes = 1 if g.tile_lanes else LANES
+    cdef Py_ssize_t _k, lanes = 1 if g.tile_lanes else LANES
     cdef vec* column = b.plane
-    for k in range(b.bins):
+    for _k in range(b.bins):
         transform(&b.down, column, 2, 1, b.line, 2, 1, b)
         if g.tile_lanes:
             multiply(b.down.n, b.line, 2, w, True, False)
@@ -365,7 +365,8 @@ cdef bint pack_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* w
     group = task // (g.C * ceil_div(K, step))
     size = 2 * sum_length(g, &b) * lanes
     for t in range(g.T):
-        packed = a.y + (group * padded(K, lanes) + k) // lanes * b.bins * b.down.n * size + 2 * (t * padded(g.C, LANES) + c) * lanes
+        packed = a.y + (group * padded(K, lanes) + k) // lanes * b.bins * b.down.n * size
+        packed += 2 * (t * padded(g.C, LANES) + c) * lanes
         for j in range(step // WIDE):
             i = j * WIDE
             count = max(<Py_ssize_t>0, min(<Py_ssize_t>WIDE, K - k - i))

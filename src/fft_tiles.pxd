@@ -164,7 +164,8 @@ cdef inline vec lane_fetch(const Geometry* g, const real* row, Py_ssize_t w, Py_
     return vec_load(lane)
 
 
-cdef inline void pixels_fetch(const Geometry* g, const Unit* unit, const real* row, Py_ssize_t w, Py_ssize_t count, vec* z) noexcept nogil:
+cdef inline void pixels_fetch(const Geometry* g, const Unit* unit, const real* row, Py_ssize_t w, Py_ssize_t count,
+                              vec* z) noexcept nogil:
     """line_fetch where all lanes of a pixel lie side by side."""
     cdef Py_ssize_t j, column
     cdef unsigned lanes = (1u << unit.lanes) - 1
@@ -214,9 +215,10 @@ cdef inline void any_line_fetch(const Geometry* g, const Block* b, const Unit* u
         j += LANES
 
 
-cdef inline vec any_line_finish(const Geometry* g, const Arrays* a, const Block* b, const Unit* unit, Py_ssize_t n, Py_ssize_t k,
-                     Py_ssize_t line, real* sums) noexcept nogil:
-    """Finish one row of sums of a unit of image n: channels from k on, or tiles of channel k, which counts through all groups."""
+cdef inline vec any_line_finish(const Geometry* g, const Arrays* a, const Block* b, const Unit* unit, Py_ssize_t n,
+                                Py_ssize_t k, Py_ssize_t line, real* sums) noexcept nogil:
+    """Finish a row of sums of a unit of image n: channels from k on, or tiles of channel k, through all groups. To be wrapped
+    once."""
     cdef Py_ssize_t p, pixels, at, j, step = g.dilation_w * g.y_q, distance = padded(b.across.m, LANES)
     cdef const real* bias = NULL if a.bias == NULL else a.bias + k
     cdef vec odd = vec_zero()

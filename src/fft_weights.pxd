@@ -51,7 +51,7 @@ cdef inline void kernel_rows(const Geometry* g, const Block* b, const real* w, P
 cdef inline void spectra_store(const Geometry* g, const Block* b, Transform transform, wide** buffer, int kernels,
                                real* packed) noexcept nogil:
     """Spectra of kernels whose rows are transformed: conjugate, scaled and stored for all frequencies."""
-    cdef Py_ssize_t lanes = lanes_of_weights(g), distance = 2 * sum_length(g, b) * lanes, c, f, i
+    cdef Py_ssize_t lanes = lanes_of_weights(g), distance = 2 * sum_length(g, b) * lanes, c, _f, i
     cdef double scale = 0.25 / <double>(b.down.n * b.across.n)          # rows of x come twice as large too,
     cdef double* number
     cdef wide* column
@@ -62,7 +62,7 @@ cdef inline void spectra_store(const Geometry* g, const Block* b, Transform tran
         if b.down.n > 1:
             transform(&b.down, column, buffer[2], buffer[0], buffer[1])
             column = buffer[2]
-        for f in range(b.down.n):
+        for _f in range(b.down.n):
             if lanes >= WIDE:
                 wide_store(packed, column[0] * scale)
                 wide_store(packed + lanes, column[1] * -scale)

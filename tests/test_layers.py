@@ -103,8 +103,9 @@ def test_packed_weights_are_bounded(case, channels_last, row, isa, real):
     growth = 1 if row.error == 1 else 7.2
     if row.fourier:
         taps, depth = math.prod(problem.kernel[-2:]), math.prod(problem.kernel[:-2])
-        channels = problem.sum_length // problem.taps
-        growth = 2 * fft_tiles(problem, plan.machine).frequencies / taps * (channels + plan.machine.lanes * (depth > 1)) / channels
+        channels = problem.C // problem.G
+        whole = channels + plan.machine.lanes if depth > 1 else channels
+        growth = 2 * fft_tiles(problem, plan.machine).frequencies / taps * whole / channels
     assert plan.pack(w).size <= growth * tiles + tile
 
 

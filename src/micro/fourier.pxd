@@ -264,7 +264,8 @@ cdef inline void separate(Py_ssize_t n, const V* z, V* first, V* second, Py_ssiz
         b = z + 2 * (n - 1 - k)
 
 
-cdef inline void combine(Py_ssize_t n, const vec* first, const vec* second, Py_ssize_t step, Py_ssize_t im, vec* z) noexcept nogil:
+cdef inline void combine(Py_ssize_t n, const vec* first, const vec* second, Py_ssize_t step, Py_ssize_t im,
+                         vec* z) noexcept nogil:
     """z <- first + i second, whose bins 0 .. n / 2 are given, with real and imaginary parts swapped; second NULL: zeros."""
     cdef Py_ssize_t k
     cdef vec* a

@@ -15,17 +15,18 @@ cdef enum:
 cdef inline void complex_tile(const int m, const int nv, Py_ssize_t n, const real* a, Py_ssize_t a_row, Py_ssize_t a_im,
                               const real* b, const real* ahead, real* total, Py_ssize_t row_step) noexcept nogil:
     """total (m, 2, NR) = sum over k < n of a[i, k] b[k, :]; b is (n, 2, NR). Rows of a lie a_row numbers apart, imaginary
-    parts a_im behind the real ones, rows of total row_step apart. From `ahead` on, two vectors for each step are fetched into the cache."""
+    parts a_im behind the real ones, rows of total row_step apart. From `ahead` on, two vectors for each step are fetched into
+    the cache."""
     cdef vec re[ROWS * NV]
     cdef vec im[ROWS * NV]
     cdef vec row[NV]
     cdef const real* again
-    cdef Py_ssize_t k
+    cdef Py_ssize_t _k
     cdef int i, j
     for i in range(m * nv):
         re[i] = vec_zero()
         im[i] = vec_zero()
-    for k in range(n):
+    for _k in range(n):
         for j in range(nv):
             row[j] = vec_load(b + j * LANES)
         for i in range(m * nv):
@@ -75,7 +76,8 @@ cdef inline void any_complex_tile(int m, int nv, Py_ssize_t n, const real* a, Py
         m_complex_tile(m, NV, n, a, a_row, a_im, b, ahead, total, row_step)
 
 
-cdef inline void multiply(Py_ssize_t n, vec* z, Py_ssize_t z_step, const real* w, const bint alike, const bint conjugate) noexcept nogil:
+cdef inline void multiply(Py_ssize_t n, vec* z, Py_ssize_t z_step, const real* w, const bint alike,
+                          const bint conjugate) noexcept nogil:
     """z[k] <- w[k] z[k], or its conjugate times z[k], for n complex numbers, those of z `z_step` vectors apart.
 
     w is (n, 2, LANES), or (n, 2) where all lanes are multiplied alike.
