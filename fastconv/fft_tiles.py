@@ -68,7 +68,7 @@ def whole_length(n: int, taps: int, out: int, before: int, zeros: bool) -> int:
 
 
 def axis_choices(problem: Problem, axis: int, longest: int) -> list[Axis]:
-    """Ways to cut one axis: one tile, a few, and as many as some lengths of transforms make."""
+    """Ways to cut one axis: for each half octave of lengths the one with the least to transform; one tile may do."""
     taps, out, dilation = problem.kernel[axis], problem.output_size[axis], problem.dilation[axis]
     if taps == 1:
         return [Axis(1, 1, out)]
@@ -85,8 +85,12 @@ def axis_choices(problem: Problem, axis: int, longest: int) -> list[Axis]:
         if n >= taps + max(1, taps // 4):
             tiles = ceil_div(phase, n - taps + 1)
             choices.setdefault(tiles, Axis(n, n - taps + 1, dilation * tiles))
-    ways = sorted(choices.values(), key=lambda way: way.tiles * way.length * (way.length.bit_length() + 4))
-    return ways if len(ways) < 9 else [*ways[:8], min(ways)]
+    least: dict[int, Axis] = {}
+    for way in choices.values():
+        half = int(2 * log2(way.length))
+        if half not in least or way.tiles * way.length < least[half].tiles * least[half].length:
+            least[half] = way
+    return list(least.values())
 
 
 def transform_cycles(n: int) -> float:

@@ -1,0 +1,67 @@
+"""Builds every src/*.pyx once for each (instruction set x real); what is not code generation is in pyproject.toml.
+
+One source becomes the modules fastconv.kernels.<file>_<set>_<real>, all importable side by side. src/cpu.pyx alone is
+built once, with baseline flags: it tells which of the others this CPU can run.
+"""
+import os
+import platform
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from Cython.Build import cythonize
+from Cython.Compiler import Options
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+INSTRUCTION_SETS = {
+    "v2": ["-march=x86-64-v2"],
+    "v3": ["-march=x86-64-v3"],
+    "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+} if X86 else {"neon": []}
+REALS = {"f32": "0", "f64": "1"}
+# The first three keep a tile's sums in registers: GCC then unrolls the loops over them whole, and early. Those of the
+# second line keep the wheel small: kernels are vectors already, and what is worth cloning or inlining is told by `inline`.
+FLAGS = ["-O3", "-fgcse-las", "--param=max-completely-peeled-insns=500", "--param=max-completely-peel-times=32",
+         "-fno-tree-vectorize", "-fno-unswitch-loops", "-fno-ipa-cp-clone", "--param=max-inline-insns-single=70",
+         "--param=max-inline-insns-auto=15", "-fno-inline-functions-called-once", "-fno-asynchronous-unwind-tables",
+         "-fopenmp", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-g", "-Wall", "-Wno-unused-function",
+         "-Wno-psabi", "-Wno-discarded-qualifiers"]
+DIRECTIVES = {"language_level": "3", "boundscheck": False, "wraparound": False, "cdivision": True,
+              "initializedcheck": False, "binding": False}
+SOURCES = Path("src")
+ONCE = "cpu"
+Options.docstrings = False       # of private modules: they are read in src/
+
+
+def variants():
+    """(name of the module's suffix, flags): one for each set of modules that one cythonize call makes."""
+    yield "", []
+    for isa, machine in INSTRUCTION_SETS.items():
+        for real, double in REALS.items():
+            yield f"_{isa}_{real}", [*machine, f"-DFASTCONV_DOUBLE={double}"]
+
+
+def extensions(suffix, flags):
+    files = [p for p in sorted(SOURCES.glob("*.pyx")) if (p.stem == ONCE) == (suffix == "")]
+    modules = [Extension(f"fastconv.kernels.{path.stem}{suffix}", [str(path)], include_dirs=[str(SOURCES)],
+                         depends=[str(p) for p in (*SOURCES.rglob("*.pxd"), SOURCES / "simd.h")]) for path in files]
+    # Two modules from one source would overwrite each other's C file, hence a build_dir for each variant.
+    modules = cythonize(modules, build_dir=f"build/cython{suffix}", include_path=[str(SOURCES)],
+                        compiler_directives=DIRECTIVES)
+    for module in modules:          # after cythonize, which would carry them over to the next variant
+        module.extra_compile_args = FLAGS + flags
+        module.extra_link_args = ["-fopenmp", "-g"]
+    return modules
+
+
+class ParallelBuild(build_ext):
+    def build_extensions(self):
+        self.check_extensions_list(self.extensions)
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        with ThreadPoolExecutor(cpus) as pool:
+            list(pool.map(self.build_extension, self.extensions))
+
+
+setup(ext_modules=[module for variant in variants() if __import__('re').search('^$|v2_f32', variant[0]) for module in extensions(*variant)],
+      cmdclass={"build_ext": ParallelBuild})
