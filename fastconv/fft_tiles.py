@@ -5,7 +5,7 @@ R. W. Schafer, Discrete-Time Signal Processing). Constants are cycles, measured 
 """
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import log2, sqrt
 from typing import NamedTuple
 
@@ -40,11 +40,11 @@ def smooth_lengths(longest: int) -> list[int]:
     return [n for n in found if SHORTEST <= n <= longest]
 
 
-TRANSFORM_PASS = 2.1        # one complex number of one transform, for each bit of its length
+PASS = {2: 2.5, 3: 4, 4: 3.5, 5: 6.5, 8: 5.5}       # one complex number in butterflies of so many
 TRANSFORM_START = 100
 SEPARATE = 6                # one number of a row: taken out of a pair, or put into one
 TURN_VECTOR = 6             # one vector of pixels with channels first, gathered or stored
-LARGE_PLANE = 1.3           # times as long, if the spectrum of a tile does not leave room in L2
+LARGE_PLANE = 1.6           # times as long, if the spectrum of a tile does not leave room in L2
 STREAM = 0.48               # one number of weights that do not stay in L2
 OVERLAP = 0.25              # of the shorter of arithmetic and stream is not hidden behind the longer
 SPILL = 1.4                 # one number of spectra that do not stay in L3
@@ -65,6 +65,10 @@ def whole_length(n: int, taps: int, out: int, before: int, zeros: bool) -> int:
     may fall upon each other."""
     reach = out + taps - 1
     return max(taps, out, reach - min(before, max(0, reach - n - before)) if zeros else reach)
+
+
+def work(way: Axis) -> float:
+    return way.tiles * transform_cycles(way.length)
 
 
 def axis_choices(problem: Problem, axis: int, longest: int) -> list[Axis]:
@@ -88,14 +92,29 @@ def axis_choices(problem: Problem, axis: int, longest: int) -> list[Axis]:
     least: dict[int, Axis] = {}
     for way in choices.values():
         half = int(2 * log2(way.length))
-        if half not in least or way.tiles * way.length < least[half].tiles * least[half].length:
+        if half not in least or work(way) < work(least[half]):
             least[half] = way
     return list(least.values())
 
 
+@cache
+def radices(n: int) -> tuple[int, ...]:
+    """Lengths of the butterflies of the passes of a transform of length n = 2^a 3^b 5^c.
+
+    >>> radices(72), radices(80), radices(1)
+    ((8, 3, 3), (4, 4, 5), ())
+    """
+    found = []
+    while n > 1:
+        found.append(next(p for p in (8, 4, 5, 3, 2) if n % p == 0 and not (p == 8 and n // 8 % 4 == 2)))
+        n //= found[-1]
+    return tuple(found)
+
+
+@cache
 def transform_cycles(n: int) -> float:
     """One complex transform of vectors."""
-    return n * (TRANSFORM_PASS * n.bit_length() + 2) + TRANSFORM_START if n > 1 else 0
+    return n * (1.5 + sum(PASS[p] for p in radices(n))) + TRANSFORM_START if n > 1 else 0
 
 
 def lanes_of_tiles(problem: Problem, tiles: int, lanes: int) -> bool:

@@ -22,7 +22,7 @@ from .algorithms import (
     winograd_taps,
     winograd_tiles,
 )
-from .fft_tiles import fft_blocks, fft_tiles
+from .fft_tiles import fft_blocks, fft_tiles, radices
 from .machine import machine
 from .problem import ACTIVATIONS, PADDING_MODES, Problem
 from .transforms import fourier_constants, transforms
@@ -273,7 +273,7 @@ class Plan:
             constants = b"".join(matrix.tobytes() for matrix in transforms(self.row.alpha - r + 1, r))
         elif self.row.fourier:
             fields |= fft_blocks(p, m, self.threads)
-            constants = fourier_constants(*fft_tiles(p, m).length)
+            constants = fourier_constants(*(radices(n) for n in fft_tiles(p, m).length))
         elif self.file in BLOCKS and prod(p.output_shape):
             fields |= BLOCKS[self.file](p, m, self.threads)
         fields |= changes

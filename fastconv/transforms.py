@@ -6,6 +6,7 @@ the point at infinity (A. Lavin and S. Gray, arXiv:1509.09308; S. Winograd, Arit
 from __future__ import annotations
 
 from functools import cache
+from math import prod
 
 import numpy as np
 
@@ -56,31 +57,14 @@ def growth(m: int, r: int) -> float:
     return float((A * G.sum(1) * B.sum(1)).sum(1).max() / r)
 
 
-def radices(n: int) -> list[int]:
-    """Lengths of the butterflies of the passes of a transform of length n, of the factors 2, 3, 5.
-
-    >>> radices(72), radices(80), radices(7)
-    ([8, 3, 3], [4, 4, 5], [])
-    """
-    found = []
-    while n > 1:
-        p = next((p for p in (8, 4, 5, 3, 2) if n % p == 0 and not (p == 8 and n // 8 % 4 == 2)), 0)
-        if not p:
-            return []
-        found.append(p)
-        n //= p
-    return found
-
-
 @cache
-def fourier_constants(*lengths: int) -> bytes:
-    """What the kernel `fft` needs to know of transforms of these lengths, as float64: for each length the count of passes,
-    their radices in FOURIER_PASSES places, and for each pass w_(p m)^(i j), j < m, 0 < i < p, as real and imaginary parts."""
+def fourier_constants(*radices: tuple[int, ...]) -> bytes:
+    """What the kernel `fft` needs to know of transforms with these radices, as float64: for each the count of passes, the
+    radices in FOURIER_PASSES places, and for each pass w_(p m)^(i j), j < m, 0 < i < p, as real and imaginary parts."""
     parts = []
-    for n in lengths:
-        found = radices(n)
+    for found in radices:
         parts.append(np.array([len(found), *found, *(0,) * (FOURIER_PASSES - len(found))], float))
-        m = n
+        m = prod(found)
         for p in found:
             m //= p
             angle = -2 * np.pi * (np.outer(np.arange(m), np.arange(1, p)) % (p * m)) / (p * m)
