@@ -1,7 +1,7 @@
 """Convolution by Fourier transforms: into which tiles an image is cut, and what they cost.
 
-A tile of m outputs takes a circular correlation of length n >= m + taps - 1 along each axis (overlap-save; A. V. Oppenheim and
-R. W. Schafer, Discrete-Time Signal Processing). Constants are cycles, measured as those of algorithms.py.
+A tile of m outputs takes a circular correlation of length n >= m + taps - 1 along each axis (overlap-save; A. V. Oppenheim
+and R. W. Schafer, Discrete-Time Signal Processing). Constants are cycles, measured as those of algorithms.py.
 """
 from __future__ import annotations
 
@@ -222,8 +222,8 @@ def best_tiles(problem: Problem, machine: Machine) -> tuple[Tiles, float] | None
 
 
 def growth(problem: Problem, numbers: int) -> float:
-    """Of rounding errors by transforms of so many numbers: they go with the root of the sum of squares of a tile, a plain sum's
-    with the count of its products; for numbers of equal size."""
+    """Of rounding errors by transforms of so many numbers, where all have one size: they go with the root of the sum of
+    squares of a tile, those of a plain sum with the count of its products."""
     return ROUNDING * log2(numbers) * sqrt(numbers) / problem.sum_length
 
 
