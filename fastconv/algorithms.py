@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from math import inf
 
+from .fft_tiles import GROWTH, fft_cost, fft_refuses
 from .problem import Problem
 from .row import Algorithm, Machine, ceil_div, never_refuses
 
@@ -396,6 +397,8 @@ CONVOLUTION = (
     winograd("winograd", 6, 91),
     winograd("winograd2", 4, 9),
     winograd("winograd6", 8, 788),
+    Algorithm("fft", "spectra of overlapping tiles, multiplied for each frequency",
+              "fft", "fft", fft_refuses, fft_cost, GROWTH, fourier=True),
     Algorithm("im2col", "panels of windows gathered in cache, times the weights",
               "im2col_pixels", "im2col_channels", im2col_refuses, im2col_cost, combines=True),
     Algorithm("staged", "rows of few channels staged once for all taps",

@@ -24,9 +24,10 @@ from .algorithms import (
     winograd_taps,
     winograd_tiles,
 )
+from .fft_tiles import fft_blocks, fft_tiles, radices
 from .machine import machine
 from .problem import ACTIVATIONS, PADDING_MODES, Problem, arranged
-from .transforms import transforms
+from .transforms import fourier_constants, transforms
 
 NUMPY_REAL = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
 WORKSPACE = 8 << 20             # bytes that one thread may use
@@ -136,6 +137,12 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[st
             "alpha_h": alpha if [1, *p.kernel][-2] > 1 else 1}
 
 
+def exact_row(problem: Problem, one: Machine) -> str:
+    """The quickest row that rounds as a plain sum."""
+    rows = (row for row in PANELS[problem.operation] if row.error == 1 and not row.refuses(problem))
+    return min(rows, key=lambda row: row.cost(problem, one)).name
+
+
 def plane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     """Blocks of depthwise_pixels: the strip of a plane takes half of L1, a task enough planes to be worth its start."""
     O, P, Q = p.in_three_axes(p.output_size, 1)
@@ -234,29 +241,30 @@ class Plan:
         self.parts *= problem.combined
         self.threads = threads if problem.macs >= SERIAL_MACS else 1
         # Whether somebody must compute a call again when a sum was NaN or infinite.
-        self.watches = row.alpha > 0 or (problem.padded and problem.padding_mode == "zeros" and not row.strict)
+        self.inexact = row.alpha > 0 or row.fourier
+        self.watches = self.inexact or (problem.padded and problem.padding_mode == "zeros" and not row.strict)
         self.geometry = self.pack_geometry()
         self.kernel = self.module.run
         self.packs = hasattr(self.module, "pack")
-        # Who does; Winograd's sums may be odd without an infinite weight.
+        # Who does; sums of transformed numbers may be odd without an infinite weight.
         self.again: Plan | Gating | Scaling | None = None
         if self.watches and not problem.shuffle:        # whose phases the caller computes one by one
-            other = "im2col" if row.alpha else PANELS[problem.operation][-1].name
+            other = exact_row(problem, self.machine) if self.inexact else PANELS[problem.operation][-1].name
             plain = replace(problem, packed=False)
             apart = Gating if problem.gated else Scaling if problem.scales else make_plan
             self.again = apart(plain, other, isa, threads)
         # Whether a call packs all weights before it runs, rather than each task those that it needs.
         self.pack_first = self.packs and not problem.packed and (
-            problem.combined or not self.workspace or self.workspace > WORKSPACE or self.tasks_of_pixels() > 2)
+            problem.combined or row.fourier or not self.workspace or self.workspace > WORKSPACE or self.tasks_of_pixels() > 2)
         if self.pack_first:                 # then the kernel sees packed weights and needs no room to pack them
             self.geometry = self.pack_geometry(packed=1)
 
     def pack_geometry(self, **changes: int) -> bytes:
         """The kernel's Geometry; its field names are those of src/micro/geometry.pxd."""
         p, m = self.problem, self.machine
-        fields = dict.fromkeys(("in_place", "row_runs", "alpha_h", "alpha_w", "offset_groups", "workspace", "shared",
-                                "x_n", "x_c", "x_d", "x_h", "x_w", "up_d", "up_h", "up_w", "cut_d", "cut_h", "cut_w",
-                                "full_d", "full_h", "full_w"), 0)
+        fields = dict.fromkeys(("in_place", "row_runs", "alpha_h", "alpha_w", "offset_groups", "tile_h", "tile_w", "tile_lanes",
+                                "workspace", "shared", "x_n", "x_c", "x_d", "x_h", "x_w", "up_d", "up_h", "up_w",
+                                "cut_d", "cut_h", "cut_w", "full_d", "full_h", "full_w"), 0)
         fields |= dict.fromkeys(("chunk", "panels", "pixel_block", "channel_block"), 1)     # kernels divide by blocks
         fields |= {"N": p.N, "G": p.G, "C": p.C // p.G, "K": p.K // p.G}
         fields |= zip("DHW", p.in_three_axes(p.size, 1))
@@ -283,6 +291,9 @@ class Plan:
             fields |= winograd_blocks(p, m, self.threads, self.row.alpha)
             r = winograd_taps(p)
             constants = b"".join(matrix.tobytes() for matrix in transforms(self.row.alpha - r + 1, r))
+        elif self.row.fourier:
+            fields |= fft_blocks(p, m, self.threads)
+            constants = fourier_constants(*(radices(n) for n in fft_tiles(p, m).length))
         elif self.file in BLOCKS and prod(p.output_shape):
             fields |= BLOCKS[self.file](p, m, self.threads)
         fields |= changes
@@ -338,7 +349,7 @@ class Plan:
         if packed is None:
             packed = self.pack(weight) if self.pack_first else weight
         odd = self.kernel(self.geometry, x, packed, bias, residual, y, self.threads, *more)
-        if odd and self.watches and (self.row.alpha or not np.isfinite(weight).all()):
+        if odd and self.watches and (self.inexact or not np.isfinite(weight).all()):
             return self.again is None or self.again.run(x, weight, bias, residual, y)
         return False
 

@@ -12,6 +12,7 @@ cdef extern from "simd.h" nogil:
     vec vec_load(const real* p)
     vec vec_load_once(const real* p)
     vec vec_keep(vec v)
+    const real* reload(const real* p)
     void vec_store(real* p, vec v)
     void prefetch(const real* p)
     void vec_stream(real* p, vec v)         # p a multiple of VECTOR_BYTES
