@@ -59,6 +59,8 @@ ALWAYS vec vec_keep(vec v) { __asm__("" : "+v"(v)); return v; }
 #else
 ALWAYS vec vec_keep(vec v) { __asm__("" : "+w"(v)); return v; }
 #endif
+/* p, as a pointer of which the compiler knows nothing: what was loaded through p is loaded again, not kept in registers. */
+ALWAYS const real *reload(const real *p) { __asm__("" : "+r"(p)); return p; }
 ALWAYS void vec_store(real *p, vec v) { *(vec_any *)p = v; }
 /* A store past the caches; p must be a multiple of VECTOR_BYTES. stores_wait: other threads then see all of them. */
 #if defined(__AVX512F__)
@@ -142,6 +144,13 @@ ALWAYS void vec_transpose(vec *row) {
 #if LANES > 8
     EXCHANGE(row, 8)
 #endif
+}
+
+/* low, high = a[0], b[0], a[1], b[1], ... */
+#define LOW_HALF(l, half) ((l) % 2 * LANES + (l) / 2 + (half))
+ALWAYS void vec_interleave(vec a, vec b, vec *low, vec *high) {
+    *low = __builtin_shufflevector(a, b, INDEX(LOW_HALF, 0));
+    *high = __builtin_shufflevector(a, b, INDEX(LOW_HALF, LANES / 2));
 }
 
 #if defined(__x86_64__)

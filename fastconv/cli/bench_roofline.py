@@ -23,7 +23,7 @@ def plot_roofline(results: list[LayerResult], facts: dict, folder: Path) -> Iter
     """One PNG for each number type that was measured; the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     for real, peak in facts["peak"].items():
-        known = [r for r in results if r.layer.problem.real == real and not r.streams and r.ours]
+        known = [r for r in results if r.layer.problem.real == real and r.layer.problem.flops and r.rate()]
         if known and peak and facts["copy"]:
             yield draw_roofline(known, peak, facts["copy"], real, facts, folder / f"roofline_{real}.png")
 
