@@ -23,7 +23,6 @@ def run_alone(console, layers: tuple[Layer, ...], arguments) -> int:
     facts = {"machine": machine_facts(), "threads": arguments.threads, "seed": arguments.seed}
     with config.threads(arguments.threads):
         if arguments.regret:
-            layers = tuple(layer for layer in layers if isinstance(layer.problem, Problem))     # others have one way each
             found = []
             with progress(console, len(layers)) as advance:
                 for layer in layers:
