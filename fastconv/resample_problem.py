@@ -346,7 +346,7 @@ def interpolate_problem(shape: Sequence[int], real: str, itemsize: int, size, sc
         result = tuple(scaled(n, s, shape) for n, s in zip(pixels, scales))
         if recompute_scale_factor or mode == "area":
             scales = (0.0,) * axes
-    real = real or ("f64" if itemsize == 8 else "f32")
+    real = real or "f32"            # items of all sizes are moved by the same build
     problem = Resampling("interpolate", real, itemsize, shape[0], C, pixels, result, mode, scales, bool(align_corners),
                          bool(antialias), bool(channels_last))
     check_size(problem.output_shape, itemsize, f"input of shape {shape}, size={result}")
