@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from math import inf
 
+from .fft_tiles import GROWTH, fft_cost, fft_refuses
 from .problem import Problem
 from .row import Algorithm, Machine, ceil_div, never_refuses
 
@@ -56,6 +57,8 @@ WINOGRAD_TILES = 96     # in one block, at most, ...
 WINOGRAD_ROOM = 6       # ... whose transformed input takes so many times L2
 STREAM_L3 = 0.22        # one number of weights that do not stay in L2 ...
 STREAM_MEMORY = 0.5     # ... nor in a third of L3
+PLACE_NUMBER = 0.7      # one number, read and written once more
+CALL = 15000            # a parallel region and what Python does about it
 LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then stays below 4 MiB
 LARGEST_TURNED = 1 << 20    # numbers of an image that is turned in cache
 LARGEST_STAGED = 1 << 17    # numbers of the input rows of one output row
@@ -361,15 +364,32 @@ def turned_refuses(problem: Problem) -> str:
     return depthwise_refuses(problem)
 
 
+def refusal(row: Algorithm, problem: Problem) -> str:
+    """Why a row of the table cannot compute a problem; "" if it can."""
+    if problem.combined and not row.combines:
+        return "its finish combines no sums"
+    if problem.shuffle and not problem.shuffle.even and not row.alpha:
+        return "phases with fewer taps than others would multiply zeros"
+    return row.refuses(problem)
+
+
+def apart_cost(problem: Problem, costs: list[float], machine: Machine) -> float:
+    """Convolutions of given costs one after the other, whose results a further pass brings together: phases, gates."""
+    numbers = problem.output_channels * (1 if problem.channels_last else 2)     # whole pixels lie side by side
+    for n in problem.output_size:
+        numbers *= n
+    return sum(costs) + (numbers * PLACE_NUMBER + len(costs) * CALL) * machine.cycle
+
+
 def winograd(name: str, alpha: int, error: float) -> Algorithm:
     summary = f"minimal filtering F({alpha + 1} - r, r) along one or two axes of r taps"
     return Algorithm(name, summary, "winograd", "winograd", winograd_refuses(alpha), winograd_cost(alpha), error,
-                     alpha=alpha)
+                     combines=True, alpha=alpha)
 
 
 CONVOLUTION = (
     Algorithm("pointwise", "matrix product with 1x1 weights, the input read in place",
-              "im2col_pixels", "im2col_channels", pointwise_refuses, pointwise_cost),
+              "im2col_pixels", "im2col_channels", pointwise_refuses, pointwise_cost, combines=True),
     Algorithm("depthwise", "every channel with its own kernel, no sum over channels",
               "depthwise_pixels", "depthwise_channels", depthwise_refuses, depthwise_cost),
     Algorithm("turned", "depthwise with channels on the lanes, rows of some planes turned in cache",
@@ -377,12 +397,14 @@ CONVOLUTION = (
     winograd("winograd", 6, 91),
     winograd("winograd2", 4, 9),
     winograd("winograd6", 8, 788),
+    Algorithm("fft", "spectra of overlapping tiles, multiplied for each frequency",
+              "fft", "fft", fft_refuses, fft_cost, GROWTH, fourier=True),
     Algorithm("im2col", "panels of windows gathered in cache, times the weights",
-              "im2col_pixels", "im2col_channels", im2col_refuses, im2col_cost),
+              "im2col_pixels", "im2col_channels", im2col_refuses, im2col_cost, combines=True),
     Algorithm("staged", "rows of few channels staged once for all taps",
               "staged", "staged", staged_refuses, staged_cost),
     Algorithm("small", "im2col with output channels on the lanes, the image turned in cache",
-              "im2col_channels", "im2col_channels", small_refuses, channels_cost),
+              "im2col_channels", "im2col_channels", small_refuses, channels_cost, combines=True),
     Algorithm("direct", "rows of the input read where they lie, any shape",
               "direct", "direct", never_refuses, direct_cost, strict=True),
 )

@@ -133,3 +133,13 @@ def can_write(out: np.ndarray, dtype: np.dtype, *inputs: np.ndarray | None) -> b
     """Whether a kernel may write its result straight into `out` while it reads the inputs."""
     return (out.dtype == dtype and out.dtype.isnative and out.flags.carray
             and not any(a is not None and np.may_share_memory(out, a) for a in inputs))
+
+
+def direct_target(out, shape: tuple[int, ...], dtype: np.dtype, allocate, *inputs: np.ndarray) -> np.ndarray | None:
+    """`out`, or what `allocate` gives without it, if kernels may write the result of a call straight into it; else None."""
+    if out is None:
+        return allocate(shape, dtype)
+    if (type(out) is np.ndarray and out.dtype is dtype and out.shape == shape and out.flags.carray
+            and not any(np.may_share_memory(out, a) for a in inputs)):
+        return out
+    return None

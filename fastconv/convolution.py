@@ -184,13 +184,15 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, 
     number of threads and every batch, to the bit. The error is at most g * gamma(n + 1) * sum |w| |x| with n products
     in a sum, gamma(n) = n u / (1 - n u), u half the spacing of numbers at 1 [1]_; g is 1, so that integers give exact
     results while they fit, but for the rows "winograd2" (9), "winograd" (91) and "winograd6" (788), which "auto" may
-    choose for kernels of r or r x r taps, r from 2 to 5 [2]_. A NaN or infinity in the input reaches exactly the outputs
-    whose window covers it; the call may take longer then.
+    choose for kernels of r or r x r taps, r from 2 to 5 [2]_, and "fft" (100), which it may choose for large ones [3]_. A
+    NaN or infinity in the input reaches exactly the outputs whose window covers it; the call may take longer then.
 
     References
     ----------
     .. [1] N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., SIAM 2002, section 3.1.
     .. [2] A. Lavin and S. Gray, Fast algorithms for convolutional neural networks, CVPR 2016, arXiv:1509.09308.
+    .. [3] A. Zlateski, Z. Jia, K. Li and F. Durand, The anatomy of efficient FFT and Winograd convolutions on modern CPUs,
+       ICS 2019, arXiv:1809.07851.
 
     Examples
     --------

@@ -6,16 +6,16 @@ from weakref import WeakSet
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, REALS, allocator, as_array, common_type
+from .arrays import COMPUTED, REALS, allocator, as_array, common_type, direct_target
 from .convolution import MOST_KNOWN, execute
 from .plan import Plan, forgetting, make_plan
-from .problem import convolution_problem, index, per_axis
+from .problem import Problem, convolution_problem, index, per_axis
 
-_layers: WeakSet[Convolution] = WeakSet()          # all that exist
+LAYERS: WeakSet = WeakSet()         # all that exist and know plans
 
 
 def forget_calls() -> None:
-    for layer in list(_layers):
+    for layer in list(LAYERS):
         layer._known.clear()
 
 
@@ -42,9 +42,9 @@ class Convolution:
         self.check_arguments()
 
     def forget(self) -> None:
-        self._packed: dict[tuple[str, str, str, int], np.ndarray] = {}
+        self._packed: dict[tuple, np.ndarray] = {}
         self._known: dict[tuple, tuple] = {}
-        _layers.add(self)
+        LAYERS.add(self)
 
     def check_arguments(self) -> None:
         """Raise now what any input would raise: a large one, on which any kernel fits, stands for all."""
@@ -75,9 +75,12 @@ class Convolution:
 
     def plan(self, shape: tuple[int, ...], residual: bool = False) -> Plan:
         """The plan for inputs of a shape, batch included."""
-        problem = convolution_problem(self.operation, shape, self.weight.shape, self.real, **self.arguments,
-                                      bias=self.bias is not None, residual=residual, packed=True)
-        return make_plan(problem, self.algorithm, threads=config.get_num_threads())
+        return make_plan(self.problem(shape, residual), self.algorithm, threads=config.get_num_threads())
+
+    def problem(self, shape: tuple[int, ...], residual: bool = False) -> Problem:
+        """What a call asks for inputs of a shape, batch included."""
+        return convolution_problem(self.operation, shape, self.weight.shape, self.real, **self.arguments,
+                                   bias=self.bias is not None, residual=residual, packed=True)
 
     def explain(self, shape: tuple[int, ...]) -> str:
         """Which algorithm runs for inputs of a shape, why the others do not, FLOPs and workspace.
@@ -94,7 +97,7 @@ class Convolution:
         return (1, *shape) if len(shape) == int(self.operation[-2]) + 1 else shape
 
     def packed_for(self, plan: Plan) -> np.ndarray:
-        key = plan.row.name, plan.file, plan.isa, plan.problem.G
+        key = plan.row.name, plan.file, plan.isa, plan.problem.G, plan.parts
         if key not in self._packed:
             self._packed[key] = plan.pack(self.weight)
         return self._packed[key]
@@ -111,12 +114,7 @@ class Convolution:
             dtype = input.dtype
             known = self._known.get((input.shape, config.get_num_threads()))
             if known is not None and dtype is known[0] and input.flags.carray:
-                y = out
-                if out is None:
-                    y = known[4](known[3], dtype)
-                elif not (type(out) is np.ndarray and out.dtype is dtype and out.shape == known[3] and out.flags.carray
-                          and not np.may_share_memory(out, input)):
-                    y = None
+                y = direct_target(out, known[3], dtype, known[4], input)
                 if y is not None:
                     known[1].run(input, self.weight, self.bias, None, y, known[2])
                     return y

@@ -16,21 +16,25 @@ from .algorithms import (
     WINOGRAD_ROOM,
     Algorithm,
     Machine,
+    apart_cost,
     ceil_div,
+    refusal,
     tile_cycles,
     winograd_block,
     winograd_taps,
     winograd_tiles,
 )
+from .fft_tiles import fft_blocks, fft_tiles, radices
 from .machine import machine
-from .problem import ACTIVATIONS, PADDING_MODES, Problem
-from .transforms import transforms
+from .problem import ACTIVATIONS, PADDING_MODES, Problem, arranged
+from .transforms import fourier_constants, transforms
 
 NUMPY_REAL = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
 WORKSPACE = 8 << 20             # bytes that one thread may use
 SERIAL_MACS = 1 << 17           # below twice 64 K multiply-adds a second thread costs more than it brings
 CYCLE = 1 / 4.0e9               # costs are compared with each other, so one nominal clock does for all
 MOST_PLANS = 4096
+MOST_PARTS = 4                  # of a panel: micro/combine.pxd has room for
 
 
 def padded(n: int, unit: int) -> int:
@@ -133,6 +137,12 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[st
             "alpha_h": alpha if [1, *p.kernel][-2] > 1 else 1}
 
 
+def exact_row(problem: Problem, one: Machine) -> str:
+    """The quickest row that rounds as a plain sum."""
+    rows = (row for row in PANELS[problem.operation] if row.error == 1 and not row.refuses(problem))
+    return min(rows, key=lambda row: row.cost(problem, one)).name
+
+
 def plane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     """Blocks of depthwise_pixels: the strip of a plane takes half of L1, a task enough planes to be worth its start."""
     O, P, Q = p.in_three_axes(p.output_size, 1)
@@ -224,27 +234,37 @@ class Plan:
         self.file = row.kernel_last if problem.channels_last else row.kernel
         self.module = kernels.load(self.file, isa, problem.real)
         self.machine = machine(isa, problem.real)
+        # Kernels whose sums make one output, or outputs side by side, are parts of one panel, whose width they divide.
+        self.panel = self.machine.MR if self.file == "im2col_pixels" else self.machine.NR
+        beside = problem.shuffle.stride[-1] if problem.shuffle and not problem.channels_last else 1
+        self.parts = 2 if problem.gated else beside if beside <= MOST_PARTS and self.panel % beside == 0 else 1
+        self.parts *= problem.combined
         self.threads = threads if problem.macs >= SERIAL_MACS else 1
         # Whether somebody must compute a call again when a sum was NaN or infinite.
-        self.watches = row.alpha > 0 or (problem.padded and problem.padding_mode == "zeros" and not row.strict)
+        self.inexact = row.alpha > 0 or row.fourier
+        self.watches = self.inexact or (problem.padded and problem.padding_mode == "zeros" and not row.strict)
         self.geometry = self.pack_geometry()
         self.kernel = self.module.run
         self.packs = hasattr(self.module, "pack")
-        self.again: Plan | None = None      # who does; Winograd's sums may be odd without an infinite weight
-        if self.watches:
-            other = "im2col" if row.alpha else PANELS[problem.operation][-1].name
-            self.again = make_plan(replace(problem, packed=False), other, isa, threads)
+        # Who does; sums of transformed numbers may be odd without an infinite weight.
+        self.again: Plan | Gating | Scaling | None = None
+        if self.watches and not problem.shuffle:        # whose phases the caller computes one by one
+            other = exact_row(problem, self.machine) if self.inexact else PANELS[problem.operation][-1].name
+            plain = replace(problem, packed=False)
+            apart = Gating if problem.gated else Scaling if problem.scales else make_plan
+            self.again = apart(plain, other, isa, threads)
         # Whether a call packs all weights before it runs, rather than each task those that it needs.
         self.pack_first = self.packs and not problem.packed and (
-            not self.workspace or self.workspace > WORKSPACE or self.tasks_of_pixels() > 2)
+            problem.combined or row.fourier or not self.workspace or self.workspace > WORKSPACE or self.tasks_of_pixels() > 2)
         if self.pack_first:                 # then the kernel sees packed weights and needs no room to pack them
             self.geometry = self.pack_geometry(packed=1)
 
     def pack_geometry(self, **changes: int) -> bytes:
         """The kernel's Geometry; its field names are those of src/micro/geometry.pxd."""
         p, m = self.problem, self.machine
-        fields = dict.fromkeys(("in_place", "row_runs", "alpha_h", "alpha_w", "offset_groups", "workspace", "shared",
-                                "x_n", "x_c", "x_d", "x_h", "x_w"), 0)
+        fields = dict.fromkeys(("in_place", "row_runs", "alpha_h", "alpha_w", "offset_groups", "tile_h", "tile_w", "tile_lanes",
+                                "workspace", "shared", "x_n", "x_c", "x_d", "x_h", "x_w", "up_d", "up_h", "up_w",
+                                "cut_d", "cut_h", "cut_w", "full_d", "full_h", "full_w"), 0)
         fields |= dict.fromkeys(("chunk", "panels", "pixel_block", "channel_block"), 1)     # kernels divide by blocks
         fields |= {"N": p.N, "G": p.G, "C": p.C // p.G, "K": p.K // p.G}
         fields |= zip("DHW", p.in_three_axes(p.size, 1))
@@ -254,15 +274,26 @@ class Plan:
         fields |= zip(("dilation_d", "dilation_h", "dilation_w"), p.in_three_axes(p.dilation, 1))
         fields |= zip(("pad_d", "pad_h", "pad_w"), p.in_three_axes([before for before, _ in p.padding], 0))
         fields |= {"padding_mode": PADDING_MODES.index(p.padding_mode), "channels_last": int(p.channels_last),
-                   "y_n": p.K * p.pixels, "y_k": 1 if p.channels_last else p.pixels, "y_q": p.K if p.channels_last else 1,
-                   "watch": int(self.watches), "past_caches": int(prod(p.output_shape) * p.itemsize > m.L3),
+                   "y_channels": p.output_channels // p.G, "watch": int(self.watches),
+                   "past_caches": int(prod(p.output_shape) * p.itemsize > m.L3),
                    "activation": ACTIVATIONS.index(p.activation[0]), "low": p.activation[1], "high": p.activation[2],
                    "packed": int(p.packed and hasattr(self.module, "pack")), "in_place": int(self.row.name == "pointwise")}
+        pixels = prod(p.shuffle.size) if p.shuffle else p.pixels
+        fields |= {"y_n": p.output_channels * pixels, "y_k": 1 if p.channels_last else pixels,
+                   "y_q": p.output_channels if p.channels_last else 1}
+        fields |= {"gated": int(p.gated), "scales": p.scales, "parts": self.parts}
+        if p.shuffle:
+            fields |= zip(("up_d", "up_h", "up_w"), p.in_three_axes(p.shuffle.stride, 1))
+            fields |= zip(("cut_d", "cut_h", "cut_w"), p.in_three_axes(p.shuffle.cut, 0))
+            fields |= zip(("full_d", "full_h", "full_w"), p.in_three_axes(p.shuffle.size, 1))
         constants = b""
         if self.row.alpha:
             fields |= winograd_blocks(p, m, self.threads, self.row.alpha)
             r = winograd_taps(p)
             constants = b"".join(matrix.tobytes() for matrix in transforms(self.row.alpha - r + 1, r))
+        elif self.row.fourier:
+            fields |= fft_blocks(p, m, self.threads)
+            constants = fourier_constants(*(radices(n) for n in fft_tiles(p, m).length))
         elif self.file in BLOCKS and prod(p.output_shape):
             fields |= BLOCKS[self.file](p, m, self.threads)
         fields |= changes
@@ -295,21 +326,32 @@ class Plan:
         """The weights in the order in which this plan's kernel reads them; themselves if it reads them as they are."""
         if not self.packs:
             return weight
+        if self.parts > 1:
+            weight = weight.reshape(self.problem.G, -1, *weight.shape[1:])[:, self.kernel_order()].reshape(weight.shape)
         packed = np.empty(self.module.packed_size(self.geometry), weight.dtype)
         self.module.pack(self.geometry, weight, packed, self.threads)
         return packed
 
+    def kernel_order(self) -> np.ndarray:
+        """The kernels of one group in the order in which panels hold them: some of each part, micro/combine.pxd."""
+        channels, step = self.problem.output_channels // self.problem.G, self.panel // self.parts
+        kernels = np.arange(self.problem.K // self.problem.G).reshape(-1, self.parts, channels).swapaxes(0, 1)
+        kernels = kernels.reshape(self.parts, -1)
+        return np.concatenate([kernels[:, first:first + step].ravel() for first in range(0, kernels.shape[1], step)])
+
     def run(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, residual: np.ndarray | None, y: np.ndarray,
-            packed: np.ndarray | None = None, *more: np.ndarray | None) -> None:
+            packed: np.ndarray | None = None, *more: np.ndarray | None) -> bool:
         """Compute y. `packed` is what `pack` made of `weight`; it must be given if the problem says so.
 
-        `more` are the further inputs of an operation that has some.
+        `more` are the further inputs of an operation that has some. Returns whether y is wrong: with sums that are combined
+        and an infinity among the inputs or weights.
         """
         if packed is None:
             packed = self.pack(weight) if self.pack_first else weight
         odd = self.kernel(self.geometry, x, packed, bias, residual, y, self.threads, *more)
-        if odd and self.again is not None and (self.row.alpha or not np.isfinite(weight).all()):
-            self.again.run(x, weight, bias, residual, y)
+        if odd and self.watches and (self.inexact or not np.isfinite(weight).all()):
+            return self.again is None or self.again.run(x, weight, bias, residual, y)
+        return False
 
     def refusals(self) -> dict[str, str]:
         """Why each other row does not compute this problem."""
@@ -321,8 +363,91 @@ class Plan:
                 slower = f"predicted to take {cost / mine:.2f} times as long" if mine else "there is nothing to compute"
                 if cost == inf:
                     slower = "only when it is asked for: its rounding errors are large"
-                reasons[row.name] = row.refuses(self.problem) or slower
+                reasons[row.name] = refusal(row, self.problem) or slower
         return reasons
+
+
+class Gating:
+    """A gated convolution without a row that combines sums: as two, features and gates, and their product."""
+
+    parts = 0                   # of a panel
+
+    def __init__(self, problem: Problem, algorithm: str, isa: str, threads: int):
+        features = replace(problem, K=problem.K // 2, gated=False)
+        self.problem = problem
+        self.features = make_plan(features, algorithm, isa, threads)
+        self.gates = make_plan(replace(features, activation=("sigmoid", 0.0, 0.0)), algorithm, isa, threads)
+        self.row, self.file, self.isa, self.threads = self.features.row, self.features.file, isa, threads
+
+    def kernels(self, weight: np.ndarray) -> list[np.ndarray]:
+        """Those of the features and those of the gates, which follow one another in each group."""
+        pairs = weight.reshape(self.problem.G, 2, -1, *weight.shape[1:])
+        return [np.ascontiguousarray(pairs[:, i]).reshape(-1, *weight.shape[1:]) for i in (0, 1)]
+
+    def pack(self, weight: np.ndarray) -> list[np.ndarray]:
+        return [plan.pack(part) for plan, part in zip((self.features, self.gates), self.kernels(weight))]
+
+    def run(self, x, weight, bias, residual, y, packed=None) -> bool:
+        """As `Plan.run`."""
+        packed = packed or (None, None)
+        features, gates = self.kernels(weight)
+        half, passed = len(features), np.empty_like(y)
+        self.features.run(x, features, None if bias is None else bias[:half], None, y, packed[0])
+        self.gates.run(x, gates, None if bias is None else bias[half:], None, passed, packed[1])
+        with np.errstate(all="ignore"):         # infinities have been asked for
+            np.multiply(y, passed, out=y)
+        return False
+
+    def cost(self) -> float:
+        """Predicted seconds."""
+        machine, plans = self.features.machine, (self.features, self.gates)
+        return apart_cost(self.problem, [plan.row.cost(plan.problem, machine) for plan in plans], machine)
+
+
+class Scaling:
+    """A convolution whose sums are scaled, without a row that combines them: as one that scales nothing, and NumPy."""
+
+    parts = 0
+
+    def __init__(self, problem: Problem, algorithm: str, isa: str, threads: int):
+        self.problem = problem
+        plain = replace(problem, scales=0, bias=False, activation=("none", 0.0, 0.0))
+        self.sums = make_plan(plain, algorithm, isa, threads)
+        self.row, self.file, self.isa, self.threads = self.sums.row, self.sums.file, isa, threads
+
+    def pack(self, weight: np.ndarray) -> np.ndarray:
+        return self.sums.pack(weight)
+
+    def run(self, x, weight, bias, scales, y, packed=None) -> bool:
+        """As `Plan.run`."""
+        p, channels = self.problem, -1 if self.problem.channels_last else 1
+        self.sums.run(x, weight, None, None, y, packed)
+        scales = np.repeat(scales, p.K // p.scales, channels)
+        with np.errstate(all="ignore"):         # infinities have been asked for
+            y *= scales
+        if bias is not None:
+            y += np.where(scales > 0, bias if p.channels_last else bias.reshape(-1, *(1,) * len(p.size)), y.dtype.type(0))
+        if p.activation[0] != "none":           # by a convolution that does nothing else
+            ones, axes = np.ones((p.K, 1, *(1,) * len(p.size)), y.dtype), (1,) * len(p.size)
+            one = Problem(p.operation, p.real, p.N, p.K, p.K, p.K, p.output_size, axes, axes, axes, ((0, 0),) * len(axes),
+                          channels_last=p.channels_last, activation=p.activation)
+            make_plan(one, isa=self.isa, threads=self.sums.threads).run(y.copy(), ones, None, None, y)
+        return False
+
+    def cost(self) -> float:
+        """Predicted seconds."""
+        machine = self.sums.machine
+        return apart_cost(self.problem, [self.sums.row.cost(self.sums.problem, machine)], machine)
+
+
+def apply_mask(x: np.ndarray, mask: np.ndarray, problem: Problem, threads: int) -> tuple[np.ndarray, np.ndarray]:
+    """x where the mask lets it pass, else zeros; and the mask, summed over the channels of a group if it has several."""
+    one = mask.shape[-1 if problem.channels_last else 1] == 1 < problem.C
+    valid = np.empty_like(x)
+    sums = np.empty(0 if one else arranged(problem.N, problem.G, problem.size, problem.channels_last), x.dtype)
+    kernels.load("masking", kernels.isa, problem.real).apply(x, mask, valid, sums, problem.C, problem.G,
+                                                         problem.channels_last, threads)
+    return valid, mask if one else sums
 
 
 def place(part: np.ndarray, target: np.ndarray, real: str, threads: int) -> None:
@@ -348,12 +473,38 @@ def make_plan(problem: Problem, algorithm: str = "auto", isa: str | None = None,
     key = problem, algorithm, isa or kernels.isa, threads
     plan = _plans.get(key)
     if plan is None:
-        plan = Plan(problem, choose(problem, algorithm, key[2], threads), key[2], threads)
+        plan = (combined_plan if problem.gated or problem.scales else plain_plan)(problem, algorithm, key[2], threads)
         with _lock:
             _plans[key] = plan
             if len(_plans) > MOST_PLANS:
                 _plans.popitem(last=False)
     return plan
+
+
+def plain_plan(problem: Problem, algorithm: str, isa: str, threads: int) -> Plan:
+    return Plan(problem, choose(problem, algorithm, isa, threads), isa, threads)
+
+
+def combined_plan(problem: Problem, algorithm: str, isa: str, threads: int) -> Plan | Gating | Scaling:
+    """At once where a row can and that is predicted to be quicker, else apart."""
+    apart = Gating if problem.gated else Scaling
+    if not any(algorithm in ("auto", row.name) and not refusal(row, problem) for row in PANELS[problem.operation]):
+        return apart(problem, algorithm, isa, threads)
+    plan = plain_plan(problem, algorithm, isa, threads)
+    if algorithm == "auto":
+        parts = apart(problem, algorithm, isa, threads)
+        if parts.cost() < plan.row.cost(problem, plan.machine):
+            return parts
+    return plan
+
+
+def plan_together(problem: Problem, merged: Problem, apart: list[Plan], algorithm: str, threads: int) -> Plan | None:
+    """A plan that computes the phases of a transposed convolution at once, if one is predicted to be the quickest."""
+    if not any(algorithm in ("auto", row.name) and not refusal(row, merged) for row in PANELS[merged.operation]):
+        return None
+    plan = make_plan(merged, algorithm, threads=threads)
+    costs = [one.row.cost(one.problem, one.machine) for one in apart]
+    return plan if plan.row.cost(merged, plan.machine) <= apart_cost(problem, costs, plan.machine) else None
 
 
 def forget_plans() -> None:
@@ -367,11 +518,14 @@ def choose(problem: Problem, algorithm: str, isa: str, threads: int) -> Algorith
     rows = PANELS[problem.operation]
     if algorithm == "auto":
         one, best = machine(isa, problem.real), tuned.best_row(problem, isa, threads)
-        costs = {row: row.cost(problem, one) for row in rows if not row.refuses(problem)}
+        costs = {row: row.cost(problem, one) for row in rows if not refusal(row, problem)}
+        if not costs:
+            raise ValueError(f"no algorithm computes this {problem.operation} at once: "
+                             + ", ".join(f"{row.name}: {refusal(row, problem)}" for row in rows))
         return min(costs, key=lambda row: 0 if row.name == best and costs[row] < inf else costs[row])
     for row in rows:
         if row.name == algorithm:
-            reason = row.refuses(problem)
+            reason = refusal(row, problem)
             if reason:
                 raise ValueError(f"algorithm={algorithm!r} cannot compute this {problem.operation}: {reason} "
                                  f"(input {problem.input_shape}, weight {problem.weight_shape})")

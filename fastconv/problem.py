@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf, prod
+from typing import NamedTuple
 
 PADDING_MODES = ("zeros", "reflect", "symmetric", "replicate", "circular")
 PADDING_NAMES = ("valid", "full", "same", "same_upper", "same_lower")
@@ -31,6 +32,15 @@ LARGEST = 2**31 - 1         # stride, dilation and padding; index arithmetic on 
 LARGEST_ARRAY = 2**63 - 1   # bytes
 
 Pairs = tuple[tuple[int, int], ...]
+
+
+class Shuffle(NamedTuple):
+    """Where sums go that are phases: that of phase a at pixel p of an axis to output p stride + a - cut, if it exists."""
+
+    stride: tuple[int, ...]
+    cut: tuple[int, ...]
+    size: tuple[int, ...]       # of the output
+    even: bool                  # all phases have as many taps as the kernel: none of its weights is a zero put there
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,9 @@ class Problem:
     bias: bool = False
     residual: bool = False
     packed: bool = False        # weights were packed beforehand, by a layer
+    gated: bool = False         # half of the K kernels are gates: K / 2 output channels
+    scales: int = 0             # planes of scales of sums, one or one for each group; they come in place of a residual
+    shuffle: Shuffle | None = None      # the kernels are those of all phases of a transposed convolution
 
     @cached_property
     def output_size(self) -> tuple[int, ...]:
@@ -69,12 +82,22 @@ class Problem:
         return (self.K, self.C // self.G, *self.kernel)
 
     @property
+    def combined(self) -> bool:
+        """Whether the finish does more with the K sums of a pixel than to make an output of each."""
+        return self.gated or self.scales > 0 or self.shuffle is not None
+
+    @property
+    def output_channels(self) -> int:
+        return self.K // 2 if self.gated else self.K // prod(self.shuffle.stride) if self.shuffle else self.K
+
+    @property
     def output_shape(self) -> tuple[int, ...]:
-        return arranged(self.N, self.K, self.output_size, self.channels_last)
+        size = self.shuffle.size if self.shuffle else self.output_size
+        return arranged(self.N, self.output_channels, size, self.channels_last)
 
     @property
     def pixels(self) -> int:
-        """Output pixels of one image."""
+        """Output pixels of one image, of one phase if there are phases."""
         return prod(self.output_size)
 
     @property

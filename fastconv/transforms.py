@@ -6,9 +6,11 @@ the point at infinity (A. Lavin and S. Gray, arXiv:1509.09308; S. Winograd, Arit
 from __future__ import annotations
 
 from functools import cache
+from math import prod
 
 import numpy as np
 
+FOURIER_PASSES = 12             # most passes of a transform
 # Finite points besides 0, as pairs +p, -p. For alpha = 6 those with the smallest growth of rounding errors.
 PAIRS = {4: (1.0,), 6: (0.5**0.5, 2**0.5), 8: (1.0, 2.0, 0.5)}
 
@@ -53,3 +55,18 @@ def growth(m: int, r: int) -> float:
     """Worst growth of rounding errors in one axis, against a plain sum: max_i sum_j |A'| (sum |G|)(sum |B'|) / r."""
     B, A, G = (np.abs(matrix) for matrix in transforms(m, r))
     return float((A * G.sum(1) * B.sum(1)).sum(1).max() / r)
+
+
+@cache
+def fourier_constants(*radices: tuple[int, ...]) -> bytes:
+    """What the kernel `fft` needs to know of transforms with these radices, as float64: for each the count of passes, the
+    radices in FOURIER_PASSES places, and for each pass w_(p m)^(i j), j < m, 0 < i < p, as real and imaginary parts."""
+    parts = []
+    for found in radices:
+        parts.append(np.array([len(found), *found, *(0,) * (FOURIER_PASSES - len(found))], float))
+        m = prod(found)
+        for p in found:
+            m //= p
+            angle = -2 * np.pi * (np.outer(np.arange(m), np.arange(1, p)) % (p * m)) / (p * m)
+            parts.append(np.stack([np.cos(angle), np.sin(angle)], -1).ravel())
+    return b"".join(part.tobytes() for part in parts)

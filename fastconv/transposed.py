@@ -1,17 +1,29 @@
-"""Transposed convolutions as functions of arrays: every phase of the stride is a plain convolution of the input."""
+"""Transposed convolutions as functions of arrays: the phases of the stride are plain convolutions of the input."""
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, REALS, as_array, check_out, common_type, contiguous, with_rows
-from .plan import Plan, forgetting, make_plan, place
-from .problem import Problem, arranged, convolution_problem, is_sequence, resolve_activation
-from .transposed_problem import AxisPhase, TransposedProblem, transposed_problem
+from .arrays import COMPUTED, REALS, allocator, as_array, can_write, check_out, common_type, contiguous, with_rows
+from .plan import Plan, forgetting, make_plan, place, plan_together
+from .problem import Problem, arranged, convolution_problem
+from .transposed_problem import AxisPhase, TransposedProblem, merge, transposed_problem
 from .validation import check_transposed
+
+PLAIN_SUMS = "im2col"           # the row that computes a call again in which an infinity met a zero of ours
+
+
+class Step(NamedTuple):
+    """One convolution: a phase and its place among the outputs, or all phases at once."""
+
+    plan: Plan
+    crop: list[tuple[int, int]]             # what it reads of each axis of the input
+    phase: tuple[AxisPhase, ...] | None     # None: all
 
 
 def phase_weight(problem: TransposedProblem, weight: np.ndarray, taps: tuple[tuple[int, ...], ...]) -> np.ndarray:
@@ -22,55 +34,79 @@ def phase_weight(problem: TransposedProblem, weight: np.ndarray, taps: tuple[tup
     return np.ascontiguousarray(taken.reshape(problem.K, C, *taken.shape[3:]))
 
 
+def merged_weight(problem: TransposedProblem, weight: np.ndarray) -> np.ndarray:
+    """The kernels (G * phases * K / G, C / G, *taps) of all phases: that of phase a has taps a, a + stride, ..., turned."""
+    axes, taps = len(problem.size), [-(-k // s) for k, s in zip(problem.kernel, problem.stride)]
+    missing = [(0, t * s - k) for t, s, k in zip(taps, problem.stride, problem.kernel)]
+    if any(after for _, after in missing):
+        weight = np.pad(weight, [(0, 0), (0, 0), *missing])
+    split = weight.reshape(problem.G, problem.C // problem.G, problem.K // problem.G,
+                           *(n for axis in zip(taps, problem.stride) for n in axis))
+    split = split.transpose(0, *range(4, 4 + 2 * axes, 2), 2, 1, *range(3, 3 + 2 * axes, 2))
+    return np.ascontiguousarray(split[(..., *(slice(None, None, -1),) * axes)]).reshape(-1, problem.C // problem.G, *taps)
+
+
 @lru_cache(1024)
-def phase_plans(problem: TransposedProblem, activation, algorithm: str, bias: bool, residual: bool, packed: bool,
-                threads: int) -> list[tuple[tuple[AxisPhase, ...], Plan]]:
-    """Every phase with the plan of its plain convolution."""
-    return [(phase, make_plan(phase_problem(problem, phase, activation, bias, residual, packed), algorithm, threads=threads))
+def steps_of(problem: TransposedProblem, algorithm: str, threads: int) -> list[Step]:
+    """All phases at once where a row can and that is predicted to be quicker, else one by one."""
+    phases, merged = phases_of(problem, algorithm, threads), merge(problem)
+    plan = merged and plan_together(problem, merged.problem, [step.plan for step in phases], algorithm, threads)
+    return [Step(plan, merged.crop, None)] if plan else phases
+
+
+def phases_of(problem: TransposedProblem, algorithm: str, threads: int) -> list[Step]:
+    return [Step(make_plan(phase_problem(problem, phase), algorithm, threads=threads), [axis.crop for axis in phase], phase)
             for phase in problem.phases]
 
 
-forgetting.append(phase_plans.cache_clear)
+forgetting.append(steps_of.cache_clear)
 
 
-def phase_problem(problem: TransposedProblem, phase: tuple[AxisPhase, ...], activation, bias: bool, residual: bool,
-                  packed: bool) -> Problem:
+def phase_problem(problem: TransposedProblem, phase: tuple[AxisPhase, ...]) -> Problem:
     size = [stop - start for start, stop in (axis.crop for axis in phase)]
-    return convolution_problem(
-        problem.operation.replace("_transpose", ""), arranged(problem.N, problem.C, size, problem.channels_last),
+    plain = convolution_problem(
+        problem.plain, arranged(problem.N, problem.C, size, problem.channels_last),
         (problem.K, problem.C // problem.G, *(len(axis.taps) for axis in phase)), problem.real, 1,
-        [axis.padding for axis in phase], tuple(axis.dilation for axis in phase), problem.G, "zeros", problem.channels_last,
-        activation, bias, residual, packed)
+        [axis.padding for axis in phase], tuple(axis.dilation for axis in phase), problem.G,
+        channels_last=problem.channels_last, bias=problem.bias, residual=problem.residual, packed=problem.packed)
+    return replace(plain, activation=problem.activation)
 
 
-def fill_holes(problem: TransposedProblem, bias, residual, activation, y: np.ndarray) -> None:
+def fill_holes(problem: TransposedProblem, bias, residual, y: np.ndarray) -> None:
     """y as far as it is bias, residual and activation: the finish of sums that are zero."""
-    operation = problem.operation.replace("_transpose", "")
     zeros = np.zeros(arranged(problem.N, 1, problem.output_size, problem.channels_last), y.dtype)
     weight = np.zeros((problem.K, 1, *(1,) * len(problem.size)), y.dtype)
-    plain = convolution_problem(operation, zeros.shape, weight.shape, problem.real, channels_last=problem.channels_last,
-                                activation=activation, bias=bias is not None, residual=residual is not None)
+    plain = convolution_problem(problem.plain, zeros.shape, weight.shape, problem.real, channels_last=problem.channels_last,
+                                bias=bias is not None, residual=residual is not None)
+    plain = replace(plain, activation=problem.activation)
     make_plan(plain, threads=config.get_num_threads()).run(zeros, weight, bias, residual, y)
 
 
-def run_phases(problem: TransposedProblem, plans, x, weight, bias, residual, activation, y, kept=None) -> None:
-    """Compute y, phase by phase. `kept` holds the kernels of phases, plain and packed, from call to call of a layer."""
+def run_steps(problem: TransposedProblem, steps: list[Step], x, weight, bias, residual, y, kept=None) -> None:
+    """Compute y, step by step. `kept` holds the packed kernels of steps from call to call of a layer."""
     before = (slice(None),) * (1 if problem.channels_last else 2)
-    packed, kept = kept is not None, {} if kept is None else kept
-    if problem.holes:
-        fill_holes(problem, bias, residual, activation, y)
-    for phase, plan in plans:
-        taps = tuple(axis.taps for axis in phase)
-        if taps not in kept:
-            kept[taps] = phase_weight(problem, weight, taps)
-        key = taps, plan.row.name, plan.file, plan.isa
-        if packed and key not in kept:
-            kept[key] = plan.pack(kept[taps])
-        part = with_rows(x[(*before, *(slice(*axis.crop) for axis in phase))], x.dtype)
+    if not steps or (steps[0].phase is not None and problem.holes):
+        fill_holes(problem, bias, residual, y)
+    for plan, crop, phase in steps:
+        part = with_rows(x[(*before, *(slice(*axis) for axis in crop))], x.dtype)
+        taps = phase and tuple(axis.taps for axis in phase)
+        key, packed, kernels = (taps, plan.row.name, plan.file, plan.isa), None, weight
+        if kept is None or key not in kept:
+            kernels = phase_weight(problem, weight, taps) if phase else merged_weight(problem, weight)
+        if kept is not None:
+            if key not in kept:
+                kept[key] = plan.pack(kernels), kernels if plan.again else weight
+            packed = kept[key][0]
+            kernels = kept[key][1]
+        if phase is None:
+            if plan.run(part, kernels, bias, residual, y, packed):
+                run_steps(problem, phases_of(replace(problem, packed=False), PLAIN_SUMS, plan.threads), x, weight, bias,
+                          residual, y)
+            return
         sites = (*before, *(slice(axis.first, None, s) for axis, s in zip(phase, problem.stride)))
         target = y if prod(problem.stride) == 1 else np.empty(plan.problem.output_shape, y.dtype)
         rest = None if residual is None else np.ascontiguousarray(residual[sites])
-        plan.run(part, kept[taps], bias, rest, target, kept.get(key))
+        plan.run(part, kernels, bias, rest, target, packed)
         if target is not y:
             place(target, y[sites], problem.real, config.get_num_threads())
 
@@ -84,11 +120,9 @@ def conv_transpose(operation, input, weight, bias, stride, padding, output_paddi
     dtype = common_type(input=x, weight=w, bias=b, residual=r)
     batched = x.ndim != int(operation[-2]) + 1
     problem = transposed_problem(operation, x.shape if batched else (1, *x.shape), w.shape, REALS[dtype.name], stride,
-                                 padding, output_padding, groups, dilation, output_size, channels_last)
-    resolve_activation(activation)
-    activation = tuple(activation) if is_sequence(activation) else activation
-    plans = phase_plans(problem, activation, algorithm, b is not None, r is not None, kept is not None,
-                        config.get_num_threads())
+                                 padding, output_padding, groups, dilation, output_size, channels_last, activation,
+                                 b is not None, r is not None, kept is not None)
+    steps = steps_of(problem, algorithm, config.get_num_threads())
     real, shape = COMPUTED[problem.real], problem.output_shape if batched else problem.output_shape[1:]
     if b is not None and b.shape != (problem.K,):
         raise ValueError(f"bias must have shape {(problem.K,)}, one number per output channel, got {b.shape}")
@@ -96,18 +130,21 @@ def conv_transpose(operation, input, weight, bias, stride, padding, output_paddi
         raise ValueError(f"residual must have the shape of the output, {shape}, got {r.shape}")
     if out is not None:
         check_out(out, shape, dtype)
-    y = np.empty(problem.output_shape, real)
+    straight = out is not None and can_write(out, real, x, w, b, r)
+    y = out if straight else allocator(shape)(shape, real)
     if y.size:
         x, w = with_rows(x, real), contiguous(w, real)
         b = None if b is None else contiguous(b, real)
         r = None if r is None else contiguous(r, real)
+        whole = y
         if not batched:
-            x, r = x[None], None if r is None else r[None]
-        run_phases(problem, plans, x, w, b, r, activation, y, kept)
+            x, r, whole = x[None], None if r is None else r[None], y[None]
+        run_steps(problem, steps, x, w, b, r, whole, kept)
         if config.validating:
-            check_transposed(problem, x, w, b, r, resolve_activation(activation), y,
-                             max((plan.row.error for _, plan in plans), default=1))
-    y = y if batched else y[0]
+            check_transposed(problem, x, w, b, r, problem.activation, whole,
+                             max((step.plan.row.error for step in steps), default=1))
+    if straight:
+        return out
     if out is not None:
         out[...] = y
         return out

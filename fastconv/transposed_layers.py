@@ -4,10 +4,12 @@ from __future__ import annotations
 import numpy as np
 
 from . import config
-from .arrays import REALS, as_array, common_type
+from .arrays import COMPUTED, REALS, allocator, as_array, common_type, direct_target
+from .convolution import MOST_KNOWN
+from .layers import LAYERS
 from .problem import arranged, resolve_activation, resolve_padding
-from .transposed import conv_transpose, phase_plans
-from .transposed_problem import transposed_problem
+from .transposed import conv_transpose, run_steps, steps_of
+from .transposed_problem import TransposedProblem, transposed_problem
 
 
 class ConvolutionTranspose:
@@ -20,13 +22,19 @@ class ConvolutionTranspose:
         weight = as_array(weight, "weight")
         bias = None if bias is None else as_array(bias, "bias")
         self.dtype = common_type(weight=weight, bias=bias)
+        self.native = COMPUTED[REALS[self.dtype.name]]
         self.weight = np.array(weight, order="C", copy=True)
         self.bias = None if bias is None else np.array(bias, order="C", copy=True)
         self.arguments = dict(stride=stride, padding=padding, output_padding=output_padding, groups=groups,
                               dilation=dilation)
         self.options = dict(channels_last=channels_last, activation=activation, algorithm=algorithm)
-        self._kept: dict = {}
+        self.forget()
         self.check_arguments()
+
+    def forget(self) -> None:
+        self._kept: dict = {}
+        self._known: dict[tuple, tuple] = {}
+        LAYERS.add(self)
 
     def check_arguments(self) -> None:
         """Raise now what any input would raise: one large enough stands for all."""
@@ -45,15 +53,21 @@ class ConvolutionTranspose:
 
     def __getstate__(self) -> dict:
         """Plain weights and arguments: another machine may pack them otherwise."""
-        return {name: value for name, value in self.__dict__.items() if name != "_kept"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_kept", "_known")}
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
-        self._kept = {}
+        self.forget()
 
     def __repr__(self) -> str:
         arguments = "".join(f", {name}={value!r}" for name, value in (self.arguments | self.options).items())
         return f"{type(self).__name__}(weight of shape {self.weight.shape}, {self.dtype}{arguments})"
+
+    def problem(self, shape: tuple[int, ...]) -> TransposedProblem:
+        """What a call without residual asks for inputs of a shape, batch included."""
+        return transposed_problem(self.operation, shape, self.weight.shape, REALS[self.dtype.name], **self.arguments,
+                                  channels_last=self.options["channels_last"], activation=self.options["activation"],
+                                  bias=self.bias is not None, packed=True)
 
     def explain(self, shape: tuple[int, ...]) -> str:
         """Which algorithm computes each phase for inputs of a shape.
@@ -65,14 +79,12 @@ class ConvolutionTranspose:
         """
         shape = tuple(shape)
         shape = (1, *shape) if len(shape) == int(self.operation[-2]) + 1 else shape
-        problem = transposed_problem(self.operation, shape, self.weight.shape, REALS[self.dtype.name], **self.arguments,
-                                     channels_last=self.options["channels_last"])
+        problem = self.problem(shape)
         lines = [f"{self.operation} of {shape} with weights {self.weight.shape} -> {problem.output_shape}"]
-        for phase, plan in phase_plans(problem, self.options["activation"], self.options["algorithm"],
-                                       self.bias is not None, False, True, config.get_num_threads()):
-            taps = " x ".join(str(len(axis.taps)) for axis in phase)
-            lines.append(f"  outputs from {tuple(axis.first for axis in phase)}: {taps} taps, {plan.row.name} "
-                         f"({plan.file}), {plan.problem.flops / 1e9:.3g} GFLOP")
+        for plan, _, phase in steps_of(problem, self.options["algorithm"], config.get_num_threads()):
+            outputs = "all outputs" if phase is None else f"outputs from {tuple(axis.first for axis in phase)}"
+            lines.append(f"  {outputs}: {' x '.join(map(str, plan.problem.kernel))} taps, {plan.row.name} ({plan.file}), "
+                         f"{plan.problem.flops / 1e9:.3g} GFLOP")
         if problem.holes:
             lines.append("  other outputs: no taps, bias alone")
         return "\n".join(lines)
@@ -85,9 +97,25 @@ class ConvolutionTranspose:
         TypeError, ValueError
             As the function.
         """
+        key = input.shape if type(input) is np.ndarray else None, config.get_num_threads()
+        known = self._known.get(key)
+        if (known is not None and residual is None and output_size is None and input.dtype is self.native
+                and input.flags.carray and not config.validating):
+            problem, steps, allocate = known
+            y = direct_target(out, problem.output_shape, self.native, allocate, input)
+            if y is not None:
+                run_steps(problem, steps, input, self.weight, self.bias, None, y, self._kept)
+                return y
         arguments = self.arguments | ({} if output_size is None else {"output_padding": 0})
-        return conv_transpose(self.operation, input, self.weight, self.bias, **arguments, output_size=output_size,
-                              **self.options, residual=residual, out=out, kept=self._kept)
+        y = conv_transpose(self.operation, input, self.weight, self.bias, **arguments, output_size=output_size,
+                           **self.options, residual=residual, out=out, kept=self._kept)
+        if (y.size and y.ndim == self.weight.ndim and residual is None and output_size is None and key[0] is not None
+                and self.dtype == self.native):
+            problem = self.problem(key[0])
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = problem, steps_of(problem, self.options["algorithm"], key[1]), allocator(y.shape)
+        return y
 
 
 class ConvTranspose1d(ConvolutionTranspose):

@@ -7,40 +7,47 @@ neighbouring inputs: a convolution with stride 1, without zeros between the pixe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from math import gcd, prod
 from typing import NamedTuple
 
-from .problem import LARGEST, LARGEST_ARRAY, Pairs, arranged, index, per_axis, resolve_padding
+from .problem import (
+    LARGEST,
+    LARGEST_ARRAY,
+    Problem,
+    Shuffle,
+    arranged,
+    convolution_problem,
+    index,
+    per_axis,
+    resolve_activation,
+    resolve_padding,
+)
+
+MOST_PHASES = 16        # that are computed as one
 
 
 @dataclass(frozen=True)
-class TransposedProblem:
-    """What one call asks; letters as in `fastconv.problem`, the kernel (C, K / G, *kernel)."""
+class TransposedProblem(Problem):
+    """A Problem whose kernel is (C, K / G, *kernel) and whose output is what a convolution would have read."""
 
-    operation: str
-    real: str
-    N: int
-    C: int
-    K: int
-    G: int
-    size: tuple[int, ...]
-    kernel: tuple[int, ...]
-    stride: tuple[int, ...]
-    dilation: tuple[int, ...]
-    padding: Pairs
-    output_padding: tuple[int, ...]
-    channels_last: bool
+    output_padding: tuple[int, ...] = ()
 
-    @property
+    @cached_property
     def output_size(self) -> tuple[int, ...]:
         """(size - 1) stride - padding + dilation (kernel - 1) + output_padding + 1 along each axis."""
         return tuple((n - 1) * s - sum(p) + d * (k - 1) + o + 1 for n, k, s, p, d, o in
                      zip(self.size, self.kernel, self.stride, self.padding, self.dilation, self.output_padding))
 
     @property
-    def output_shape(self) -> tuple[int, ...]:
-        return arranged(self.N, self.K, self.output_size, self.channels_last)
+    def weight_shape(self) -> tuple[int, ...]:
+        return (self.C, self.K // self.G, *self.kernel)
+
+    @property
+    def macs(self) -> int:
+        """Every input meets every tap, those that are cut off included."""
+        return self.N * self.K * prod(self.size) * self.sum_length
 
     @property
     def phases(self) -> list[tuple[AxisPhase, ...]]:
@@ -53,9 +60,47 @@ class TransposedProblem:
         return any(sum(phase.count for phase in axis_phases(*axis)) < axis[-1] for axis in self.axes)
 
     @property
+    def plain(self) -> str:
+        """The operation that computes phases."""
+        return self.operation.replace("_transpose", "")
+
+    @property
     def axes(self) -> list[tuple[int, int, int, int, int, int]]:
         return [(n, k, s, p[0], d, out) for n, k, s, p, d, out in
                 zip(self.size, self.kernel, self.stride, self.padding, self.dilation, self.output_size)]
+
+
+class Merged(NamedTuple):
+    """All phases as one convolution with the kernels of all of them."""
+
+    problem: Problem
+    crop: list[tuple[int, int]]     # the part start .. stop of each axis of the input that it reads
+
+
+def merge(p: TransposedProblem) -> Merged | None:
+    """The phases of a transposed convolution as one: phase a of an axis has the taps a, a + stride, ... of the kernel.
+
+    None where it has only one, where a dilation spreads its taps over other phases, or where there are too many.
+    """
+    if not 1 < prod(p.stride) <= MOST_PHASES or max(p.dilation) > 1:
+        return None
+    taps = [-(-k // s) for k, s in zip(p.kernel, p.stride)]
+    crop, padding, cut = [], [], []
+    for (n, _, s, before, _, out), t in zip(p.axes, taps):
+        start, stop = before // s - (t - 1), (out - 1 + before) // s + 1      # inputs that the sums read
+        low, high = max(0, start), min(n, stop)
+        if low >= high:
+            return None
+        crop.append((low, high))
+        padding.append((low - start, stop - high))
+        cut.append(before % s)
+    size = [high - low for low, high in crop]
+    problem = convolution_problem(p.plain, arranged(p.N, p.C, size, p.channels_last),
+                                  (p.K * prod(p.stride), p.C // p.G, *taps), p.real, 1, padding, 1, p.G,
+                                  channels_last=p.channels_last)
+    even = all(k % s == 0 for k, s in zip(p.kernel, p.stride))
+    return Merged(replace(problem, activation=p.activation, bias=p.bias, residual=p.residual, packed=p.packed,
+                          shuffle=Shuffle(p.stride, tuple(cut), p.output_size, even)), crop)
 
 
 class AxisPhase(NamedTuple):
@@ -85,7 +130,8 @@ def axis_phases(n: int, k: int, stride: int, padding: int, dilation: int, out: i
 
 
 def transposed_problem(operation, input_shape, weight_shape, real, stride=1, padding=0, output_padding=0, groups=1,
-                       dilation=1, output_size=None, channels_last=False) -> TransposedProblem:
+                       dilation=1, output_size=None, channels_last=False, activation=None, bias=False, residual=False,
+                       packed=False) -> TransposedProblem:
     """Check the arguments against each other; raises ValueError or TypeError that names the argument."""
     axes = int(operation[-2])
     layout = "(N, *spatial, C)" if channels_last else "(N, C, *spatial)"
@@ -117,7 +163,8 @@ def transposed_problem(operation, input_shape, weight_shape, real, stride=1, pad
             raise ValueError(f"stride={extents[2]} or dilation={extents[3]} is too large on spatial axis {axis}: {shapes}")
     extra = per_axis(output_padding, axes, "output_padding", 0)
     problem = TransposedProblem(operation, real, input_shape[0], C, weight_shape[1] * G, G, size, kernel, stride, dilation,
-                                padding, extra, bool(channels_last))
+                                padding, "zeros", bool(channels_last), resolve_activation(activation), bias, residual,
+                                packed, output_padding=extra)
     most = [max(s, d) - 1 for s, d in zip(stride, dilation)]
     if output_size is not None:
         if any(extra):

@@ -58,10 +58,48 @@ def oracle_of(operation: str):
 def check(problem, x, weight, bias, residual, y, growth: float = 1.0, *more) -> None:
     """Compare one finished call; the arrays are those that its kernel saw, `growth` is Algorithm.error of its row."""
     from . import reference
+    if getattr(problem, "gated", False):
+        check_gated(problem, x, weight, bias, y, growth)
+        return
+    if getattr(problem, "scales", 0):
+        check_scaled(problem, x, weight, bias, residual, y, growth)
+        return
     oracle = oracle_of(problem.operation)
     scale = reference.error_scale(problem, growth, oracle.magnitude(problem, x, weight, bias, residual, *more))
     compare(f"{problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}", y,
             oracle.convolution(problem, x, weight, bias, residual, *more), scale, prod(problem.weight_shape[1:]) + 8, growth)
+
+
+def check_gated(problem, x, weight, bias, y, growth: float) -> None:
+    """Compare one finished gated convolution: an error of the gate counts as often as its feature is large."""
+    from dataclasses import replace
+
+    from . import reference
+    parts = np.reshape(weight, (problem.G, 2, -1, *weight.shape[1:]))
+    features = replace(problem, K=problem.K // 2, gated=False)
+    results = []
+    for i, one in enumerate((features, replace(features, activation=("sigmoid", 0.0, 0.0)))):
+        arrays = x, parts[:, i].reshape(-1, *weight.shape[1:]), None if bias is None else bias.reshape(2, -1)[i]
+        results.append((reference.convolution(one, *arrays),
+                        reference.error_scale(one, growth, reference.magnitude(one, *arrays))))
+    (feature, error), (gate, gate_error) = results
+    compare(f"gated {problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}", y,
+            feature * gate, error + np.abs(feature) * gate_error, prod(problem.weight_shape[1:]) + 8, growth)
+
+
+def check_scaled(problem, x, weight, bias, scales, y, growth: float) -> None:
+    """Compare one finished partial convolution; x is masked, `scales` are what its sums are multiplied with."""
+    from dataclasses import replace
+
+    from . import reference
+    plain = replace(problem, scales=0, activation=("none", 0.0, 0.0))
+    axis = -1 if problem.channels_last else 1
+    factors = np.repeat(np.asarray(scales, np.float64), problem.K // problem.scales, axis)
+    added = 0.0 if bias is None else np.reshape(bias, (-1,) if axis < 0 else (-1, 1, 1)) * (factors > 0)
+    expected = reference.convolution(plain, x, weight) * factors + added
+    scale = reference.error_scale(plain, growth, reference.magnitude(plain, x, weight)) * factors + np.abs(added)
+    compare(f"partial {problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}", y,
+            reference.activate(problem.activation, expected), scale, prod(problem.weight_shape[1:]) + 8, growth)
 
 
 def check_transposed(problem, x, weight, bias, residual, activation, y, growth: float) -> None:

@@ -14,13 +14,15 @@ Leaves   y written in full.
 Rounds   one fused chain per output, in order t, r, s, over the taps inside the image only.
 Costs    2 N C T R S O P Q flop, less the taps in zero padding; one read of x, one write of y: bound by memory outside L2.
 """
+from cpython.pycapsule cimport PyCapsule_New
+
 from arrays cimport Arrays, geometry_of
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish, tile_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport turn
 from micro.simd cimport FULL, LANES, NR, real, vec, vec_keep, vec_load_once, vec_mask_load, vec_store, vec_zero
 from micro.tile cimport Output, sums_finish
-from region cimport pack_tasks, run_tasks
+from region cimport TASK, pack_tasks, run_tasks
 
 cdef extern from *:
     """
@@ -464,6 +466,11 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     b.x = a.x + n * g.x_n + k
     odd = rows_sum(g, a, &b, p, p_stop, q, q_stop, n * g.y_n + k, k, channels, w, &out)
     return any_odd(odd + out.odd)
+
+
+def task():
+    """The function that computes one task, for src/chained.pyx."""
+    return PyCapsule_New(<void*>block, TASK, NULL)
 
 
 def workspace_bytes(bytes geometry, /):

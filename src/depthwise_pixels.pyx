@@ -17,12 +17,14 @@ Rounds   one fused chain per output, in order t, r, s. Zero padding beside the i
          NaN or infinite weight the sum is NaN, which `run` reports.
 Costs    2 N K T R S O P Q flop, less the rows of taps that see zero padding alone; x is read, and y written, once.
 """
+from cpython.pycapsule cimport PyCapsule_New
+
 from arrays cimport Arrays, geometry_of
 from micro.finish cimport any_odd, tile_finish
 from micro.geometry cimport Geometry, ZEROS, border_index, ceil_div, place
 from micro.simd cimport (LANES, NV, real, vec, vec_keep,
                          vec_load, vec_load_once, vec_mask_load_step, vec_splat, vec_store, vec_zero)
-from region cimport run_tasks
+from region cimport TASK, run_tasks
 
 cdef extern from *:
     """
@@ -410,6 +412,11 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
         odd = odd + plane(g, a, &b, k)
         k += 1
     return any_odd(odd)
+
+
+def task():
+    """The function that computes one task, for src/chained.pyx."""
+    return PyCapsule_New(<void*>block, TASK, NULL)
 
 
 def workspace_bytes(bytes geometry, /):

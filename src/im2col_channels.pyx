@@ -16,15 +16,17 @@ Leaves   y written in full.
 Rounds   one fused chain per output, in order t, r, s, c; then bias, residual, activation.
 Costs    2 N G K C T R S O P Q flop, less the taps at which all pixels of a tile see zero padding.
 """
+from cpython.pycapsule cimport PyCapsule_New
 from libc.string cimport memset
 
 from arrays cimport Arrays, geometry_of
+from micro.combine cimport Target, pixels_combine, target_of
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns, turn
 from micro.simd cimport LANES, MR, NR, real, vec, vec_zero
 from micro.tile cimport Output, any_tile_multiply_rows
-from region cimport pack_tasks, run_tasks
+from region cimport TASK, pack_tasks, run_tasks
 
 cdef enum:
     POINTERS = 8                # in one line
@@ -58,7 +60,7 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
     b.image = <real*>place(&free, 0 if g.channels_last else g.D * g.H * g.W * g.C * sizeof(real))
     b.copies = <real*>place(&free, pixels * length * sizeof(real) if g.row_runs else 0)
     b.weights = <real*>place(&free, 0 if g.packed else length * NR * sizeof(real))
-    b.totals = <real*>place(&free, padded(pixels, LANES) * NR * sizeof(real))
+    b.totals = <real*>place(&free, (padded(pixels, LANES) * NR + LANES) * sizeof(real))
     b.turned = <real*>place(&free, 0 if g.channels_last else padded(pixels, LANES) * NR * sizeof(real))
     return free - workspace
 
@@ -218,7 +220,17 @@ cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights,
 
 cdef vec panel_finish(const Geometry* g, const Arrays* a, const Block* b, Py_ssize_t k, Py_ssize_t channels) noexcept nogil:
     """Finish the totals: `channels` channels from k on, which counts through all groups."""
-    cdef Py_ssize_t at = b.n * g.y_n + k * g.y_k + b.q0 * g.y_q
+    cdef Py_ssize_t at = b.n * g.y_n + k * g.y_k + b.q0 * g.y_q, q = 0, width
+    cdef vec odd = vec_zero()
+    cdef Target t
+    if g.parts:
+        t = target_of(g, a.bias, a.residual, a.y, b.n, b.group)
+        while q < b.pixels:
+            width = b.pixels if g.up_w == 0 else min(b.pixels - q, g.Q - (b.q0 + q) % g.Q)
+            odd = odd + pixels_combine(g, &t, k - b.group * g.K, channels, b.totals + q * NR, (b.q0 + q) // g.Q,
+                                       (b.q0 + q) % g.Q, width, 1, b.turned)
+            q += width
+        return odd
     return pixels_finish(g, b.totals, NULL if a.bias == NULL else a.bias + k,
                          NULL if a.residual == NULL else a.residual + at, a.y + at, b.pixels, channels, 1, b.turned)
 
@@ -272,6 +284,11 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
 def tile_size():
     """(LANES, MR, NR) of this build: what a plan sizes its blocks by."""
     return LANES, MR, NR
+
+
+def task():
+    """The function that computes one task, for src/chained.pyx."""
+    return PyCapsule_New(<void*>block, TASK, NULL)
 
 
 def workspace_bytes(bytes geometry, /):

@@ -13,14 +13,17 @@ Leaves   y written in full.
 Rounds   one fused chain per output, in order c, t, r, s; then bias, residual, activation.
 Costs    2 N G K C T R S O P Q flop; gathers x once per channel_block: chunk * taps * NR per MR-th of it.
 """
+from cpython.pycapsule cimport PyCapsule_New
+
 from arrays cimport Arrays, geometry_of
+from micro.combine cimport Target, rows_combine, target_of
 from micro.finish cimport any_odd, output_open, output_place, row_finish
 from micro.gather cimport panel_gather
 from micro.geometry cimport Geometry, ceil_div
 from micro.pack cimport pack_rows
 from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_zero
 from micro.tile cimport Output, any_tile_multiply
-from region cimport pack_tasks, run_tasks
+from region cimport TASK, pack_tasks, run_tasks
 
 
 cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width, Py_ssize_t distance,
@@ -31,9 +34,19 @@ cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real* b, Py_ssi
 cdef vec finish(const Geometry* g, const Arrays* a, Py_ssize_t n, Py_ssize_t k, Py_ssize_t q, int m, Py_ssize_t pixels,
                 const real* total) noexcept nogil:
     """Finish m channels from k on, `pixels` pixels from q on; k counts through all groups."""
-    cdef Py_ssize_t at = n * g.y_n + k * g.y_k + q
+    cdef Py_ssize_t at = n * g.y_n + k * g.y_k + q, width
     cdef vec odd = vec_zero()
+    cdef Target t
     cdef int i
+    if g.parts:
+        t = target_of(g, a.bias, a.residual, a.y, n, k // g.K)
+        while pixels > 0:
+            width = pixels if g.up_w == 0 else min(pixels, g.Q - q % g.Q)
+            odd = odd + rows_combine(g, &t, k % g.K, m, total, NR, q // g.Q, q % g.Q, width)
+            total += width
+            q += width
+            pixels -= width
+        return odd
     for i in range(m):
         odd = odd + row_finish(g, total + i * NR, NULL if a.bias == NULL else a.bias + k + i, 0,
                                NULL if a.residual == NULL else a.residual + at, a.y + at, pixels)
@@ -118,13 +131,18 @@ def tile_size():
     return LANES, MR, NR
 
 
+def task():
+    """The function that computes one task, for src/chained.pyx."""
+    return PyCapsule_New(<void*>block, TASK, NULL)
+
+
 def workspace_bytes(bytes geometry, /):
     """Bytes that one thread needs."""
     cdef Geometry g = geometry_of(geometry)
     cdef Py_ssize_t sums = g.chunk * g.T * g.R * g.S, tiles = ceil_div(min(g.channel_block, g.K), MR)
     cdef Py_ssize_t panels = ceil_div(min(g.pixel_block, g.O * g.P * g.Q), NR)
     cdef Py_ssize_t numbers = sums * NR * g.panels + (0 if g.packed else tiles * sums * MR)
-    numbers += MR * NR * (tiles * panels if g.chunk < g.C else 1)
+    numbers += MR * NR * (tiles * panels if g.chunk < g.C else 1) + LANES
     return ceil_div(numbers * sizeof(real), 64) * 64
 
 

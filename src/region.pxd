@@ -10,6 +10,12 @@ from micro.simd cimport stores_wait
 ctypedef bint (*AnyTask)(const void* geometry, const void* arrays, Py_ssize_t task, char* workspace) noexcept nogil
 ctypedef bint (*Task)(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil
 
+cdef extern from *:
+    """
+    #define TASK "fastconv.kernels.Task"        /* name of a capsule that holds one */
+    """
+    const char* TASK
+
 
 cdef inline bint run_share(AnyTask one, const void* geometry, const void* arrays, Py_ssize_t task, Py_ssize_t stop,
                            char* workspace) noexcept nogil:

@@ -59,6 +59,8 @@ ALWAYS vec vec_keep(vec v) { __asm__("" : "+v"(v)); return v; }
 #else
 ALWAYS vec vec_keep(vec v) { __asm__("" : "+w"(v)); return v; }
 #endif
+/* p, as a pointer of which the compiler knows nothing: what was loaded through p is loaded again, not kept in registers. */
+ALWAYS const real *reload(const real *p) { __asm__("" : "+r"(p)); return p; }
 ALWAYS void vec_store(real *p, vec v) { *(vec_any *)p = v; }
 /* A store past the caches; p must be a multiple of VECTOR_BYTES. stores_wait: other threads then see all of them. */
 #if defined(__AVX512F__)
@@ -142,6 +144,13 @@ ALWAYS void vec_transpose(vec *row) {
 #if LANES > 8
     EXCHANGE(row, 8)
 #endif
+}
+
+/* low, high = a[0], b[0], a[1], b[1], ... */
+#define LOW_HALF(l, half) ((l) % 2 * LANES + (l) / 2 + (half))
+ALWAYS void vec_interleave(vec a, vec b, vec *low, vec *high) {
+    *low = __builtin_shufflevector(a, b, INDEX(LOW_HALF, 0));
+    *high = __builtin_shufflevector(a, b, INDEX(LOW_HALF, LANES / 2));
 }
 
 #if defined(__x86_64__)
@@ -252,8 +261,19 @@ ALWAYS vec vec_mask_load_step(vec old, unsigned m, const real *p, ptrdiff_t step
 
 /* Lane i <- a[at[i]], (a, b)[at[i]], p[at[i]]; v where a weight is not zero, else zero. */
 typedef bits ivec_any __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BYTES), may_alias));
+#if defined(__clang__)                                  /* has shuffles by constants only */
+ALWAYS vec vec_pick_two(vec a, vec b, const bits *at) {
+    real both[2 * LANES], lane[LANES];
+    vec_store(both, a);
+    vec_store(both + LANES, b);
+    for (int i = 0; i < LANES; i++) lane[i] = both[at[i]];
+    return vec_load(lane);
+}
+ALWAYS vec vec_pick(vec a, const bits *at) { return vec_pick_two(a, a, at); }
+#else
 ALWAYS vec vec_pick(vec a, const bits *at) { return __builtin_shuffle(a, *(const ivec_any *)at); }
 ALWAYS vec vec_pick_two(vec a, vec b, const bits *at) { return __builtin_shuffle(a, b, *(const ivec_any *)at); }
+#endif
 ALWAYS vec vec_collect(const real *p, const bits *at) {
     real lane[LANES];
     for (int i = 0; i < LANES; i++) lane[i] = p[at[i]];

@@ -21,6 +21,7 @@ Costs    2 side^2 / m^2 N G K C T O P Q flop, side being alpha or 2 alpha - 1, a
          each for a tile of F(4, 3).
 """
 from arrays cimport Arrays, constants_of, geometry_of
+from micro.combine cimport Target, pixels_combine, target_of
 from micro.finish cimport any_odd, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns
@@ -94,7 +95,7 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
     b.M = <real*>place(&free, b.elements * b.m_step * ceil_div(min(g.chunk, g.K), NR) * sizeof(real))
     b.weights = <real*>place(&free, 0 if g.packed else unique * b.depth * NR * sizeof(real))
     b.plain = <real*>place(&free, 0 if g.packed else g.T * g.R * g.S * g.C * NR * sizeof(real))
-    b.sums = <real*>place(&free, b.m_h * line * NR * sizeof(real))
+    b.sums = <real*>place(&free, (b.m_h * line * NR + LANES) * sizeof(real))
     b.turned = <real*>place(&free, 0 if g.channels_last else line * NR * sizeof(real))
     return free - workspace
 
@@ -300,6 +301,7 @@ cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b
     """Transform and finish the products of one panel: `channels` channels from k on, which counts through all groups."""
     cdef Py_ssize_t tile = 0, row, column, o, p, q, run, y, line, pixels, at
     cdef Py_ssize_t m_h = 1 if g.alpha_h == 1 else b.m_h
+    cdef Target target = target_of(g, a.bias, a.residual, a.y, b.n, b.group)
     cdef vec odd = vec_zero()
     while tile < b.tiles:
         row = (b.tile0 + tile) // b.columns
@@ -313,7 +315,10 @@ cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b
         pixels = min(run * b.m_w, ceil_div(g.Q - q, g.dilation_w)) if q < g.Q else 0
         for y in range(m_h):
             p = first_of(row, b.phase_rows, m_h, g.dilation_h) + y * g.dilation_h
-            if p < g.P:
+            if p < g.P and g.parts:
+                odd = odd + pixels_combine(g, &target, k - b.group * g.K, channels, b.sums + y * line, o * g.P + p, q,
+                                           pixels, g.dilation_w, b.turned)
+            elif p < g.P:
                 at = b.n * g.y_n + k * g.y_k + ((o * g.P + p) * g.Q + q) * g.y_q
                 odd = odd + pixels_finish(g, b.sums + y * line, NULL if a.bias == NULL else a.bias + k,
                                           NULL if a.residual == NULL else a.residual + at, a.y + at, pixels, channels,

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import fastconv
+from fastconv import kernels
+from fastconv.plan import Plan, forgetting
 
 
 def numbers(shape, dtype=np.float64, seed=0):
@@ -142,3 +144,129 @@ X, W = np.ones((1, 4, 6, 6)), np.ones((3, 4, 3, 3))
 def test_wrong_arguments_are_named(call, error, name):
     with pytest.raises(error, match=name):
         call()
+
+
+def test_random_problems_of_verify():
+    """On the instruction set of this process; `fastconv verify` starts one for each."""
+    from fastconv.cli import verify_combined
+    for key, record in verify_combined.records(3).items():
+        assert record.cases == 6 and not record.failures, (key, record.failures)
+
+
+@pytest.fixture(params=kernels.available())
+def isa(request, monkeypatch):
+    """Everything runs on one instruction set."""
+    monkeypatch.setattr(kernels, "isa", request.param)
+    for forget in forgetting:
+        forget()
+    return request.param
+
+
+GATED = [(1, 5, 7, (3, 3), 1, 1), (2, 8, 6, (1, 1), 1, 1), (1, 33, 37, (3, 3), 2, 1), (3, 9, 51, (5, 5), 1, 2),
+         (4, 4, 4, (3, 2), 1, 1)]
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("case", GATED, ids=str)
+def test_gated_by_every_row(case, channels_last, isa):
+    G, C, K, kernel, dilation, stride = case
+    random = np.random.default_rng(0)
+    x, w, g = (random.standard_normal(shape) for shape in ((2, C, 13, 17), (K, C // G, *kernel), (K, C // G, *kernel)))
+    b, h = random.standard_normal((2, K))
+    x = last(x) if channels_last else x
+    call = dict(stride=stride, padding=kernel[0] // 2, dilation=dilation, groups=G, channels_last=channels_last)
+    for dtype, activation, gate_bias in ((np.float64, "relu", h), (np.float64, "silu", None), (np.float32, None, h)):
+        expected = fastconv.conv2d(x, w, b, activation=activation, algorithm="direct", **call) * fastconv.conv2d(
+            x, g, gate_bias, activation="sigmoid", algorithm="direct", **call)
+        arrays = [None if a is None else a.astype(dtype) for a in (x, w, g, b, gate_bias)]
+        ran = []
+        for row in fastconv.list_algorithms("conv2d"):
+            try:
+                y = fastconv.gated_conv2d(*arrays, activation=activation, algorithm=row, **call)
+            except ValueError as error:
+                assert "algorithm" in str(error)
+                continue
+            ran.append(row)
+            tolerance = (1e-12 if dtype == np.float64 else 1e-4) * np.abs(expected).max()
+            np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance, err_msg=row)
+        assert "im2col" in ran
+        layer = fastconv.GatedConv2d(*arrays[1:], activation=activation, **call)
+        if dtype == np.float32:
+            with fastconv.validation():
+                layer(arrays[0])
+        with fastconv.threads(1):
+            one = layer(arrays[0])
+        np.testing.assert_array_equal(layer(arrays[0]), one)
+        np.testing.assert_array_equal(layer(arrays[0][1]), one[1])
+
+
+def test_gated_infinity_reaches_its_outputs_alone():
+    random = np.random.default_rng(0)
+    x, w, g = random.standard_normal((1, 8, 12, 12)), random.standard_normal((8, 8, 3, 3)), np.zeros((8, 8, 3, 3))
+    x[0, 3, 5, 5] = np.nan
+    for row in ("winograd", "im2col"):
+        y = fastconv.gated_conv2d(x, w, g, padding=1, algorithm=row)
+        assert np.isnan(y).sum() == 9 * 8 and np.isnan(y[0, :, 4:7, 4:7]).all()
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("case", [(2, 5, 1, 7, 9, 8, 3, 1, 1, "zeros"), (1, 33, 1, 40, 30, 30, 3, 1, 1, "zeros"),
+                                  (2, 64, 1, 64, 28, 28, 3, 1, 1, "reflect"), (1, 48, 1, 33, 57, 55, 5, 2, 1, "zeros"),
+                                  (3, 16, 1, 16, 17, 61, 3, 1, 2, "zeros"), (1, 24, 1, 9, 60, 60, 3, 2, 1, "circular")],
+                         ids=str)
+def test_separable_strip_by_strip_is_two_calls(case, channels_last, isa):
+    N, C, M, K, H, W, R, stride, dilation, mode = case
+    x, d, p, b = numbers((N, C, H, W), np.float32), numbers((C * M, 1, R, R), np.float32, 1), numbers(
+        (K, C * M, 1, 1), np.float32, 2), numbers(K, np.float32, 3)
+    x = last(x) if channels_last else x
+    call = dict(stride=stride, padding=dilation * (R // 2), dilation=dilation, padding_mode=mode,
+                channels_last=channels_last)
+    spread = fastconv.conv2d(x, d, groups=C, algorithm="direct", **call)
+    expected = fastconv.conv2d(spread, p, b, channels_last=channels_last, activation="relu", algorithm="direct")
+    layer = fastconv.SeparableConv2d(d, p, b, activation="relu", **call)
+    for threads in (1, 2):
+        with fastconv.threads(threads):
+            np.testing.assert_array_equal(fastconv.separable_conv2d(x, d, p, b, activation="relu", **call), expected)
+            np.testing.assert_array_equal(layer(x), expected)
+            np.testing.assert_array_equal(layer(x), expected)
+    with fastconv.validation():
+        layer(x, residual=expected)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(("G", "single"), [(1, True), (1, False), (3, False), (3, True)])
+def test_partial_scales_in_every_row(G, single, channels_last, isa):
+    C, K = 18, 33
+    random = np.random.default_rng(1)
+    x, w, b = numbers((2, C, 9, 20)), numbers((K, C // G, 3, 3), seed=1), numbers(K, seed=2)
+    mask = (random.random((2, 1 if single else C, 9, 20)) < 0.4).astype(float)
+    order = last if channels_last else np.asarray
+    ones = np.ones((G, C // G, 3, 3))
+    whole = np.broadcast_to(mask, x.shape)
+    call = dict(padding=2, dilation=2, groups=G)
+    count = np.repeat(fastconv.conv2d(whole, ones, algorithm="direct", **call), K // G, 1)
+    sums = fastconv.conv2d(x * whole, w, algorithm="direct", **call)
+    live = count > 0
+    expected = np.tanh(np.where(live, sums * np.divide(9 * C // G, count, where=live, out=np.zeros_like(count))
+                                + b[:, None, None], 0))
+    for row in ("im2col", "winograd", "small", "direct", "auto"):
+        if row == "small" and channels_last:
+            continue
+        with fastconv.validation():
+            y, new = fastconv.partial_conv2d(order(x), order(mask), w, b, channels_last=channels_last, activation="tanh",
+                                             algorithm=row, **call)
+        np.testing.assert_allclose(y, order(expected), rtol=0, atol=1e-11, err_msg=row)
+        np.testing.assert_array_equal(np.broadcast_to(new, y.shape), order(live))
+
+
+def test_out_is_checked_before_anything_is_computed(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("computed")
+    monkeypatch.setattr(Plan, "run", refuse)
+    x, w, m, wrong = np.ones((1, 4, 6, 6)), np.ones((4, 4, 3, 3)), np.ones((1, 1, 6, 6)), np.ones(3)
+    d, p = np.ones((4, 1, 3, 3)), np.ones((2, 4, 1, 1))
+    for call in (lambda: fastconv.gated_conv2d(x, w, w, out=wrong), lambda: fastconv.partial_conv2d(x, m, w, out=wrong),
+                 lambda: fastconv.GatedConv2d(w, w)(x, out=wrong), lambda: fastconv.separable_conv2d(x, d, p, out=wrong),
+                 lambda: fastconv.SeparableConv2d(d, p)(x, out=wrong), lambda: fastconv.conv_transpose2d(x, w, out=wrong)):
+        with pytest.raises(ValueError, match="out"):
+            call()

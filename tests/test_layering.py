@@ -18,15 +18,16 @@ LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(),
          "resample_tables": {"resample_problem", "row"},
          "resample_algorithms": {"resample_problem", "resample_tables", "row"},
          "reference_resampling": set(), "reference_regions": set(),
-         "algorithms": {"problem", "row", "pool_algorithms", "resample_algorithms"}, "machine": {"kernels", "algorithms"},
-         "transforms": set(),
-         "plan": {"problem", "algorithms", "machine", "kernels", "transforms", "tuned"},
+         "algorithms": {"problem", "row", "fft_tiles", "pool_algorithms", "resample_algorithms"},
+         "machine": {"kernels", "algorithms"}, "transforms": set(), "fft_tiles": {"problem", "row"},
+         "plan": {"problem", "algorithms", "fft_tiles", "machine", "kernels", "transforms", "tuned"},
          "tuned": {"__version__", "config", "machine", "problem"}, "deform_problem": {"problem"},
+         "chain": {"algorithms", "kernels", "plan"},
          "stream_plan": {"algorithms", "machine", "kernels", "row"}, "reference_deformable": {"reference"},
          "validation": {"config", "reference", "reference_deformable", "reference_pooling", "reference_regions",
                         "reference_resampling"}}
 ABOUT_KERNELS = {"introspection"}       # tells what is installed and how fast it could be, and has to ask
-COPIER = "lattice"                      # places what rows have computed
+COPIERS = {"lattice", "masking", "chained"}       # place what rows have computed, prepare what they read, run two of them
 YARDSTICK = "peak"                      # measures the machine: no convolution, called by nothing that convolves
 INSTRUCTION_SETS = re.compile(r"\b(v[234]|neon|avx\w*|sse\w*|AVX\w*|SSE\w*)\b|\b_mm\d*_")
 NUMERIC = {"numpy", "scipy", "ml_dtypes"}
@@ -87,7 +88,8 @@ def test_no_module_calls_itself_over_others():
 
 
 @pytest.mark.parametrize("module", sorted(set(MODULES) - ABOUT_KERNELS - {
-    "algorithms", "pool_algorithms", "resample_algorithms", "machine", "plan", "stream_plan", "reference", "kernels"}))
+    "algorithms", "pool_algorithms", "resample_algorithms", "machine", "plan", "stream_plan", "chain", "reference",
+    "kernels"}))
 def test_users_modules_name_no_kernel(module):
     kernels = {path.stem for path in SOURCES.glob("*.pyx")} - {"cpu"}
     assert not kernels & names(MODULES[module])
@@ -134,7 +136,7 @@ def test_kernels_do_not_check_or_allocate(path):
 
 
 def test_every_row_has_its_file():
-    files = {path.stem for path in SOURCES.glob("*.pyx")} - {"cpu", YARDSTICK, COPIER}
+    files = {path.stem for path in SOURCES.glob("*.pyx")} - {"cpu", YARDSTICK, *COPIERS}
     used = {file for rows in fastconv.algorithms.TABLE.values() for row in rows for file in (row.kernel, row.kernel_last)}
     assert {file.partition(":")[0] for file in used} == files
 

@@ -1,13 +1,18 @@
 """Transposed convolution: exact on integers against its definition, the adjoint of convolution, and its arguments."""
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import fastconv
-from fastconv import reference
+from fastconv import kernels, reference
+from fastconv.algorithms import PANELS, refusal
+from fastconv.arrays import with_rows
+from fastconv.plan import make_plan
 from fastconv.problem import convolution_problem
-from fastconv.transposed_problem import axis_phases, transposed_problem
+from fastconv.transposed import merged_weight
+from fastconv.transposed_problem import axis_phases, merge, transposed_problem
 
 # C, K, G, size, kernel, stride, padding, output_padding, dilation
 CASES = [
@@ -54,6 +59,42 @@ def test_exact_on_integers(case, channels_last, dtype):
                            algorithm=algorithm)
         assert y.dtype == dtype
         np.testing.assert_array_equal(y, expected)
+
+
+MERGED = [*CASES, (40, 50, 1, (9, 11), (4, 4), 2, 1, 0, 1), (40, 36, 2, (9, 11), (4, 4), 2, 1, 0, 1),
+          (17, 33, 1, (8, 9), (6, 6), 3, 1, 1, 1), (16, 33, 1, (8, 9), (4, 8), (2, 4), 1, 1, 1),
+          (33, 16, 1, (13,), (4,), 2, 1, 1, 1), (3, 5, 1, (8, 70), (2, 2), 2, ((1, 0), (3, 2)), 0, 1)]
+
+
+@pytest.mark.parametrize("isa", kernels.available())
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("case", MERGED, ids=str)
+def test_all_phases_at_once(case, channels_last, isa, monkeypatch):
+    """The merged convolution by every row that can, whatever costs say."""
+    monkeypatch.setattr(kernels, "isa", isa)
+    x, w, b = arrays(case, np.float32, channels_last)
+    problem = transposed_problem(function(case).__name__, x.shape, w.shape, "f32", **arguments(case),
+                                 channels_last=channels_last, activation="tanh", bias=True, residual=True)
+    merged = merge(problem)
+    if merged is None:
+        return
+    residual = integers(problem.output_shape, np.float32, 3)
+    sums = reference.transposed(problem, x, w, b, residual)
+    part = with_rows(x[(slice(None),) * (1 if channels_last else 2) + tuple(slice(*crop) for crop in merged.crop)], x.dtype)
+    for row in PANELS[merged.problem.operation]:
+        if refusal(row, merged.problem):
+            continue
+        for problem in (merged.problem, replace(merged.problem, activation=("none", 0.0, 0.0))):
+            y = np.full(problem.output_shape, np.nan, np.float32)
+            for threads in (2, 1):
+                make_plan(problem, row.name, isa, threads).run(part, merged_weight(transposed_problem(
+                    function(case).__name__, x.shape, w.shape, "f32", **arguments(case), channels_last=channels_last), w), b,
+                    residual, y)
+                if problem.activation[0] == "none" and row.error == 1:
+                    np.testing.assert_array_equal(y, sums)
+                else:
+                    np.testing.assert_allclose(y, np.tanh(sums) if problem.activation[0] == "tanh" else sums,
+                                               atol=2e-5 * max(row.error, 50))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -13,7 +13,7 @@ COMMANDS = {
     "run": "filter a photograph, run ResNet-50 and MobileNetV2, check against SciPy",
     "info": "CPU, instruction sets, threads, measured peaks",
     "verify": "every algorithm on every instruction set against SciPy",
-    "bench": "time convolutions against other libraries",
+    "bench": "time every operation against other libraries",
     "explain": "say which algorithm a call would use, and why",
     "shape": "sizes, parameters and multiply-adds of a stack of layers",
     "draw": "show how a convolution reads its input, as an animation or a still",

@@ -1,16 +1,16 @@
-"""fastconv bench: layers of well-known networks, side by side with the libraries that are installed.
+"""fastconv bench: layers of well-known networks, every operation, side by side with the libraries that are installed.
 
-Every contender has a process of its own, sees the same numbers, and is left out where its answer is wrong. In each round
-each contender runs a layer for a moment while the others sleep; a turn in which another program took the CPU, and a
-round before or after which the CPU did not reach its peak, are repeated. Reported is the median over rounds of the
-median call.
+Every contender has a process of its own, sees the same numbers, and is left out where it lacks the operation or its answer
+is wrong. In each round each contender runs a layer for a moment while the others sleep; a turn in which another program
+took the CPU, and a round before or after which the CPU did not reach its peak, are repeated. Reported is the median over
+rounds of the median call.
 """
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import isfinite
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = __doc__.split("\n\n", 1)[1]
     add = parser.add_argument
     add("--layers", metavar="PATTERN", help="part of a name, or a shell pattern, such as 'resnet50/3x3*'")
-    add("--family", choices=FAMILIES, help="layers of one family")
+    add("--family", choices=FAMILIES, metavar="FAMILY", help=f"layers of one family: {', '.join(FAMILIES)}")
     add("--random", metavar="N", type=positive, help="N random layers instead of the named ones")
     add("--seed", type=int, default=0, help="of the random layers and of all numbers (%(default)s)")
     add("--overhead", action="store_true", help="only a call that computes next to nothing")
@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of {', '.join(LIBRARIES)}; all that are installed, or none (%(default)s)")
     add("--dtype", choices=("float32", "float64"), help="compute every layer in this type")
     add("--json", metavar="FILE", type=Path, help="write everything that was measured")
+    add("--markdown", metavar="FILE", type=Path, help="write the tables of docs/benchmarks.md")
     add("--plot", metavar="DIR", type=Path, help="write charts: ratios, roofline, share of the peak, scaling, errors")
     add("--regret", action="store_true", help="no peers: how much longer the chosen algorithms take than the quickest")
     add("--sweep", action="store_true", help="no peers: look for sizes and channels that are slow beside their neighbours")
@@ -88,7 +89,8 @@ class Bench:
     """The processes of all contenders, and what they measure."""
 
     def __init__(self, peers: tuple[Contender, ...], threads: int, rounds: int, seconds: float, seed: int,
-                 report: Callable[[str], None]):
+                 report: Callable[[str], None], operations: Iterable[str] | None = None):
+        """`operations`: those that will be measured; contenders that have none of them are not started."""
         self.rounds, self.seconds, self.seed, self.report = rounds, seconds, seed, report
         self.peak = {"f32": 0.0, "f64": 0.0}                # FLOP/s; the best of several short measurements
         self.copy = 0.0                                     # bytes/s
@@ -97,6 +99,8 @@ class Bench:
         self.oracle = Process(FASTCONV[0], threads)         # knows the right answers and the peak, takes no part
         self.processes: list[Process] = []
         for contender in (*FASTCONV, *peers):
+            if operations is not None and not contender.operations.keys() & set(operations):
+                continue
             try:
                 self.processes.append(Process(contender, threads))
             except Failed as failure:
@@ -137,7 +141,8 @@ class Bench:
             self.fail(result, "reference", str(failure))
             return result
         for process in self.processes:
-            self.prepare(process, result, right)
+            if layer.problem.operation in process.contender.operations:
+                self.prepare(process, result, right)
         self.measure_peak(layer.problem.real)
         for number in range(self.rounds):
             for _ in range(MOST_ROUNDS):
@@ -225,7 +230,8 @@ def run(arguments) -> int:
         return run_alone(console, layers, arguments)
     began, results = datetime.now(UTC), []
     with bench_report.progress(console, len(layers)) as advance:
-        bench = Bench(peers, arguments.threads, arguments.rounds, arguments.turn / 1e3, arguments.seed, advance.note)
+        bench = Bench(peers, arguments.threads, arguments.rounds, arguments.turn / 1e3, arguments.seed, advance.note,
+                      {layer.problem.operation for layer in layers})
         try:
             bench.measure_copy()
             reals = {layer.problem.real for layer in layers}
@@ -250,6 +256,9 @@ def run(arguments) -> int:
     bench_report.print_report(console, results, facts)
     if arguments.json:
         arguments.json.write_text(json.dumps(as_json(results, facts), indent=1))
+    if arguments.markdown and results:
+        from .bench_markdown import tables
+        arguments.markdown.write_text(tables(results, facts))
     if arguments.plot and results:
         from .bench_plot import plot_ratios
         from .bench_roofline import plot_roofline

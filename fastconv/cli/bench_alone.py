@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from .. import config
+from ..problem import Problem
 from . import bench_regret, bench_sweep
 from .bench_report import progress
 from .bench_result import machine_facts
@@ -17,7 +18,8 @@ SCALED = ("resnet50/3x3-64-64@56", "resnet50/3x3-512-512@7", "vgg16/3x3-256-256@
 
 
 def run_alone(console, layers: tuple[Layer, ...], arguments) -> int:
-    """--regret and --sweep; exit status."""
+    """--regret, of plain convolutions, and --sweep; exit status."""
+    layers = tuple(layer for layer in layers if isinstance(layer.problem, Problem))
     facts = {"machine": machine_facts(), "threads": arguments.threads, "seed": arguments.seed}
     with config.threads(arguments.threads):
         if arguments.regret:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..plan import make_plan
 from ..problem import Problem
+from .operations import OPERATIONS, Arrays, Call, numbers
 
 GROWTH = 64         # times what sums of this length lose on average: Winograd's larger tiles take 10, bfloat16 takes 1000
 
@@ -24,8 +25,21 @@ def arrays(problem: Problem, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.
     return x, weight, bias
 
 
-def reference(problem: Problem, seed: int, threads: int) -> np.ndarray:
-    """The answer in float64, (N, K, *spatial), by the last row of the table, which tests compare with SciPy."""
+def inputs(problem: Problem | Call, seed: int = 0) -> Arrays:
+    """All arrays of a problem, channels first, by the names of arguments."""
+    if isinstance(problem, Call):
+        return numbers(problem, np.random.default_rng([seed, *problem.input_shape]))
+    return dict(zip(("input", "weight", "bias"), arrays(problem, seed)))
+
+
+def reference(problem: Problem | Call, seed: int, threads: int) -> np.ndarray:
+    """The answer in float64, (N, K, *spatial).
+
+    Of a plain convolution by the last row of the table, which tests compare with SciPy; else by its definition.
+    """
+    if isinstance(problem, Call):
+        given = {name: a.astype(np.float64) for name, a in inputs(problem, seed).items()}
+        return OPERATIONS[problem.operation].answer(problem, given)
     x, weight, bias = (array.astype(np.float64) for array in arrays(problem, seed))
     plan = make_plan(replace(problem, real="f64", channels_last=False, packed=False), "direct", threads=threads)
     y = np.empty(plan.problem.output_shape)
@@ -33,7 +47,7 @@ def reference(problem: Problem, seed: int, threads: int) -> np.ndarray:
     return y
 
 
-def tolerance(problem: Problem) -> float:
+def tolerance(problem: Problem | Call) -> float:
     """Largest error that is believed, in units of the root mean square of the output.
 
     Rounding errors of a sum of n products add up like a random walk, to sqrt(n) units in the last place.

@@ -13,7 +13,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from ..problem import Problem
 from . import bench_data
 from .peers import FASTCONV, PEERS, Contender, Way
 
@@ -92,11 +91,12 @@ class Server:
             if time.process_time() - self.cpu < SETTLED * SETTLE:
                 break
 
-    def prepare(self, problem: Problem, seed: int):
+    def prepare(self, problem, seed: int):
         """Name of the quickest way and its answer."""
         self.way = None
         gc.collect()
-        ways = self.contender.prepare(problem, *bench_data.arrays(problem, seed), self.threads)
+        make = self.contender.operations[problem.operation]
+        ways = make(problem, bench_data.inputs(problem, seed), self.threads)
         self.way = ways[0] if len(ways) == 1 else min(ways, key=lambda way: median(repeat(way, TRIAL)))
         return self.way.name, self.way.answer(self.way.call())
 
@@ -107,7 +107,7 @@ class Server:
         waited = (waited_seconds() - waited) / (time.perf_counter() - begin)
         return Turn(median(times), len(times), waited, rest, idle)
 
-    def reference(self, problem: Problem, seed: int):
+    def reference(self, problem, seed: int):
         return bench_data.reference(problem, seed, self.threads)
 
     def peak(self, real: str, seconds: float) -> float:
@@ -126,7 +126,7 @@ def serve(connection, name: str, threads: int) -> None:
     try:
         contender = next(c for c in (*FASTCONV, *PEERS) if c.name == name)
         server = Server(contender, threads)
-        connection.send((True, installed_version(contender.library)))
+        connection.send((True, installed_version((contender.modules or (contender.library,))[0])))
         gc.disable()
         while (request := connection.recv()) is not None:
             method, arguments = request
@@ -200,7 +200,7 @@ class Process:
             raise Failed("the process has ended") from None
         return self.receive()
 
-    def prepare(self, problem: Problem, seed: int):
+    def prepare(self, problem, seed: int):
         reason = self.contender.refuses(problem)
         if reason:
             raise Refused(reason)

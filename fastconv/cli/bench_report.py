@@ -68,24 +68,36 @@ def table(*left: str, right: Iterable[str], title: str | None = None) -> Table:
     return made
 
 
-def layer_table(results: list[LayerResult], peak: dict[str, float]) -> Table:
-    made = table("layer", "family", "best fastconv", "best peer", right=("µs", "peer µs", "GFLOP/s", "% peak", *HEADINGS))
+def units(results: list[LayerResult]) -> tuple[str, str]:
+    """Headings of the columns of rates and of shares; what streams is in GB/s and in shares of a copy."""
+    flops, streams = (any(r.streams == kind for r in results) for kind in (False, True))
+    if flops and streams:
+        return "GFLOP/s | GB/s", "% peak | copy"
+    return ("GB/s", "% copy") if streams else ("GFLOP/s", "% peak")
+
+
+def giga(rate: float | None) -> str:
+    return "-" if rate is None else f"{rate / 1e9:.0f}" if rate >= 1e10 else f"{rate / 1e9:.1f}"
+
+
+def layer_table(results: list[LayerResult], facts: dict) -> Table:
+    made = table("layer", "family", "best fastconv", "best peer", right=("µs", "peer µs", *units(results), *HEADINGS))
     for r in results:
-        rate, top = r.flops_per_second(), peak[r.layer.problem.real]
+        rate, share = r.rate(), r.share(facts)
         made.add_row(
             r.layer.name, r.layer.family, r.ours or "-", r.best_peer or "-",
             microseconds(r.measured[r.ours].seconds) if r.ours else "-",
             microseconds(r.measured[r.best_peer].seconds) if r.best_peer else "-",
-            f"{rate / 1e9:.0f}" if rate else "-", f"{100 * rate / top:.0f}" if rate and top else "-",
+            giga(rate), f"{100 * share:.0f}" if share else "-",
             *(coloured(r.ratio(which)) for which in RATIOS))
     return made
 
 
 def contender_table(r: LayerResult) -> Table:
-    made = table("contender", "way", right=("µs", "spread %", "GFLOP/s", "error"), title=r.layer.name)
+    made = table("contender", "way", right=("µs", "spread %", units([r])[0], "error"), title=r.layer.name)
     for name, m in sorted(r.measured.items(), key=lambda item: item[1].seconds):
         made.add_row(f"fastconv {name}" if name in OURS else name, m.way, microseconds(m.seconds), f"{100 * m.spread:.0f}",
-                      f"{r.layer.problem.flops / m.seconds / 1e9:.1f}", f"{m.error:.1e}")
+                      giga(r.rate(name)), f"{m.error:.1e}")
     for name, reason in (r.refused | r.failed).items():
         made.add_row(name, reason, "-", "-", "-", "-")
     return made
@@ -105,7 +117,7 @@ def print_report(console: Console, results: list[LayerResult], facts: dict) -> N
     if len(results) <= FEW:
         for r in results:
             console.print(contender_table(r))
-    console.print(layer_table(results, facts["peak"]))
+    console.print(layer_table(results, facts))
     console.print("; ".join(f"{name}: {meaning}" for name, meaning in zip(HEADINGS, RATIOS.values())))
     console.print(mean_table(results))
     lost = losing(results)

@@ -75,9 +75,25 @@ class LayerResult:
             return None
         return self.measured[theirs].seconds / self.measured[ours].seconds
 
-    def flops_per_second(self) -> float | None:
-        """Of the best fastconv, by the definition of the convolution: an algorithm that needs fewer may exceed the peak."""
-        return self.layer.problem.flops / self.measured[self.ours].seconds if self.ours else None
+    @property
+    def streams(self) -> bool:
+        """Whether the operation moves its arrays and computes little: its rate is then in bytes."""
+        return not self.layer.problem.flops
+
+    @property
+    def work(self) -> int:
+        """FLOP, by the definition of the operation: an algorithm that needs fewer may exceed the peak. Or bytes."""
+        return self.layer.problem.bytes if self.streams else self.layer.problem.flops
+
+    def rate(self, name: str | None = None) -> float | None:
+        """FLOP/s or, if it `streams`, bytes/s of a contender, or of the best fastconv."""
+        name = name or self.ours
+        return self.work / self.measured[name].seconds if name else None
+
+    def share(self, facts: dict) -> float | None:
+        """Of the FMA peak or of the rate of a copy beyond all caches, so far as they were measured."""
+        top, rate = facts["copy"] if self.streams else facts["peak"][self.layer.problem.real], self.rate()
+        return rate / top if rate and top else None
 
 
 def geometric_mean(values: Iterable[float | None]) -> float | None:

@@ -23,14 +23,14 @@ def plot_roofline(results: list[LayerResult], facts: dict, folder: Path) -> Iter
     """One PNG for each number type that was measured; the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     for real, peak in facts["peak"].items():
-        known = [r for r in results if r.layer.problem.real == real and r.flops_per_second()]
+        known = [r for r in results if r.layer.problem.real == real and r.layer.problem.flops and r.rate()]
         if known and peak and facts["copy"]:
             yield draw_roofline(known, peak, facts["copy"], real, facts, folder / f"roofline_{real}.png")
 
 
 def draw_roofline(results: list[LayerResult], peak: float, copy: float, real: str, facts: dict, path: Path) -> Path:
     """A dot for each layer, by family; intensity counts input, weights and output once."""
-    dots = [(r, r.layer.problem.flops / r.layer.problem.bytes, r.flops_per_second()) for r in results]
+    dots = [(r, r.layer.problem.flops / r.layer.problem.bytes, r.rate()) for r in results]
     corner = peak / copy
     low = min(corner / MARGIN**4, *(x / MARGIN for _, x, _ in dots))
     high = max(corner * MARGIN, *(x * MARGIN for _, x, _ in dots))

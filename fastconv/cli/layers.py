@@ -1,7 +1,8 @@
-"""Layers of well-known networks as problems, for benchmarks; and random layers of the same kind.
+"""Layers of well-known networks, for benchmarks; and random convolutions of the same kind.
 
-A layer is named <network>/<kernel>-<C>-<K>@<size>, then what is not 1: s<stride>, d<dilation>, g<groups>, n<batch>, f64.
-A depthwise layer is dw<kernel>-<C>. Every problem has a bias, as where a batch normalisation was folded in.
+A convolution is named <network>/<kernel>-<C>-<K>@<size>, then what is not 1: s<stride>, d<dilation>, g<groups>, n<batch>,
+f64. A depthwise one is dw<kernel>-<C>. Every problem has a bias, as where a batch normalisation was folded in. What is no
+plain convolution is in operation_layers.py.
 """
 from __future__ import annotations
 
@@ -12,16 +13,20 @@ from functools import cache
 from typing import NamedTuple
 
 from ..problem import Problem, convolution_problem
+from .operation_layers import rows
+from .operations import Call
 
-FAMILIES = ("dense", "pointwise", "depthwise", "grouped", "dilated", "first", "1d", "3d", "tiny", "batch", "f64")
+CONVOLUTIONS = ("dense", "pointwise", "depthwise", "grouped", "dilated", "first", "1d", "3d", "tiny", "batch", "f64")
+FAMILIES = (*CONVOLUTIONS, *rows())
+BESIDE = {"resnet50/3x3-64-64@56": ("partial",)}        # plain convolutions that another family is compared with
 
 
 class Layer(NamedTuple):
-    """One convolution of one network."""
+    """One operation of one network: a plain convolution with a bias, or a call of another function. Channels first."""
 
     name: str
     network: str
-    problem: Problem                # channels first, with a bias
+    problem: Problem | Call
     tags: tuple[str, ...]           # families that it belongs to; the first is the one whose mean it enters
 
     @property
@@ -40,7 +45,8 @@ def layer(network: str, C: int, K: int, kernel, size, stride: int = 1, dilation:
     tags = families(problem)
     if family is not None:
         tags = (family, *(tag for tag in tags if tag != family))
-    return Layer(name(network, problem), network, problem, tags)
+    named = name(network, problem)
+    return Layer(named, network, problem, (*tags, *BESIDE.get(named, ())))
 
 
 def families(problem: Problem) -> tuple[str, ...]:
@@ -182,10 +188,23 @@ NETWORKS: tuple[Callable[[], Iterator[Layer]], ...] = (
     tiny, batches, double_precision)
 
 
+def operations() -> Iterator[Layer]:
+    """What is no plain convolution."""
+    for family, some in rows().items():
+        for row in some:
+            yield Layer(row.name, row.name.partition("/")[0], row.call(), (family,))
+
+
+@cache
+def convolution_layers() -> tuple[Layer, ...]:
+    """Plain convolutions, by network."""
+    return tuple(layer for network in NETWORKS for layer in network())
+
+
 @cache
 def named_layers() -> tuple[Layer, ...]:
-    """All layers, by network."""
-    return tuple(layer for network in NETWORKS for layer in network())
+    """All layers: plain convolutions by network, then the other operations by family."""
+    return (*convolution_layers(), *operations())
 
 
 def select(layers: tuple[Layer, ...], pattern: str | None = None, family: str | None = None) -> tuple[Layer, ...]:

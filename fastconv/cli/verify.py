@@ -17,6 +17,7 @@ from ..problem import PADDING_MODES, Problem, convolution_problem, resolve_activ
 from ..validation import oracle_of
 from . import verify_pooling
 from .terminal import make_console, make_table, progress_bar
+from .verify_combined import verify_combined
 from .verify_streams import COVERED, StreamRecord, verify_streams
 
 OPERATIONS = ("conv1d", "conv2d", "conv3d", "deform_conv2d")
@@ -27,7 +28,7 @@ KERNELS = (1, 2, 3, 3, 3, 4, 5, 7)
 STYLES = ("plain", "pointwise", "depthwise", "grouped", "strided", "dilated", "padded", "unequal")
 ACTIVATIONS = (None, None, None, "relu", "relu6", ("leaky_relu", 0.2), "silu", "tanh", "gelu")
 MOST_MACS = 1_000_000           # what SciPy does in some 10 ms
-FULL, QUICK = 320, 48             # problems of each operation
+FULL, QUICK = 240, 48             # problems of each operation
 
 
 def add_arguments(parser) -> None:
@@ -166,6 +167,8 @@ def run(arguments) -> int:
         verify_pooling.verify_unpool(random, record)
     with progress_bar(console, "operations", len(COVERED)) as advance:
         streams = verify_streams(arguments.quick, advance)
+    with progress_bar(console, "instruction sets", len(kernels.available())) as advance:
+        streams |= verify_combined(arguments.quick, advance)
     left_out = set(TABLE) - {*operations, *verify_pooling.OPERATIONS, *COVERED}
     return max(report(console, records, left_out), report_streams(console, streams))
 

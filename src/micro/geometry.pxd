@@ -24,10 +24,18 @@ cdef struct Geometry:
     Py_ssize_t packed                                   # weights come packed once, not as (K, C, T, R, S)
     Py_ssize_t in_place                                 # 1x1, stride 1, no padding: x is read where it lies
     Py_ssize_t row_runs                                 # im2col_channels: pointers to rows of a window, not to its pixels
-    Py_ssize_t alpha_h, alpha_w                         # winograd: length of the transforms, 1 along an axis without
+    Py_ssize_t alpha_h, alpha_w                         # winograd, fft: length of the transforms, 1 along an axis without
     Py_ssize_t workspace                                # bytes that each thread may use
     Py_ssize_t shared                                   # bytes that all threads use together
     Py_ssize_t offset_groups                            # deform: parts of the channels that have offsets of their own
+    Py_ssize_t tile_h, tile_w                           # fft: outputs of a tile
+    Py_ssize_t tile_lanes                               # fft: tiles on the lanes, not channels
+    Py_ssize_t parts                                    # sums are combined (micro/combine.pxd): parts of a panel; else 0
+    Py_ssize_t gated                                    # ... features and gates
+    Py_ssize_t scales                                   # ... or are scaled: planes of scales, one or one for each group
+    Py_ssize_t y_channels                               # ... output channels of one group
+    Py_ssize_t up_d, up_h, up_w, cut_d, cut_h, cut_w    # ... or phases: outputs between two sums, and cut off before
+    Py_ssize_t full_d, full_h, full_w                   # ... extents of the output that they make
 
 
 cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:

@@ -12,6 +12,7 @@ cdef extern from "simd.h" nogil:
     vec vec_load(const real* p)
     vec vec_load_once(const real* p)
     vec vec_keep(vec v)
+    const real* reload(const real* p)
     void vec_store(real* p, vec v)
     void prefetch(const real* p)
     void vec_stream(real* p, vec v)         # p a multiple of VECTOR_BYTES
@@ -25,6 +26,7 @@ cdef extern from "simd.h" nogil:
     vec vec_at_most(vec x, vec bound)
     vec vec_power2(vec shifted)
     void vec_transpose(vec* row)
+    void vec_interleave(vec a, vec b, vec* low, vec* high)
     vec vec_mask_load(vec old, unsigned m, const real* p)
     vec vec_mask_load_step(vec old, unsigned m, const real* p, Py_ssize_t step)
     void vec_mask_store(real* p, unsigned m, vec v)

@@ -1,0 +1,85 @@
+"""Chain: plans of a depthwise convolution and of the pointwise one behind it, run strip by strip of the image."""
+from __future__ import annotations
+
+from copy import copy
+from functools import lru_cache
+
+import numpy as np
+
+from . import kernels
+from .algorithms import ceil_div
+from .plan import WORKSPACE, Plan, padded
+
+FIRST, SECOND = ("depthwise", "turned"), "pointwise"        # rows whose kernels write, and read, part of an image anywhere
+FEWEST_PIXELS = 48                              # of a strip, for each of which the second kernel reads its weights
+
+
+class Chain:
+    """Two plans with the blocks of one strip: `rows` output rows and all channels."""
+
+    def __init__(self, first: Plan, second: Plan, rows: int):
+        p, q, m = first.problem, second.problem, second.machine
+        pixels = rows * p.output_size[1]
+        first, second = copy(first), copy(second)           # whose workspaces change
+        strip = {"pixel_block": pixels, "channel_block": p.K, "packed": int(first.packs), "y_n": 0,
+                 "y_k": 1 if p.channels_last else pixels, "past_caches": 0, "y_q": p.K if p.channels_last else 1}
+        if first.file == first.row.kernel_last:             # lanes are channels: it counts those of all groups
+            strip["K"] = p.K
+        self.geometries = (first.pack_geometry(**strip), second.pack_geometry(
+            pixel_block=pixels, channel_block=padded(q.K, m.MR * m.NR), packed=1))
+        self.fits = first.blocks["pixel_block"] == second.blocks["pixel_block"] == pixels
+        self.tasks = first.module.task(), second.module.task()
+        self.strip = padded((pixels * p.K + m.NR) * p.itemsize, 64)
+        self.workspace = self.strip + max(first.workspace, second.workspace)
+        self.threads = max(first.threads, second.threads)
+        self.kernel = kernels.load("chained", first.isa, p.real).run
+
+    def run(self, x, packed, next_packed, bias, residual, y) -> bool:
+        """Compute y; whether a sum of the first convolution was NaN or infinite."""
+        return self.kernel(*self.geometries, *self.tasks, self.strip, self.workspace, x, packed, next_packed, bias, residual,
+                           y, self.threads)
+
+
+@lru_cache(1024)
+def chain_of(first: Plan, second: Plan) -> Chain | None:
+    """The chain of two plans of 2-D convolutions, if their kernels make one that is worth it.
+
+    The numbers of a strip take half of L2; there are strips for all threads.
+    """
+    p, m = first.problem, first.machine
+    if first.row.name not in FIRST or second.row.name != SECOND or len(p.size) != 2 or not p.N:
+        return None
+    if first.row.name == "turned" and p.padded and p.padding_mode != "zeros":       # turns whole images alone
+        return None
+    P, Q = p.output_size
+    most = min(m.L2 // 2 // (Q * p.K * p.itemsize), P)
+    if not p.channels_last:         # the blocks of these kernels fit their caches
+        most = min(most, first.blocks["pixel_block"] // Q)
+    if most * Q < FEWEST_PIXELS:
+        return None
+    threads = max(first.threads, second.threads)
+    strips = ceil_div(P, most)
+    if p.N * strips < 4 * threads:
+        strips = min(P, padded(strips, threads))
+    rows = ceil_div(P, strips)
+    rows = next((more for more in range(rows, most + 1) if more * Q % m.lanes == 0 and ceil_div(P, more) == strips), rows)
+    if rows * Q < FEWEST_PIXELS:
+        return None
+    chain = Chain(first, second, rows)
+    return chain if chain.fits and chain.workspace <= WORKSPACE else None
+
+
+def run_pair(first: Plan, second: Plan, x, weight, next_weight, bias, residual, y, packed=(None, None)) -> None:
+    """second(first(x)): as a chain if there is one, and again as two calls where a sum between them was not finite.
+
+    `packed` are the weights as the plans pack them, from call to call of a layer.
+    """
+    chain = chain_of(first, second)
+    if chain is not None:
+        both = [plan.pack(w) if kept is None else kept
+                for plan, w, kept in zip((first, second), (weight, next_weight), packed)]
+        if not chain.run(x, *both, bias, residual, y) or not first.watches or np.isfinite(weight).all():
+            return
+    between = np.empty(first.problem.output_shape, y.dtype)
+    first.run(x, weight, None, None, between, packed[0])
+    second.run(between, next_weight, bias, residual, y, packed[1])
