@@ -5,6 +5,7 @@ built once, with baseline flags: it tells which of the others this CPU can run.
 """
 import os
 import platform
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,13 +21,14 @@ INSTRUCTION_SETS = {
     "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 } if X86 else {"neon": []}
 REALS = {"f32": "0", "f64": "1"}
-# The first line keeps a tile's sums in registers: GCC then unrolls the loops over them whole, and early. The second keeps
+FLAGS = ["-O3", "-fno-asynchronous-unwind-tables", "-fopenmp", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math",
+         "-g0", "-Wall", "-Wno-unused-function", "-Wno-psabi", "-Wno-discarded-qualifiers"]
+# The first line keeps a tile's sums in registers: GCC then unrolls the loops over them whole, and early. The others keep
 # the wheel small and tiles functions of their own: what is worth inlining is told by `inline`.
-FLAGS = ["-O3", "-fgcse-las", "--param=max-completely-peeled-insns=500", "--param=max-completely-peel-times=32",
-         "-fno-unswitch-loops", "-fno-ipa-cp-clone", "--param=max-inline-insns-single=70",
-         "--param=max-inline-insns-auto=15", "-fno-inline-functions-called-once", "-fno-asynchronous-unwind-tables",
-         "-fopenmp", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-g0", "-Wall", "-Wno-unused-function",
-         "-Wno-psabi", "-Wno-discarded-qualifiers"]
+GCC_FLAGS = ["-fgcse-las", "--param=max-completely-peeled-insns=500", "--param=max-completely-peel-times=32",
+             "-fno-unswitch-loops", "-fno-ipa-cp-clone", "-fno-inline-functions-called-once",
+             "--param=max-inline-insns-single=70", "--param=max-inline-insns-auto=15"]
+CLANG_FLAGS = ["-mllvm", "-unroll-threshold=4000"]     # for the same reason as the first line
 DIRECTIVES = {"language_level": "3", "boundscheck": False, "wraparound": False, "cdivision": True,
               "initializedcheck": False, "binding": False}
 SOURCES = Path("src")
@@ -60,6 +62,9 @@ def extensions(suffix, flags):
 class ParallelBuild(build_ext):
     def build_extensions(self):
         self.check_extensions_list(self.extensions)
+        version = subprocess.run([self.compiler.compiler_so[0], "--version"], capture_output=True, text=True).stdout
+        for extension in self.extensions:
+            extension.extra_compile_args += CLANG_FLAGS if "clang" in version else GCC_FLAGS
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         with ThreadPoolExecutor(cpus) as pool:
             list(pool.map(self.build_extension, self.extensions))

@@ -14,14 +14,18 @@ from .problem import Problem
 from .row import Algorithm, Machine, ceil_div, never_refuses
 
 TILE_START = 36         # sums of a tile into and out of registers, call and finish ...
-TURNED_TILE = 175       # ... with sums that are transposed back
+TURNED_TILE = 175       # ... with sums that are transposed back ...
+PRODUCT_START = 80      # ... for one element of Winograd's tiles
 GATHER_VECTOR = 3       # one vector of a panel ...
 GATHER_STRIDED = 6.7    # ... whose numbers do not lie side by side
 GATHER_TAP = 12         # where one tap of one vector of pixels lies
-PACK_NUMBER = 0.45      # one weight, transposed into place ...
+PACK_NUMBER = 0.6       # one weight, transposed into place ...
 MOST_PACKINGS = 2       # ... by every task, up to so many: more tasks find them packed
 PIXEL_BLOCK = 400       # pixels of one task
-TURN_NUMBER = 0.4       # one number of a small image, transposed
+TURN_NUMBER = 0.4       # one number of a small image, transposed ...
+TURN_STRIP = 0.3        # ... or of rows of some planes
+PLANE = 300             # one plane of a depthwise convolution ...
+PLANE_TAPS = 0.7, 1.5   # ... and one tap of a vector of its pixels; of the only one of a row, which waits for its own sums
 WINDOW = 1.2            # one pointer of an indirect product
 PICK_ROW = 15           # one vector of every second pixel of a row
 STAGE_ROW = 55          # one staged row ...
@@ -33,8 +37,10 @@ PIXELS_FAR = 37, 7      # a line of input and of output on its way from and to m
 CHANNELS_FAR = 10, 3    # rows of pixels, whose lines lie apart; of channels;
 STAGED_FAR = 10, 6      # rows as they lie
 TILES_FAR = 50, 40      # patches of Winograd's tiles
-NEAR = 0.1              # share of that for a line of L3 ...
-OTHERS = 0.25           # ... a part of which is not this problem's
+PLANES_FAR = 25, 25     # planes, with little to compute meanwhile ...
+STRIPS_FAR = 6, 6       # ... and rows of some planes
+NEAR = 0.05             # share of that for a line of L3 ...
+OTHERS = 0.3           # ... a part of which is not this problem's
 DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
 LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors waits for its own sums
 SAMPLE = 12             # where one tap of one offset group samples, for one pixel
@@ -48,7 +54,7 @@ TRANSFORM_FAR = 0.5     # ... more if all do not stay in a third of L3 ...
 TRANSFORM_FRESH = 1.3   # ... or go to memory that was not used before, for more than MOST_PACKINGS blocks of tiles
 WINOGRAD_TILES = 96     # in one block, at most, ...
 WINOGRAD_ROOM = 6       # ... whose transformed input takes so many times L2
-STREAM_L3 = 0.25        # one number of weights that do not stay in L2 ...
+STREAM_L3 = 0.22        # one number of weights that do not stay in L2 ...
 STREAM_MEMORY = 0.5     # ... nor in a third of L3
 PLACE_NUMBER = 0.7      # one number, read and written once more
 CALL = 15000            # a parallel region and what Python does about it
@@ -86,7 +92,7 @@ def pixels_cost(problem: Problem, machine: Machine) -> float:
     K, vectors, length = problem.K // problem.G, ceil_div(problem.pixels, machine.lanes), problem.sum_length
     chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L1)
     tiles = ceil_div(K, machine.MR) * ceil_div(vectors * machine.lanes, machine.NR) * chunks
-    gathered = vectors * (length * gather_vector(problem) + problem.taps * GATHER_TAP)
+    gathered = vectors * (length * gather_vector(problem, machine) + problem.taps * GATHER_TAP)
     cycles = length * tile_cycles(K, vectors, machine) + tiles * TILE_START + gathered
     cycles += packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
     return (problem.G * cycles + far_cycles(problem, machine, PIXELS_FAR)) * machine.cycle
@@ -97,8 +103,9 @@ def packings(problem: Problem, pixels: int, block: int) -> int:
     return 0 if problem.packed else min(MOST_PACKINGS, ceil_div(pixels, block))
 
 
-def gather_vector(problem: Problem) -> float:
-    return GATHER_VECTOR if problem.stride[-1] == 1 else GATHER_STRIDED
+def gather_vector(problem: Problem, machine: Machine) -> float:
+    """Cycles for one vector of a panel, in pieces where rows of the output are shorter."""
+    return (GATHER_VECTOR if problem.stride[-1] == 1 else GATHER_STRIDED) * max(1, machine.lanes / problem.output_size[-1])
 
 
 def live_share(problem: Problem, machine: Machine) -> float:
@@ -184,7 +191,7 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         elements, unique, tiles = winograd_tiles(problem, alpha)
         share, blocks = elements / alpha**2, ceil_div(tiles, winograd_block(problem, machine, elements))
         calls = elements * ceil_div(tiles, machine.MR) * ceil_div(K, machine.NR)
-        cycles = elements * C * tile_cycles(tiles, ceil_div(K, machine.lanes), machine) + calls * TILE_START
+        cycles = elements * C * tile_cycles(tiles, ceil_div(K, machine.lanes), machine) + calls * PRODUCT_START
         weights = unique * C * K
         nbytes = weights * problem.G * problem.itemsize
         if nbytes > machine.L2:
@@ -215,7 +222,9 @@ def im2col_cost(problem: Problem, machine: Machine) -> float:
 
 def pointwise_cost(problem: Problem, machine: Machine) -> float:
     """im2col without its gather."""
-    saved = 0 if problem.channels_last else ceil_div(problem.pixels, machine.lanes) * problem.C * gather_vector(problem)
+    if problem.channels_last:
+        return im2col_cost(problem, machine)
+    saved = ceil_div(problem.pixels, machine.lanes) * problem.C * gather_vector(problem, machine)
     return im2col_cost(problem, machine) - saved * machine.cycle
 
 
@@ -242,28 +251,42 @@ def direct_cost(problem: Problem, machine: Machine) -> float:
                                        (4, 2, K % machine.MR // 4, 3), (1, 4, K % machine.MR % 4, 1)):
         masked = min(vectors, 2 * width) if simple else vectors
         step += count * (cycles * vectors + (DIRECT_BORDER + scattered + rows) * masked)
-    return problem.G * problem.sum_length * lines * step * machine.cycle
+    return (problem.G * problem.sum_length * lines * step + far_cycles(problem, machine, PLANES_FAR)) * machine.cycle
 
 
 def depthwise_cost(problem: Problem, machine: Machine) -> float:
     """Channels first: vectors of pixels of one row; those of a strided row are picked from it."""
     if problem.channels_last:
         return lanes_cost(problem, machine)
-    vectors = problem.pixels // problem.output_size[-1] * ceil_div(problem.output_size[-1], machine.lanes)
+    across = ceil_div(problem.output_size[-1], machine.lanes)
+    vectors = problem.pixels // problem.output_size[-1] * across
     picked = 0 if problem.stride[-1] == 1 else PICK_ROW * problem.taps // problem.kernel[-1]
-    return problem.K * (vectors * (0.7 * problem.taps + 12 + picked) + 200) * machine.cycle
+    cycles = vectors * (PLANE_TAPS[across == 1] * problem.taps + 12 + picked) + PLANE
+    return (problem.K * cycles + far_cycles(problem, machine, PLANES_FAR)) * machine.cycle
 
 
 def lanes_cost(problem: Problem, machine: Machine) -> float:
     """Depthwise with channels on the lanes."""
     vectors = ceil_div(problem.K, machine.lanes)
-    return problem.pixels * (problem.taps * (vectors + 4) + 10 * vectors) * machine.cycle
+    return problem.pixels * (live_taps(problem) * (0.6 * vectors + 0.5) + 12 * vectors) * machine.cycle
+
+
+def live_taps(problem: Problem) -> float:
+    """Taps at which a pixel sees more than zero padding, on average."""
+    if problem.padding_mode != "zeros":
+        return problem.taps
+    taps = 1.0
+    for n, k, s, d, out, (before, _) in zip(problem.size, problem.kernel, problem.stride, problem.dilation,
+                                            problem.output_size, problem.padding):
+        taps *= sum(max(0, min(out - 1, (n - 1 + before - tap * d) // s) - max(0, ceil_div(before - tap * d, s)) + 1)
+                    for tap in range(k)) / out
+    return taps
 
 
 def turned_cost(problem: Problem, machine: Machine) -> float:
     """The same from turned rows, and back."""
     turned = problem.C * (volume(problem) + problem.pixels)
-    return lanes_cost(problem, machine) + turned * TURN_NUMBER * machine.cycle
+    return lanes_cost(problem, machine) + (turned * TURN_STRIP + far_cycles(problem, machine, STRIPS_FAR)) * machine.cycle
 
 
 def deform_cost(problem: Problem, machine: Machine) -> float:

@@ -31,9 +31,17 @@ def some_numbers(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return np.resize(np.random.default_rng(0).uniform(0.5, 1, min(NUMBERS, prod(shape))).astype(dtype), shape)
 
 
-def caller(plan: Plan, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, residual: np.ndarray | None,
-           y: np.ndarray) -> Callable[[], None]:
-    """One call of a plan as a function without arguments; the weights are packed now if a layer would hold them so."""
+def some_arrays(problem: Problem) -> tuple[np.ndarray | None, ...]:
+    """Input, weights, bias, residual and output of a problem."""
+    dtype = NUMPY_REAL[problem.real]
+    shapes = (problem.input_shape, problem.weight_shape, (problem.K,) if problem.bias else None,
+              problem.output_shape if problem.residual else None, problem.output_shape)
+    return tuple(None if shape is None else some_numbers(shape, dtype) for shape in shapes)
+
+
+def plan_call(plan: Plan, arrays: tuple[np.ndarray | None, ...] | None = None) -> Callable[[], None]:
+    """One call of a plan, without arguments; the weights are packed now if a layer would hold them so."""
+    x, weight, bias, residual, y = arrays or some_arrays(plan.problem)
     packed = plan.pack(weight) if plan.problem.packed else None
     return lambda: plan.run(x, weight, bias, residual, y, packed)
 
@@ -55,13 +63,8 @@ def time_rows(problem: Problem, isa: str, threads: int, seconds: float = SECONDS
 
     A convolution that has inputs beyond x, weights, bias and residual has no rivals to time.
     """
-    dtype = NUMPY_REAL[problem.real]
-    shapes = problem.input_shape, problem.weight_shape, problem.output_shape
-    x, weight, y = (some_numbers(shape, dtype) for shape in shapes)
-    bias = some_numbers((problem.K,), dtype) if problem.bias else None
-    residual = some_numbers(problem.output_shape, dtype) if problem.residual else None
-    calls = {row.name: caller(Plan(problem, row, isa, threads), x, weight, bias, residual, y)
-             for row in candidates(problem, isa)}
+    arrays = some_arrays(problem)
+    calls = {row.name: plan_call(Plan(problem, row, isa, threads), arrays) for row in candidates(problem, isa)}
     for call in calls.values():
         call()                      # finds memory and threads that nobody has used yet
     times = dict.fromkeys(calls, 0.0)

@@ -93,6 +93,8 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
         q = q0
         while q < q1:
             stop = min(q1, q + g.panels * NR)
+            if in_place and (stop - q) % LANES and stop - q > NR:
+                stop -= (stop - q) % NR             # the last panel is not whole, and gathered for itself
             place = in_place and (stop - q) % LANES == 0
             i = q
             while i < stop and not place:

@@ -259,8 +259,19 @@ ALWAYS vec vec_mask_load_step(vec old, unsigned m, const real *p, ptrdiff_t step
 
 /* Lane i <- a[at[i]], (a, b)[at[i]], p[at[i]]; v where a weight is not zero, else zero. */
 typedef bits ivec_any __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BYTES), may_alias));
+#if defined(__clang__)                                  /* has shuffles by constants only */
+ALWAYS vec vec_pick_two(vec a, vec b, const bits *at) {
+    real both[2 * LANES], lane[LANES];
+    vec_store(both, a);
+    vec_store(both + LANES, b);
+    for (int i = 0; i < LANES; i++) lane[i] = both[at[i]];
+    return vec_load(lane);
+}
+ALWAYS vec vec_pick(vec a, const bits *at) { return vec_pick_two(a, a, at); }
+#else
 ALWAYS vec vec_pick(vec a, const bits *at) { return __builtin_shuffle(a, *(const ivec_any *)at); }
 ALWAYS vec vec_pick_two(vec a, vec b, const bits *at) { return __builtin_shuffle(a, b, *(const ivec_any *)at); }
+#endif
 ALWAYS vec vec_collect(const real *p, const bits *at) {
     real lane[LANES];
     for (int i = 0; i < LANES; i++) lane[i] = p[at[i]];

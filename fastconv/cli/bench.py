@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of {', '.join(LIBRARIES)}; all that are installed, or none (%(default)s)")
     add("--dtype", choices=("float32", "float64"), help="compute every layer in this type")
     add("--json", metavar="FILE", type=Path, help="write everything that was measured")
-    add("--plot", metavar="DIR", type=Path, help="write charts of the ratios")
+    add("--plot", metavar="DIR", type=Path, help="write charts: ratios, roofline, share of the peak, scaling, errors")
+    add("--regret", action="store_true", help="no peers: how much longer the chosen algorithms take than the quickest")
+    add("--sweep", action="store_true", help="no peers: look for sizes and channels that are slow beside their neighbours")
 
 
 def positive(text: str) -> int:
@@ -218,6 +220,9 @@ def run(arguments) -> int:
         print("no layer has such a name", file=sys.stderr)
         return 2
     console = bench_report.console()
+    if arguments.regret or arguments.sweep:
+        from .bench_alone import run_alone
+        return run_alone(console, layers, arguments)
     began, results = datetime.now(UTC), []
     with bench_report.progress(console, len(layers)) as advance:
         bench = Bench(peers, arguments.threads, arguments.rounds, arguments.turn / 1e3, arguments.seed, advance.note)
@@ -247,6 +252,9 @@ def run(arguments) -> int:
         arguments.json.write_text(json.dumps(as_json(results, facts), indent=1))
     if arguments.plot and results:
         from .bench_plot import plot_ratios
-        for path in plot_ratios(results, facts, arguments.plot):
+        from .bench_roofline import plot_roofline
+        for path in (*plot_ratios(results, facts, arguments.plot), *plot_roofline(results, facts, arguments.plot)):
             console.print(f"wrote {path}")
+        from .bench_alone import plot_alone
+        plot_alone(console, arguments.plot, arguments.threads)
     return 0 if len(results) == len(layers) else 1
