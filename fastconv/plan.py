@@ -255,16 +255,17 @@ class Plan:
             self.again = apart(plain, other, isa, threads)
         # Whether a call packs all weights before it runs, rather than each task those that it needs.
         self.pack_first = self.packs and not problem.packed and (
-            problem.combined or row.fourier or not self.workspace or self.workspace > WORKSPACE or self.tasks_of_pixels() > 2)
+            problem.combined or row.fourier or not self.workspace or self.workspace > WORKSPACE
+            or self.tasks_of_pixels() > 2)
         if self.pack_first:                 # then the kernel sees packed weights and needs no room to pack them
             self.geometry = self.pack_geometry(packed=1)
 
     def pack_geometry(self, **changes: int) -> bytes:
         """The kernel's Geometry; its field names are those of src/micro/geometry.pxd."""
         p, m = self.problem, self.machine
-        fields = dict.fromkeys(("in_place", "row_runs", "alpha_h", "alpha_w", "offset_groups", "tile_h", "tile_w", "tile_lanes",
-                                "workspace", "shared", "x_n", "x_c", "x_d", "x_h", "x_w", "up_d", "up_h", "up_w",
-                                "cut_d", "cut_h", "cut_w", "full_d", "full_h", "full_w"), 0)
+        fields = dict.fromkeys(("in_place", "row_runs", "alpha_h", "alpha_w", "offset_groups", "tile_h", "tile_w",
+                                "tile_lanes", "workspace", "shared", "x_n", "x_c", "x_d", "x_h", "x_w",
+                                "up_d", "up_h", "up_w", "cut_d", "cut_h", "cut_w", "full_d", "full_h", "full_w"), 0)
         fields |= dict.fromkeys(("chunk", "panels", "pixel_block", "channel_block"), 1)     # kernels divide by blocks
         fields |= {"N": p.N, "G": p.G, "C": p.C // p.G, "K": p.K // p.G}
         fields |= zip("DHW", p.in_three_axes(p.size, 1))

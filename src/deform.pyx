@@ -391,7 +391,6 @@ cdef bint pack_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* w
     return False
 
 
-
 def pack(bytes geometry, w, packed, int threads, /):
     """packed (G, ceil(K / NR), R S, C, NR) <- w (G K, C, R, S)."""
     cdef Geometry g = geometry_of(geometry)

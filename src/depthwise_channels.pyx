@@ -400,7 +400,8 @@ cdef vec rows_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t p, Py_
     return odd
 
 
-cdef void rows_turn(const Geometry* g, const real* x, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t channels, real* image) noexcept nogil:
+cdef void rows_turn(const Geometry* g, const real* x, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t channels,
+                    real* image) noexcept nogil:
     """image (rows, W, BLOCK) <- the input rows from `first` on, counted through all slices, of `channels` channels."""
     cdef Py_ssize_t row
     if g.x_h == g.W and g.x_d == g.H * g.W:
@@ -417,7 +418,6 @@ cdef vec planes_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, P
     cdef Geometry last = g[0]
     cdef Arrays raw = a[0]
     cdef Output out
-    cdef vec odd
     if p_stop - p < g.O * g.P:
         first = min(g.H, max(<Py_ssize_t>0, p * g.stride_h - g.pad_h))
         rows = max(<Py_ssize_t>0, min(g.H, (p_stop - 1) * g.stride_h - g.pad_h + (g.R - 1) * g.dilation_h + 1) - first)
@@ -432,7 +432,7 @@ cdef vec planes_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, P
     raw.bias = raw.residual = NULL
     b.direct = output_open(&last, NULL, NR, &out)
     b.x = b.image - first * g.W * BLOCK
-    odd = rows_sum(&last, &raw, b, p, p_stop, 0, g.Q, -p * g.Q * NR, 0, channels, w, &out)
+    rows_sum(&last, &raw, b, p, p_stop, 0, g.Q, -p * g.Q * NR, 0, channels, w, &out)
     return pixels_finish(g, b.sums, NULL if a.bias == NULL else a.bias + k, NULL if a.residual == NULL else a.residual + at,
                          a.y + at, (p_stop - p) * g.Q, channels, 1, b.turned)
 
@@ -498,7 +498,6 @@ def packed_size(bytes geometry, /):
 cdef bint pack_all(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     weights_pack(g, a.w, g.G * g.K, a.y)
     return False
-
 
 
 def pack(bytes geometry, w, packed, int threads, /):

@@ -13,7 +13,7 @@ from micro.fields cimport Fold
 from micro.simd cimport real
 from stream cimport Streams, geometry_unpack, run_streams
 
-from fastconv.kernels.cpu import fold as geometry
+from fastconv.kernels import cpu
 
 
 cdef inline void add(const real* x, Py_ssize_t n, real* y, Py_ssize_t step) noexcept nogil:
@@ -22,9 +22,9 @@ cdef inline void add(const real* x, Py_ssize_t n, real* y, Py_ssize_t step) noex
         y[q * step] += x[q]
 
 
-cdef bint block(const void* geometry, const void* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
+cdef bint block(const void* fields, const void* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: a row of y."""
-    cdef const Fold* f = <const Fold*>geometry
+    cdef const Fold* f = <const Fold*>fields
     cdef const real* all_x = <const real*>(<const Streams*>arrays).input[0]
     cdef Py_ssize_t m = task // f.H, h = task % f.H, r, s, p, w, first, last
     cdef real* y = <real*>(<const Streams*>arrays).output[0] + task * f.W
@@ -49,13 +49,16 @@ cdef bint block(const void* geometry, const void* arrays, Py_ssize_t task, char*
     return False
 
 
-def workspace_bytes(bytes geometry, /):
+geometry = cpu.fold
+
+
+def workspace_bytes(bytes packed, /):
     """Bytes that one thread needs."""
     return 0
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
+def run(bytes packed, tuple inputs, tuple outputs, int threads, /):
     """outputs (y,) <- inputs (x,)."""
     cdef Fold f
-    geometry_unpack(geometry, &f, sizeof(f))
+    geometry_unpack(packed, &f, sizeof(f))
     return run_streams(block, &f, f.M * f.H, inputs, outputs, 0, threads)

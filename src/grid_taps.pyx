@@ -21,7 +21,7 @@ from micro.simd cimport (FULL, LANES, real, vec, vec_collect_far, vec_load, vec_
                          vec_where_weighted, vec_zero)
 from stream cimport Streams, geometry_unpack, run_streams
 
-from fastconv.kernels.cpu import sample as geometry
+from fastconv.kernels import cpu
 
 cdef enum:
     BILINEAR, NEAREST, BICUBIC          # in the order of resample_problem.SAMPLE_MODES
@@ -169,9 +169,9 @@ cdef void channels(const Sample* g, const int64_t* offset, const real* weight, c
         y += g.C
 
 
-cdef bint block(const void* geometry, const void* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
+cdef bint block(const void* fields, const void* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: BLOCK pixels of one image, in all channels."""
-    cdef const Sample* g = <const Sample*>geometry
+    cdef const Sample* g = <const Sample*>fields
     cdef const Streams* s = <const Streams*>arrays
     cdef Py_ssize_t blocks = ceil_div(g.pixels, BLOCK), n = task // blocks, first = task % blocks * BLOCK
     cdef Py_ssize_t count = min(<Py_ssize_t>BLOCK, g.pixels - first)
@@ -191,15 +191,18 @@ cdef bint block(const void* geometry, const void* arrays, Py_ssize_t task, char*
     return False
 
 
-def workspace_bytes(bytes geometry, /):
+geometry = cpu.sample
+
+
+def workspace_bytes(bytes packed, /):
     """Bytes that one thread needs."""
     cdef Sample g
-    geometry_unpack(geometry, &g, sizeof(g))
+    geometry_unpack(packed, &g, sizeof(g))
     return taps_of(&g) * BLOCK * (sizeof(int64_t) + sizeof(real)) + 64
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
+def run(bytes packed, tuple inputs, tuple outputs, int threads, /):
     """outputs (y,) <- inputs (x, grid)."""
     cdef Sample g
-    geometry_unpack(geometry, &g, sizeof(g))
-    return run_streams(block, &g, g.N * ceil_div(g.pixels, BLOCK), inputs, outputs, workspace_bytes(geometry), threads)
+    geometry_unpack(packed, &g, sizeof(g))
+    return run_streams(block, &g, g.N * ceil_div(g.pixels, BLOCK), inputs, outputs, workspace_bytes(packed), threads)

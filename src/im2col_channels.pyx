@@ -84,7 +84,8 @@ cdef Py_ssize_t tiles_of(const Geometry* g, Py_ssize_t q0, Py_ssize_t pixels) no
     return ceil_div(pixels, MR)
 
 
-cdef inline void row_fill(const Block* b, Py_ssize_t u, Py_ssize_t i, Py_ssize_t pixels, const real* first, Py_ssize_t step) noexcept nogil:
+cdef inline void row_fill(const Block* b, Py_ssize_t u, Py_ssize_t i, Py_ssize_t pixels, const real* first,
+                          Py_ssize_t step) noexcept nogil:
     """Windows of run u of the pixels from i on, `step` apart, that all see the image; so do their tiles."""
     cdef const real** window = b.window + u * b.apart + i
     cdef Py_ssize_t j
@@ -95,8 +96,8 @@ cdef inline void row_fill(const Block* b, Py_ssize_t u, Py_ssize_t i, Py_ssize_t
             b.live[u * b.tiles + j] = 1
 
 
-cdef void tap_windows(const Geometry* g, const Block* b, Py_ssize_t u, Py_ssize_t i, Py_ssize_t q, Py_ssize_t pixels, Py_ssize_t s,
-                      const real* row) noexcept nogil:
+cdef void tap_windows(const Geometry* g, const Block* b, Py_ssize_t u, Py_ssize_t i, Py_ssize_t q, Py_ssize_t pixels,
+                      Py_ssize_t s, const real* row) noexcept nogil:
     """Tap s of one input row for `pixels` pixels from (i, q) on."""
     cdef Py_ssize_t w = s * g.dilation_w - g.pad_w, j, column, first, stop
     first = min(pixels, max(<Py_ssize_t>0, ceil_div(-w, g.stride_w) - q) if w < 0 else 0)
@@ -317,7 +318,6 @@ cdef bint pack_panel(const Geometry* g, const Arrays* a, Py_ssize_t task, char* 
     pack_columns(a.w + (group * g.K + k) * g.C * taps, g.C * taps, <int>min(<Py_ssize_t>NR, g.K - k), g.C, taps,
                  a.y + task * g.C * taps * NR)
     return False
-
 
 
 def pack(bytes geometry, w, packed, int threads, /):

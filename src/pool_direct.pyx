@@ -24,7 +24,7 @@ from micro.windows cimport INFINITY, Window, axis_d, axis_h, axis_w, run_join, w
 from region cimport AnyTask
 from stream cimport Streams, geometry_unpack, run_streams
 
-from fastconv.kernels.cpu import pool as geometry
+from fastconv.kernels import cpu
 
 ctypedef fused number:
     real
@@ -245,12 +245,15 @@ cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* wor
     return False
 
 
-def workspace_bytes(bytes geometry, /):
+geometry = cpu.pool
+
+
+def workspace_bytes(bytes packed, /):
     return 0
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
+def run(bytes packed, tuple inputs, tuple outputs, int threads, /):
     cdef Pool g
-    geometry_unpack(geometry, &g, sizeof(g))
+    geometry_unpack(packed, &g, sizeof(g))
     cdef Py_ssize_t rows = (g.N if g.channels_last else g.N * g.C) * g.O * g.P
     return run_streams(<AnyTask>block, &g, ceil_div(rows, g.rows), inputs, outputs, 0, threads)

@@ -19,7 +19,7 @@ from micro.simd cimport bits
 from region cimport AnyTask
 from stream cimport Streams, geometry_unpack, run_streams
 
-from fastconv.kernels.cpu import scatter as geometry
+from fastconv.kernels import cpu
 
 cdef enum:
     CHANNELS = 64
@@ -53,12 +53,15 @@ cdef bint block(const Scatter* g, const Streams* arrays, Py_ssize_t task, char* 
     return False
 
 
-def workspace_bytes(bytes geometry, /):
+geometry = cpu.scatter
+
+
+def workspace_bytes(bytes packed, /):
     return 0
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
+def run(bytes packed, tuple inputs, tuple outputs, int threads, /):
     cdef Scatter g
-    geometry_unpack(geometry, &g, sizeof(g))
+    geometry_unpack(packed, &g, sizeof(g))
     cdef Py_ssize_t tasks = g.N * (ceil_div(g.C, CHANNELS) if g.channels_last else g.C)
     return run_streams(<AnyTask>block, &g, tasks, inputs, outputs, 0, threads)

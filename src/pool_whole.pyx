@@ -17,7 +17,7 @@ from micro.windows cimport axis_d, axis_h, axis_w, join_lanes, run_join, window
 from region cimport AnyTask
 from stream cimport Streams, geometry_unpack, run_streams
 
-from fastconv.kernels.cpu import pool as geometry
+from fastconv.kernels import cpu
 
 cdef inline void planes_join(const bint largest, const Pool* g, Py_ssize_t plane, Py_ssize_t count, const real* x,
                              real* y) noexcept nogil:
@@ -47,11 +47,14 @@ cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* wor
     return False
 
 
-def workspace_bytes(bytes geometry, /):
+geometry = cpu.pool
+
+
+def workspace_bytes(bytes packed, /):
     return 0
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
+def run(bytes packed, tuple inputs, tuple outputs, int threads, /):
     cdef Pool g
-    geometry_unpack(geometry, &g, sizeof(g))
+    geometry_unpack(packed, &g, sizeof(g))
     return run_streams(<AnyTask>block, &g, ceil_div(g.N * g.C, g.rows), inputs, outputs, 0, threads)

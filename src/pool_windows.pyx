@@ -26,7 +26,7 @@ from micro.windows cimport Window, axis_d, axis_h, axis_w, join, window
 from region cimport AnyTask
 from stream cimport Streams, geometry_unpack, run_streams
 
-from fastconv.kernels.cpu import pool as geometry
+from fastconv.kernels import cpu
 
 cdef enum:
     AHEAD = 10                  # rows of windows whose input is prefetched meanwhile
@@ -378,15 +378,18 @@ cdef Py_ssize_t tasks_of(const Pool* g) noexcept:
     return ceil_div(rows, g.rows) * ceil_div(g.Q, g.columns) * (ceil_div(g.C, g.channels) if g.channels_last else 1)
 
 
-def workspace_bytes(bytes geometry, /):
+geometry = cpu.pool
+
+
+def workspace_bytes(bytes packed, /):
     cdef Pool g
     cdef Block b
-    geometry_unpack(geometry, &g, sizeof(g))
+    geometry_unpack(packed, &g, sizeof(g))
     return layout(&g, &b, NULL)
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
+def run(bytes packed, tuple inputs, tuple outputs, int threads, /):
     cdef Pool g
     cdef Block b
-    geometry_unpack(geometry, &g, sizeof(g))
+    geometry_unpack(packed, &g, sizeof(g))
     return run_streams(<AnyTask>block, &g, tasks_of(&g), inputs, outputs, layout(&g, &b, NULL), threads)

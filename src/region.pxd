@@ -62,7 +62,8 @@ cdef inline bint run_shares(AnyTask one, const void* geometry, const void* array
 
 
 cdef inline bint run_tasks(Task one, Geometry* g, Py_ssize_t tasks, const double* constants, x, w, bias, residual, y,
-                           int threads, Task first=NULL, Py_ssize_t firsts=0, Py_ssize_t total=0, more=None, last=None) except? True:
+                           int threads, Task first=NULL, Py_ssize_t firsts=0, Py_ssize_t total=0, more=None,
+                           last=None) except? True:
     """Hold the arrays of a convolution, compute all tasks; whether a sum was NaN or infinite.
 
     With `first`, in rounds of `tasks` up to `total`, `firsts` tasks that fill Arrays.shared before each. `more` and

@@ -23,7 +23,7 @@ from micro.simd cimport (FULL, LANES, bits, real, vec, vec_collect, vec_larger, 
                          vec_pick_two, vec_splat, vec_store, vec_sum, vec_where_weighted, vec_zero)
 from stream cimport Streams, geometry_unpack, run_streams
 
-from fastconv.kernels.cpu import regions as geometry
+from fastconv.kernels import cpu
 
 cdef enum:
     CHANNELS = 64               # of one task
@@ -324,9 +324,9 @@ cdef void moved_bins(Box* box, const real* x, const real* offset, Py_ssize_t fir
         bin_of_all(g, &box.h, 0, &box.w, 0, i, x, first, stop, y)
 
 
-cdef bint block(const void* geometry, const void* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
+cdef bint block(const void* fields, const void* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: a box, in some of its channels."""
-    cdef const Regions* g = <const Regions*>geometry
+    cdef const Regions* g = <const Regions*>fields
     cdef const Streams* s = <const Streams*>arrays
     cdef Py_ssize_t bins = g.PH * g.PW, channels = g.C // bins if g.by_position else g.C
     cdef Py_ssize_t blocks = ceil_div(channels, CHANNELS), k = task // blocks, first = task % blocks * CHANNELS, i, c
@@ -350,17 +350,20 @@ cdef bint block(const void* geometry, const void* arrays, Py_ssize_t task, char*
     return False
 
 
-def workspace_bytes(bytes geometry, /):
+geometry = cpu.regions
+
+
+def workspace_bytes(bytes packed, /):
     """Bytes that one thread needs."""
     cdef Regions g
     cdef Box box
-    geometry_unpack(geometry, &g, sizeof(g))
+    geometry_unpack(packed, &g, sizeof(g))
     return layout(&g, &box, NULL)
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
+def run(bytes packed, tuple inputs, tuple outputs, int threads, /):
     """outputs (y,) <- inputs (x, boxes, index, offset)."""
     cdef Regions g
-    geometry_unpack(geometry, &g, sizeof(g))
+    geometry_unpack(packed, &g, sizeof(g))
     cdef Py_ssize_t channels = g.C // (g.PH * g.PW) if g.by_position else g.C
-    return run_streams(block, &g, g.K * ceil_div(channels, CHANNELS), inputs, outputs, workspace_bytes(geometry), threads)
+    return run_streams(block, &g, g.K * ceil_div(channels, CHANNELS), inputs, outputs, workspace_bytes(packed), threads)

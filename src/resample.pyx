@@ -25,7 +25,7 @@ from micro.simd cimport (FULL, LANES, bits, real, vec, vec_collect, vec_load, ve
                          vec_pick_two, vec_splat, vec_store, vec_sum, vec_where_weighted, vec_zero)
 from stream cimport Streams, run_streams
 
-from fastconv.kernels.cpu import resample as geometry
+from fastconv.kernels import cpu
 
 cdef enum:
     ACROSS, ALONG, CHANNELS, AT_ONCE    # in the order of resample_tables.WAYS
@@ -285,9 +285,9 @@ cdef void rows_across(const Resample* g, const char* tables, const Block* b, con
             across_more(g, tables, b, total + i * width, y + i * g.Q * g.C)
 
 
-cdef bint task_run(const void* geometry, const void* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
+cdef bint task_run(const void* fields, const void* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: some rows of a plane or image; all blocks of their columns, since later ones may add to earlier ones."""
-    cdef const Resample* g = <const Resample*>geometry
+    cdef const Resample* g = <const Resample*>fields
     cdef const char* tables = <const char*>(g + 1)
     cdef const Block* b = <const Block*>(tables + g.block)
     cdef Py_ssize_t shares = ceil_div(g.O * g.P, g.rows), m = task // shares, p = task % shares * g.rows, c, i
@@ -312,12 +312,15 @@ cdef bint task_run(const void* geometry, const void* arrays, Py_ssize_t task, ch
     return False
 
 
-def workspace_bytes(bytes geometry, /):
+geometry = cpu.resample
+
+
+def workspace_bytes(bytes packed, /):
     """Bytes that one thread needs."""
-    return (<const Resample*>PyBytes_AS_STRING(geometry)).workspace
+    return (<const Resample*>PyBytes_AS_STRING(packed)).workspace
 
 
-def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
+def run(bytes packed, tuple inputs, tuple outputs, int threads, /):
     """outputs (y,) <- inputs (x,)."""
-    cdef const Resample* g = <const Resample*>PyBytes_AS_STRING(geometry)
+    cdef const Resample* g = <const Resample*>PyBytes_AS_STRING(packed)
     return run_streams(task_run, g, g.M * ceil_div(g.O * g.P, g.rows), inputs, outputs, g.workspace, threads)

@@ -201,7 +201,6 @@ cdef bint pack_panel(const Geometry* g, const Arrays* a, Py_ssize_t task, char* 
     return False
 
 
-
 def pack(bytes geometry, w, packed, int threads, /):
     """packed (G, ceil(K / MR), C T R S, MR) <- w (G K, C, T, R, S)."""
     cdef Geometry g = geometry_of(geometry)

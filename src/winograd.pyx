@@ -12,8 +12,9 @@ A. Lavin and S. Gray, arXiv:1509.09308. With stride 2, three taps are two on the
 and one on the odd pixels: along such an axis the alpha elements are followed by those m = alpha - 1 pixels themselves, whose
 weights are all the same; 2 alpha - 1 products instead of 3 m.
 
-Needs    stride 1 along the transformed axes, or 2, three taps and alpha <= 6; x rows (channels last: pixels) contiguous; w (G K, C, T, R, S)
-         or packed; y in the layout of x; distinct buffers. After the Geometry come B' A' G of fastconv/transforms.py.
+Needs    stride 1 along the transformed axes, or 2, three taps and alpha <= 6; x rows (channels last: pixels) contiguous;
+         w (G K, C, T, R, S) or packed; y in the layout of x; distinct buffers. After the Geometry come B' A' G of
+         fastconv/transforms.py.
 Leaves   y written in full.
 Rounds   as a sum over C T of transformed numbers: growth in transforms.growth. A NaN or infinity reaches all outputs of its
          tiles; the plan then has the call repeated by another row.
@@ -455,7 +456,6 @@ cdef bint pack_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* w
     pack_panel(g, a.constants, a.w + (group * g.K + k) * g.C * g.T * g.R * g.S, min(<Py_ssize_t>NR, g.K - k),
                <real*>workspace, a.y + task * NR * unique_weights(g) * g.C * g.T)
     return False
-
 
 
 def pack(bytes geometry, w, packed, int threads, /):

@@ -5,8 +5,8 @@ from micro.activation cimport CLIP, vec_activate, vec_clip
 from micro.geometry cimport Geometry, padded
 from micro.pack cimport turn
 from micro.tile cimport Output
-from micro.simd cimport (LANES, MR, NR, REAL_BYTES, VECTOR_BYTES, real, vec, vec_load, vec_mask_load, vec_mask_select, vec_mask_store, vec_splat,
-                         vec_store, vec_zero)
+from micro.simd cimport (LANES, MR, NR, REAL_BYTES, VECTOR_BYTES, real, vec, vec_load, vec_mask_load, vec_mask_select,
+                         vec_mask_store, vec_splat, vec_store, vec_zero)
 
 
 cdef inline bint output_open(const Geometry* g, const real* residual, Py_ssize_t step, Output* out) noexcept nogil:
