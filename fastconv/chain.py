@@ -8,7 +8,8 @@ import numpy as np
 
 from . import kernels
 from .algorithms import ceil_div
-from .plan import WORKSPACE, Plan, padded
+from .blocks import WORKSPACE, padded
+from .plan import Plan
 
 FIRST, SECOND = ("depthwise", "turned"), "pointwise"        # rows whose kernels write, and read, part of an image anywhere
 FEWEST_PIXELS = 48                              # of a strip, for each of which the second kernel reads its weights

@@ -1,4 +1,4 @@
-"""Plan: how one problem is computed. Chooses a row of the table, sizes the blocks, counts the workspace, explains."""
+"""Plan: how one problem is computed. Chooses a row of the table, counts the workspace, explains."""
 from __future__ import annotations
 
 from collections import OrderedDict
@@ -11,217 +11,32 @@ import numpy as np
 
 from . import kernels, tuned
 from .algorithms import (
-    LONGEST_ROW,
     PANELS,
-    WINOGRAD_ROOM,
     Algorithm,
     Machine,
     apart_cost,
     ceil_div,
     refusal,
-    tile_cycles,
-    winograd_block,
     winograd_taps,
     winograd_tiles,
 )
+from .blocks import BLOCKS, WORKSPACE, padded, winograd_blocks
 from .fft_tiles import fft_blocks, fft_tiles, radices
 from .machine import machine
 from .problem import ACTIVATIONS, PADDING_MODES, Problem, arranged
 from .transforms import fourier_constants, transforms
 
 NUMPY_REAL = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
-WORKSPACE = 8 << 20             # bytes that one thread may use
 SERIAL_MACS = 1 << 17           # below twice 64 K multiply-adds a second thread costs more than it brings
 CYCLE = 1 / 4.0e9               # costs are compared with each other, so one nominal clock does for all
 MOST_PLANS = 4096
 MOST_PARTS = 4                  # of a panel: micro/combine.pxd has room for
 
 
-def padded(n: int, unit: int) -> int:
-    """The least multiple of `unit` that is not below n."""
-    return ceil_div(n, unit) * unit
-
-
-def balanced(n: int, most: int) -> int:
-    """Size of the parts when n is cut into as few parts of at most `most` as possible, all nearly equal."""
-    return ceil_div(n, ceil_div(n, max(1, most)))
-
-
-def pixel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of im2col_pixels: a panel of `chunk` channels takes a sixteenth of L2, the sums of a task twice L2."""
-    K, C = p.K // p.G, p.C // p.G
-    panel_rows = m.L2 // 16 // (m.NR * p.itemsize)
-    chunk = balanced(C, panel_rows // p.taps)
-    most = max(2 * m.NR, min(448, 2 * m.L2 // (K * p.itemsize) // m.NR * m.NR))
-    best = None
-    for k_parts in range(1, min(threads, ceil_div(K, m.MR)) + 1):
-        k_block = ceil_div(ceil_div(K, k_parts), m.MR) * m.MR
-        for q_parts in sorted({ceil_div(p.pixels, most), *(ceil_div(p.pixels, most) + i for i in range(1, 2 * threads))}):
-            q_block = ceil_div(ceil_div(p.pixels, q_parts), m.lanes) * m.lanes
-            tasks = p.N * p.G * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
-            vectors = ceil_div(q_block, m.lanes)
-            cost = ceil_div(tasks, threads) * (tile_cycles(min(K, k_block), vectors, m) + 3 * vectors
-                                               + (0 if p.packed else 0.4 * min(K, k_block)))
-            if best is None or cost < best[0] * 0.995:
-                best = cost, q_block, k_block
-    panels = max(1, m.L1 // 2 // (chunk * p.taps * m.NR * p.itemsize)) if chunk == C else 1
-    return {"chunk": chunk, "panels": panels, "pixel_block": best[1], "channel_block": best[2]}
-
-
-def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of im2col_channels: part of a weight panel takes two thirds of L1, the windows of a task stay in L2."""
-    K, C = p.K // p.G, p.C // p.G
-    panel_rows = m.L1 * 2 // 3 // (m.NR * p.itemsize)
-    row_runs = int(C < m.lanes and p.kernel[-1] > 1)
-    run = C * p.kernel[-1] if row_runs else C
-    chunk = balanced(run, panel_rows) if run > panel_rows else panel_rows // run * run
-    if p.channels_last:
-        window = p.taps * (C * p.itemsize if row_runs else 8) + C * p.itemsize
-        most = max(m.MR, min(480, m.L2 // 2 // (window + m.NR * p.itemsize)) // m.MR * m.MR)
-    else:
-        most = p.pixels
-    turned = 0 if p.channels_last else 0.3 * prod(p.size) / p.taps      # every task turns the whole image
-    if p.channels_last and C * p.taps <= chunk:     # sums that are finished at once stay in L1
-        most = min(most, m.L1 // 3 // (m.NR * p.itemsize) // m.MR * m.MR)
-    best = None
-    for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
-        k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
-        for q_parts in range(ceil_div(p.pixels, most), ceil_div(p.pixels, most) + 2 * threads):
-            q_block = ceil_div(p.pixels, q_parts)
-            if p.padded and q_block >= p.output_size[-1]:       # whole rows
-                q_block = padded(q_block, p.output_size[-1])
-            tasks = p.N * p.G * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
-            vectors = ceil_div(min(K, k_block), m.lanes)
-            cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 0.1 * q_block + turned
-                                               + (0 if p.packed else 0.6 * min(K, k_block)))
-            if best is None or cost < best[0] * 0.995:
-                best = cost, q_block, k_block
-    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "row_runs": row_runs}
-
-
-def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of staged: `pixel_block` output rows of `chunk` columns, whose input rows take a quarter of L2."""
-    lines, Q = [1, *p.output_size][-2:]
-    columns = Q if Q <= LONGEST_ROW else padded(balanced(Q, LONGEST_ROW), m.NR)
-    images = p.N * p.G * p.pixels // (lines * Q)
-    if threads > 1 and lines * images < threads:    # a row for several threads
-        columns = min(columns, padded(ceil_div(Q, 4 * threads), m.NR))
-    step, reach = [1, *p.stride][-2], [1, *(d * (k - 1) + 1 for k, d in zip(p.kernel, p.dilation))][-2]
-    line = p.C // p.G * [1, 1, *p.kernel][-3] * (columns * p.stride[-1] + p.kernel[-1] * p.dilation[-1]) * p.itemsize
-    rows = max(1, (m.L2 // 4 // line - reach) // step + 1)
-    tasks = images * ceil_div(Q, columns)
-    parts = ceil_div(4 * threads, tasks)            # enough for all threads
-    return {"chunk": columns, "pixel_block": balanced(lines, min(rows, ceil_div(lines, parts))), "channel_block": p.K // p.G}
-
-
-def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[str, int]:
-    """Blocks of winograd: the transformed input of a task in L2 if 96 tiles can, products of `chunk` channels in L2."""
-    K = p.K // p.G
-    elements, _, tiles = winograd_tiles(p, alpha)
-    most = winograd_block(p, m, elements)
-    best = None
-    for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
-        k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
-        for t_parts in range(ceil_div(tiles, most), ceil_div(tiles, most) + 2 * threads):
-            t_block = ceil_div(tiles, t_parts)
-            tasks = p.N * p.G * ceil_div(tiles, t_block) * ceil_div(K, k_block)
-            vectors = ceil_div(min(K, k_block), m.lanes)
-            # in cycles per input channel: products, input transform, share of the weights' way from memory
-            cost = ceil_div(tasks, threads) * (tile_cycles(t_block, vectors, m) * elements + 16 * t_block
-                                               + 2 * vectors * m.lanes * (1 if p.packed else elements))
-            if best is None or cost < best[0] * 0.995:
-                best = cost, t_block, k_block
-    room = WINOGRAD_ROOM * m.L2 // (4 * elements * p.itemsize)
-    chunk = max(m.NR, room // best[1] // m.NR * m.NR)
-    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "alpha_w": alpha,
-            "alpha_h": alpha if [1, *p.kernel][-2] > 1 else 1}
-
-
 def exact_row(problem: Problem, one: Machine) -> str:
     """The quickest row that rounds as a plain sum."""
     rows = (row for row in PANELS[problem.operation] if row.error == 1 and not row.refuses(problem))
     return min(rows, key=lambda row: row.cost(problem, one)).name
-
-
-def plane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of depthwise_pixels: the strip of a plane takes half of L1, a task enough planes to be worth its start."""
-    O, P, Q = p.in_three_axes(p.output_size, 1)
-    T, R, S = p.in_three_axes(p.kernel, 1)
-    _, stride_h, stride_w = p.in_three_axes(p.stride, 1)
-    most = m.L1 // 2 // (p.itemsize * T)        # numbers of one slice of the strip
-    columns = Q if Q <= most // R else balanced(Q, max(m.NR, most // R))
-    rows = P
-    if columns < Q:
-        rows = 1
-    elif P * stride_h + R > most // (columns * stride_w + S):
-        rows = balanced(P, max(7, (most // (columns * stride_w + S) - R) // stride_h // 7 * 7))
-        rows = min(P, ceil_div(rows, 7) * 7)
-    strips = p.N * O * ceil_div(P, rows) * ceil_div(Q, columns)
-    planes = max(1, min(p.K * strips // (16 * threads), 40000 * m.lanes // (rows * columns * p.taps)))
-    return {"pixel_block": rows * Q if columns == Q else columns, "channel_block": balanced(p.K, planes)}
-
-
-def lane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of depthwise_channels: some vectors of channels whose strip of the image stays in L2, tasks for all threads."""
-    O, P, Q = p.in_three_axes(p.output_size, 1)
-    unit = 2 * m.lanes
-    if not p.channels_last:
-        return turned_blocks(p, m, threads, unit)
-    most = max(unit, min(512, m.L1 // 2 // (p.taps * p.itemsize)) // unit * unit)
-    k_parts = ceil_div(p.C, most)
-    work = p.macs // m.lanes                        # multiply-adds of vectors
-    wanted = min(8 * threads, work // 10000)        # tasks
-    p_parts = min(ceil_div(wanted, p.N * k_parts), O * P if O * P > 1 else ceil_div(Q, 14))
-    if p.pixels < 256:                              # small images are rather cut by channels
-        k_parts = max(k_parts, min(ceil_div(wanted, p.N), ceil_div(p.C, unit)))
-        p_parts = ceil_div(wanted, p.N * k_parts)
-    channels = ceil_div(ceil_div(p.C, k_parts), unit) * unit
-    p_parts = max(1, p_parts)
-    return {"pixel_block": ceil_div(O * P, p_parts) * Q if O * P > 1 else ceil_div(ceil_div(Q, p_parts), 7) * 7,
-            "channel_block": channels}
-
-
-def turned_blocks(p: Problem, m: Machine, threads: int, unit: int) -> dict[str, int]:
-    """Blocks of depthwise_channels with channels first: rows of `unit` planes whose turned numbers take a quarter of L2."""
-    O, P, Q = p.in_three_axes(p.output_size, 1)
-    rows = O * P
-    if O == p.kernel[0] == 1 or len(p.size) < 3:        # an image of one slice may be cut, where its padding is zeros
-        line = (p.size[-1] * p.stride[-2 if len(p.size) > 1 else 0] + 2 * Q) * unit * p.itemsize
-        if p.padding_mode == "zeros" or not p.padded:
-            rows = balanced(P, m.L2 // 4 // line)
-    tasks = ceil_div(4 * threads, p.N * ceil_div(O * P, rows))
-    return {"pixel_block": rows * Q, "channel_block": ceil_div(ceil_div(p.C, tasks), unit) * unit}
-
-
-def deform_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of deform: part of a weight panel takes twice L1, the panel and the sums of a task half of L2.
-
-    With groups a chunk holds whole taps; all of them, so that sums are finished at once, if those of a tile are few.
-    """
-    K, sums = p.K // p.G, p.C * p.taps
-    if p.G == 1:
-        chunk = padded(balanced(sums, 2 * m.L1 // (m.NR * p.itemsize)), m.lanes)
-    else:
-        chunk = p.C * balanced(p.taps, WORKSPACE // 2 // (m.MR * p.itemsize * p.C))
-    totals = p.G * padded(K, m.NR) if chunk < sums else m.NR
-    most = max(m.MR, min(480, m.L2 // 2 // ((chunk + totals) * p.itemsize)) // m.MR * m.MR)
-    gather = 6 * ceil_div(p.C, m.lanes) / ceil_div(p.C, p.G)        # for each pixel and input channel of a group
-    best = None
-    for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
-        k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
-        for q_parts in range(ceil_div(p.pixels, most), ceil_div(p.pixels, most) + 2 * threads):
-            q_block = ceil_div(p.pixels, q_parts)
-            tasks = p.N * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
-            vectors = ceil_div(min(K, k_block), m.lanes)
-            cost = ceil_div(tasks, threads) * (p.G * tile_cycles(q_block, vectors, m) + gather * q_block)
-            if best is None or cost < best[0] * 0.995:
-                best = cost, q_block, k_block
-    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "offset_groups": p.offset_groups}
-
-
-BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "staged": staged_blocks,
-          "depthwise_pixels": plane_blocks, "depthwise_channels": lane_blocks,
-          "deform": deform_blocks}
 
 
 class Plan:

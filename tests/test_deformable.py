@@ -11,7 +11,8 @@ from deformed import BLOCKED, EVERY, GROUPS, PADDINGS, ROWS, SHAPES, STEPS, TAIL
 import fastconv
 from fastconv import plan as plans
 from fastconv import reference_deformable
-from fastconv.plan import NUMPY_REAL, WORKSPACE, make_plan
+from fastconv.blocks import WORKSPACE
+from fastconv.plan import NUMPY_REAL, make_plan
 
 NOWHERE = (np.nan, np.inf, -np.inf, 1e10, -1e10, 3e38, -3e38, 2.0**31, -(2.0**31), 2.0**62, 1e30)
 

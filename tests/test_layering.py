@@ -20,9 +20,10 @@ LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(),
          "reference_resampling": set(), "reference_regions": set(),
          "algorithms": {"problem", "row", "fft_tiles", "pool_algorithms", "resample_algorithms"},
          "machine": {"kernels", "algorithms"}, "transforms": set(), "fft_tiles": {"problem", "row"},
-         "plan": {"problem", "algorithms", "fft_tiles", "machine", "kernels", "transforms", "tuned"},
+         "blocks": {"algorithms", "problem"},
+         "plan": {"problem", "algorithms", "blocks", "fft_tiles", "machine", "kernels", "transforms", "tuned"},
          "tuned": {"__version__", "config", "machine", "problem"}, "deform_problem": {"problem"},
-         "chain": {"algorithms", "kernels", "plan"},
+         "chain": {"algorithms", "blocks", "kernels", "plan"},
          "stream_plan": {"algorithms", "machine", "kernels", "row"}, "reference_deformable": {"reference"},
          "validation": {"config", "reference", "reference_deformable", "reference_pooling", "reference_regions",
                         "reference_resampling"}}
@@ -88,7 +89,7 @@ def test_no_module_calls_itself_over_others():
 
 
 @pytest.mark.parametrize("module", sorted(set(MODULES) - ABOUT_KERNELS - {
-    "algorithms", "pool_algorithms", "resample_algorithms", "machine", "plan", "stream_plan", "chain", "reference",
+    "algorithms", "pool_algorithms", "resample_algorithms", "machine", "blocks", "plan", "stream_plan", "chain", "reference",
     "kernels"}))
 def test_users_modules_name_no_kernel(module):
     kernels = {path.stem for path in SOURCES.glob("*.pyx")} - {"cpu"}

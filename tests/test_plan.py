@@ -7,7 +7,8 @@ from cases import BLOCKED, BUILDS, SMALL, case, every_build, layout_name
 import fastconv
 from fastconv import plan as plans
 from fastconv.algorithms import CONVOLUTIONS, TABLE
-from fastconv.plan import WORKSPACE, make_plan
+from fastconv.blocks import WORKSPACE
+from fastconv.plan import make_plan
 
 LARGE = [case((224, 224), (7, 7), C=3, K=64, stride=2, padding=3), case((7, 7), (3, 3), C=2048, K=2048, padding=1),
          case((4096, 4096), (3, 3), C=64, K=64, padding=1), case((56, 56), (1, 1), C=256, K=64),

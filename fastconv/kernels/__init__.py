@@ -13,6 +13,7 @@ import numpy as np
 from . import cpu
 
 REALS = ("f32", "f64")
+MOVING = ("gather", "rearrange")        # built as f32 alone: they move items of any size
 HERE = Path(__file__).parent
 
 
@@ -60,7 +61,7 @@ def choose() -> str:
 
 @cache
 def load(file: str, isa: str, real: str) -> Kernel:
-    return import_module(f"{__name__}.{file}_{isa}_{real}")
+    return import_module(f"{__name__}.{file}_{isa}_{'f32' if file in MOVING else real}")
 
 
 isa = choose()
