@@ -118,7 +118,7 @@ cdef inline void tile(const Geometry* g, const Tile* b, const int step, const in
                       Output* out) noexcept nogil:
     """total, or y with `out`: the sums of one tile. With step 0 stride and dilation are any, and taps are taken one by one.
 
-    Unless `careful`, all columns lie in the image and all pixels and lanes are wanted.
+    Unless `careful`, all columns lie in the image and all lanes may be read.
     """
     cdef vec acc[PIXELS * WIDTH]
     cdef Py_ssize_t r, _s, n, left, x_w = g.x_w if step else g.x_w * g.stride_w
@@ -281,29 +281,35 @@ cdef void find_rows(const Geometry* g, const Tile* b, Py_ssize_t o, Py_ssize_t p
             b.row[t * g.R + r] = -1 if d < 0 or h < 0 else d * g.x_d + h * g.x_h
 
 
+cdef inline bint lanes_follow(const Geometry* g, Py_ssize_t last, Py_ssize_t n) noexcept nogil:
+    """Whether behind the last of n channels, at column `last`, so many numbers of the same row follow as fill the vector."""
+    return n % LANES == 0 or (g.W - 1 - last) * g.x_w + n >= padded(n, LANES)
+
+
 cdef vec pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at, Py_ssize_t k, Py_ssize_t channels,
                 const real* w, Output* out) noexcept nogil:
     """The pixels from b.q on, which start at y + at, in `channels` channels from k on, whose weights are at w."""
     cdef Py_ssize_t first = b.q * g.stride_w - g.pad_w, c = 0, n
     cdef Py_ssize_t last = first + (PIXELS - 1) * g.stride_w + (g.S - 1) * g.dilation_w
     cdef bint together = g.dilation_w == 1 and g.stride_w <= 2, inside = b.count == PIXELS and first >= 0 and last < g.W
-    cdef bint direct = b.direct and b.count == PIXELS
+    cdef bint direct = b.direct and b.count == PIXELS, whole
     cdef const real* x = b.x
     cdef const real* bias = a.bias
     cdef Output* here
     cdef vec odd = vec_zero()
-    if not inside or channels % LANES:
+    if not inside or not lanes_follow(g, last, channels):
         find_columns(g, b, together)
     while c < channels:
         n = min(<Py_ssize_t>BLOCK, channels - c)
+        whole = inside and lanes_follow(g, last, n)
         b.lanes = FULL >> (-n % LANES)
         b.w = w + c * g.T * g.R * g.S
         output_place(a.y + at + c, bias, k + c, out)
         here = out if direct and n % LANES == 0 else NULL
         if WIDTH > 1 and n > LANES:
-            tile_any(g, b, WIDTH, together, inside and n % LANES == 0, here)
+            tile_any(g, b, WIDTH, together, whole, here)
         else:
-            tile_any(g, b, 1, together, inside and n % LANES == 0, here)
+            tile_any(g, b, 1, together, whole, here)
         if here == NULL:
             odd = odd + tile_finish(g, b.total, b.count, BLOCK, NULL if bias == NULL else bias + k + c, 1,
                                     NULL if a.residual == NULL else a.residual + at + c, a.y + at + c, g.y_q, n)
@@ -321,7 +327,7 @@ cdef vec pair_pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at,
     cdef const real* x = b.x
     cdef Output* here
     cdef vec odd = vec_zero()
-    if not inside or channels % LANES:
+    if not inside or not lanes_follow(g, first + PIXELS + 1, channels):
         find_columns(g, b, True)
     while c < channels:
         n = min(<Py_ssize_t>LANES, channels - c)
@@ -329,7 +335,7 @@ cdef vec pair_pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at,
         b.w = w + c // BLOCK * BLOCK * 9 + c % BLOCK
         output_place(a.y + at + c, a.bias, k + c, out)
         here = out if direct and n == LANES else NULL
-        if inside and n == LANES:
+        if inside and lanes_follow(g, first + PIXELS + 1, n):
             pair_tile(g, b, False, here)
         else:
             pair_tile(g, b, True, here)
