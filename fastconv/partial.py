@@ -89,7 +89,7 @@ def partial_conv2d(input, mask, weight, bias=None, stride=1, padding=0, dilation
         if config.validating:
             check(problem, valid, w, b, scales, y if batched else y[None], plan.row.error)
     live = (scales > 0).astype(dtype)
-    if m.shape == x.shape and live.shape != problem.output_shape:
+    if m.shape != single and live.shape != problem.output_shape:
         live = np.repeat(live, problem.K // problem.G, -1 if channels_last else 1)
     live = live if batched else live[0]
     if straight:

@@ -270,3 +270,10 @@ def test_out_is_checked_before_anything_is_computed(monkeypatch):
                  lambda: fastconv.SeparableConv2d(d, p)(x, out=wrong), lambda: fastconv.conv_transpose2d(x, w, out=wrong)):
         with pytest.raises(ValueError, match="out"):
             call()
+
+
+def test_mask_of_one_channel_stays_one():
+    """Also where the input has no more."""
+    x, w = np.ones((2, 1, 6, 7)), np.ones((5, 1, 3, 3))
+    y, new = fastconv.partial_conv2d(x, np.ones_like(x), w)
+    assert y.shape == (2, 5, 4, 5) and new.shape == (2, 1, 4, 5)
