@@ -135,6 +135,35 @@ def can_write(out: np.ndarray, dtype: np.dtype, *inputs: np.ndarray | None) -> b
             and not any(a is not None and np.may_share_memory(out, a) for a in inputs))
 
 
+def begin_result(shape: tuple[int, ...], K: int, real: np.dtype, dtype: np.dtype, bias, residual, out,
+                 *inputs: np.ndarray | None) -> np.ndarray:
+    """What a kernel writes: `out` if it can take it, else a new array of type `real`. `end_result` makes the answer of it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If bias, residual or out do not fit a result of this shape and type with K channels.
+    """
+    if bias is not None and bias.shape != (K,):
+        raise ValueError(f"bias must have shape {(K,)}, one number per output channel, got {bias.shape}")
+    if residual is not None and residual.shape != shape:
+        raise ValueError(f"residual must have the shape of the output, {shape}, got {residual.shape}")
+    if out is not None:
+        check_out(out, shape, dtype)
+        if can_write(out, real, *inputs, bias, residual):
+            return out
+    return allocator(shape)(shape, real)
+
+
+def end_result(y: np.ndarray, out: np.ndarray | None, dtype: np.dtype) -> np.ndarray:
+    """`out` with the numbers of y, or y as an array of type `dtype`."""
+    if out is None:
+        return y.astype(dtype, copy=False)
+    if y is not out:
+        out[...] = y
+    return out
+
+
 def direct_target(out, shape: tuple[int, ...], dtype: np.dtype, allocate, *inputs: np.ndarray) -> np.ndarray | None:
     """`out`, or what `allocate` gives without it, if kernels may write the result of a call straight into it; else None."""
     if out is None:

@@ -4,7 +4,18 @@ from __future__ import annotations
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, REALS, allocator, as_array, can_write, check_out, common_type, contiguous, with_rows
+from .arrays import (
+    COMPUTED,
+    REALS,
+    allocator,
+    as_array,
+    begin_result,
+    can_write,
+    common_type,
+    contiguous,
+    end_result,
+    with_rows,
+)
 from .plan import Plan, forgetting, make_plan
 from .problem import convolution_problem
 from .validation import check
@@ -72,14 +83,7 @@ def execute(plan: Plan, x, w, b, r, out, dtype, batched, packed=None, *more):
     """
     problem, real = plan.problem, COMPUTED[plan.problem.real]
     shape = problem.output_shape if batched else problem.output_shape[1:]
-    if b is not None and b.shape != (problem.K,):
-        raise ValueError(f"bias must have shape {(problem.K,)}, one number per output channel, got {b.shape}")
-    if r is not None and r.shape != shape:
-        raise ValueError(f"residual must have the shape of the output, {shape}, got {r.shape}")
-    if out is not None:
-        check_out(out, shape, dtype)
-    straight = out is not None and can_write(out, real, x, w, b, r, *more)
-    y = out if straight else allocator(shape)(shape, real)
+    y = begin_result(shape, problem.K, real, dtype, b, r, out, x, w, *more)
     if y.size:
         rows = with_rows(x, real)
         w = contiguous(w, real)
@@ -89,12 +93,7 @@ def execute(plan: Plan, x, w, b, r, out, dtype, batched, packed=None, *more):
         plan.run(rows if batched else rows[None], w, b, r, y, packed, *more)
         if config.validating:
             check(problem, rows if batched else rows[None], w, b, r, y if batched else y[None], plan.row.error, *more)
-    if straight:
-        return out
-    if out is not None:
-        out[...] = y
-        return out
-    return y.astype(dtype, copy=False)
+    return end_result(y, out, dtype)
 
 
 def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, padding_mode="zeros",

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import config
 from .algorithms import list_algorithms
-from .arrays import COMPUTED, REALS, allocator, as_array, can_write, check_out, common_type, contiguous
+from .arrays import COMPUTED, REALS, allocator, as_array, can_write, check_out, common_type, contiguous, end_result
 from .plan import Plan, apply_mask, make_plan
 from .problem import Problem, arranged, convolution_problem
 from .validation import check
@@ -79,8 +79,7 @@ def partial_conv2d(input, mask, weight, bias=None, stride=1, padding=0, dilation
     if out is not None:
         check_out(out, shape, dtype)
     x, m = (contiguous(a if batched else a[None], real) for a in (x, m))
-    straight = out is not None and can_write(out, real, x, m, w, b)
-    y = out if straight else allocator(shape)(shape, real)
+    y = out if out is not None and can_write(out, real, x, m, w, b) else allocator(shape)(shape, real)
     valid, masks = apply_mask(x, m, problem, plan.threads) if x.size else (x, m)
     scales = scales_of(problem, masks, 1 if m.shape[axis + (not batched)] == 1 else problem.C // problem.G)
     if y.size:
@@ -92,12 +91,7 @@ def partial_conv2d(input, mask, weight, bias=None, stride=1, padding=0, dilation
     if m.shape != single and live.shape != problem.output_shape:
         live = np.repeat(live, problem.K // problem.G, -1 if channels_last else 1)
     live = live if batched else live[0]
-    if straight:
-        return out, live
-    if out is not None:
-        out[...] = y
-        return out, live
-    return y.astype(dtype, copy=False), live
+    return end_result(y, out, dtype), live
 
 
 def scales_of(problem: Problem, masks: np.ndarray, channels: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, REALS, allocator, as_array, can_write, check_out, common_type, contiguous, with_rows
+from .arrays import COMPUTED, REALS, as_array, begin_result, common_type, contiguous, end_result, with_rows
 from .chain import run_pair
 from .plan import Plan, make_plan
 from .problem import Problem, convolution_problem
@@ -109,14 +109,7 @@ def finish(plans: tuple[Plan, Plan], x, depthwise, pointwise, b, r, out, dtype, 
     """
     problem, real = plans[1].problem, COMPUTED[plans[1].problem.real]
     shape = problem.output_shape if batched else problem.output_shape[1:]
-    if b is not None and b.shape != (problem.K,):
-        raise ValueError(f"bias must have shape {(problem.K,)}, one number per output channel, got {b.shape}")
-    if r is not None and r.shape != shape:
-        raise ValueError(f"residual must have the shape of the output, {shape}, got {r.shape}")
-    if out is not None:
-        check_out(out, shape, dtype)
-    straight = out is not None and can_write(out, real, x, depthwise, pointwise, b, r)
-    y = out if straight else allocator(shape)(shape, real)
+    y = begin_result(shape, problem.K, real, dtype, b, r, out, x, depthwise, pointwise)
     if y.size:
         x = with_rows(x, real)
         depthwise, pointwise = contiguous(depthwise, real), contiguous(pointwise, real)
@@ -128,9 +121,4 @@ def finish(plans: tuple[Plan, Plan], x, depthwise, pointwise, b, r, out, dtype, 
             plans[0].run(x, depthwise, None, None, between, packed[0])
             check(plans[0].problem, x, depthwise, None, None, between, plans[0].row.error)
             check(problem, between, pointwise, b, r, whole, plans[1].row.error)
-    if straight:
-        return out
-    if out is not None:
-        out[...] = y
-        return out
-    return y.astype(dtype, copy=False)
+    return end_result(y, out, dtype)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, REALS, allocator, as_array, can_write, check_out, common_type, contiguous, with_rows
+from .arrays import COMPUTED, REALS, as_array, begin_result, common_type, contiguous, end_result, with_rows
 from .plan import Plan, forgetting, make_plan, place, plan_together
 from .problem import Problem, arranged, convolution_problem
 from .transposed_problem import AxisPhase, TransposedProblem, merge, transposed_problem
@@ -124,14 +124,7 @@ def conv_transpose(operation, input, weight, bias, stride, padding, output_paddi
                                  b is not None, r is not None, kept is not None)
     steps = steps_of(problem, algorithm, config.get_num_threads())
     real, shape = COMPUTED[problem.real], problem.output_shape if batched else problem.output_shape[1:]
-    if b is not None and b.shape != (problem.K,):
-        raise ValueError(f"bias must have shape {(problem.K,)}, one number per output channel, got {b.shape}")
-    if r is not None and r.shape != shape:
-        raise ValueError(f"residual must have the shape of the output, {shape}, got {r.shape}")
-    if out is not None:
-        check_out(out, shape, dtype)
-    straight = out is not None and can_write(out, real, x, w, b, r)
-    y = out if straight else allocator(shape)(shape, real)
+    y = begin_result(shape, problem.K, real, dtype, b, r, out, x, w)
     if y.size:
         x, w = with_rows(x, real), contiguous(w, real)
         b = None if b is None else contiguous(b, real)
@@ -143,12 +136,7 @@ def conv_transpose(operation, input, weight, bias, stride, padding, output_paddi
         if config.validating:
             check_transposed(problem, x, w, b, r, problem.activation, whole,
                              max((step.plan.row.error for step in steps), default=1))
-    if straight:
-        return out
-    if out is not None:
-        out[...] = y
-        return out
-    return y.astype(dtype, copy=False)
+    return end_result(y, out, dtype)
 
 
 def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, *,
