@@ -1,7 +1,7 @@
 """Builds every src/*.pyx once for each (instruction set x real); what is not code generation is in pyproject.toml.
 
-One source becomes the modules fastconv.kernels.<file>_<set>_<real>, all importable side by side. src/cpu.pyx alone is
-built once, with baseline flags: it tells which of the others this CPU can run.
+One source becomes the modules fastconv.kernels.<file>_<set>_<real>, all importable side by side. Those of ONCE are built
+once, with baseline flags: cpu tells which of the others this CPU can run, call runs them.
 """
 import os
 import platform
@@ -21,7 +21,7 @@ INSTRUCTION_SETS = {
     "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 } if X86 else {"neon": []}
 REALS = {"f32": "0", "f64": "1"}
-FLAGS = ["-O3", "-fno-asynchronous-unwind-tables", "-fopenmp", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math",
+FLAGS = ["-O3", "-fno-asynchronous-unwind-tables", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math",
          "-g0", "-Wall", "-Wno-unused-function", "-Wno-psabi", "-Wno-discarded-qualifiers"]
 # The first line keeps a tile's sums in registers: GCC then unrolls the loops over them whole, and early. The others keep
 # the wheel small and tiles functions of their own: what is worth inlining is told by `inline`.
@@ -32,7 +32,7 @@ CLANG_FLAGS = ["-mllvm", "-unroll-threshold=4000"]     # for the same reason as 
 DIRECTIVES = {"language_level": "3", "boundscheck": False, "wraparound": False, "cdivision": True,
               "initializedcheck": False, "binding": False}
 SOURCES = Path("src")
-ONCE = "cpu"
+ONCE = {"cpu", "call", "lattice"}
 MOVING = {"gather", "rearrange"}        # items of 1 to 8 bytes that are never computed: built for f32 alone
 Options.docstrings = False       # of private modules: they are read in src/
 
@@ -46,7 +46,7 @@ def variants():
 
 
 def extensions(suffix, flags):
-    files = [p for p in sorted(SOURCES.glob("*.pyx")) if (p.stem == ONCE) == (suffix == "")
+    files = [p for p in sorted(SOURCES.glob("*.pyx")) if (p.stem in ONCE) == (suffix == "")
              and not (p.stem in MOVING and suffix.endswith("f64"))]
     modules = [Extension(f"fastconv.kernels.{path.stem}{suffix}", [str(path)], include_dirs=[str(SOURCES)],
                          depends=[str(p) for p in (*SOURCES.rglob("*.pxd"), SOURCES / "simd.h")]) for path in files]
@@ -54,8 +54,8 @@ def extensions(suffix, flags):
     modules = cythonize(modules, build_dir=f"build/cython{suffix}", include_path=[str(SOURCES)],
                         compiler_directives=DIRECTIVES)
     for module in modules:          # after cythonize, which would carry them over to the next variant
-        module.extra_compile_args = FLAGS + flags
-        module.extra_link_args = ["-fopenmp", "-s"]
+        module.extra_compile_args = FLAGS + (flags if suffix else ["-fopenmp", "-Os"])
+        module.extra_link_args = ["-s"] if suffix else ["-fopenmp", "-s"]       # kernels themselves know no threads
     return modules
 
 

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from . import kernels
 from .algorithms import ceil_div
 from .blocks import WORKSPACE, padded
+from .kernels.call import run_chain
 from .plan import Plan
 
 FIRST, SECOND = ("depthwise", "turned"), "pointwise"        # rows whose kernels write, and read, part of an image anywhere
@@ -24,21 +24,18 @@ class Chain:
         first, second = copy(first), copy(second)           # whose workspaces change
         strip = {"pixel_block": pixels, "channel_block": p.K, "packed": int(first.packs), "y_n": 0,
                  "y_k": 1 if p.channels_last else pixels, "past_caches": 0, "y_q": p.K if p.channels_last else 1}
-        if first.file == first.row.kernel_last:             # lanes are channels: it counts those of all groups
-            strip["K"] = p.K
         self.geometries = (first.pack_geometry(**strip), second.pack_geometry(
             pixel_block=pixels, channel_block=padded(q.K, m.MR * m.NR), packed=1))
         self.fits = first.blocks["pixel_block"] == second.blocks["pixel_block"] == pixels
-        self.tasks = first.module.task(), second.module.task()
+        self.kernels = first.module, second.module
         self.strip = padded((pixels * p.K + m.NR) * p.itemsize, 64)
         self.workspace = self.strip + max(first.workspace, second.workspace)
         self.threads = max(first.threads, second.threads)
-        self.kernel = kernels.load("chained", first.isa, p.real).run
 
     def run(self, x, packed, next_packed, bias, residual, y) -> bool:
         """Compute y; whether a sum of the first convolution was NaN or infinite."""
-        return self.kernel(*self.geometries, *self.tasks, self.strip, self.workspace, x, packed, next_packed, bias, residual,
-                           y, self.threads)
+        return run_chain(*self.kernels, *self.geometries, self.strip, self.workspace, x, packed, next_packed, bias, residual,
+                         y, self.threads)
 
 
 @lru_cache(1024)

@@ -91,5 +91,5 @@ def versions() -> dict[str, str | None]:
     # Cython names the module of the types that it makes after its own version.
     cython = re.fullmatch(r"_cython_(\d\w*)", type(kernels.cpu.supported).__module__)
     found["cython"] = cython[1].replace("_", ".") if cython else None
-    found["compiler"] = kernels.load("peak", kernels.isa, "f32").compiler()
+    found["compiler"] = kernels.cpu.compiler()
     return found

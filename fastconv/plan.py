@@ -22,6 +22,7 @@ from .algorithms import (
 )
 from .blocks import BLOCKS, WORKSPACE, padded, winograd_blocks
 from .fft_tiles import fft_blocks, fft_tiles, radices
+from .kernels import lattice
 from .machine import machine
 from .problem import ACTIVATIONS, PADDING_MODES, Problem, arranged
 from .transforms import fourier_constants, transforms
@@ -30,6 +31,7 @@ NUMPY_REAL = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
 SERIAL_MACS = 1 << 17           # below twice 64 K multiply-adds a second thread costs more than it brings
 CYCLE = 1 / 4.0e9               # costs are compared with each other, so one nominal clock does for all
 MOST_PLANS = 4096
+SHARED = 1 << 15                # numbers of a copy that are worth a second thread
 MOST_PARTS = 4                  # of a panel: micro/combine.pxd has room for
 
 
@@ -60,7 +62,7 @@ class Plan:
         self.watches = self.inexact or (problem.padded and problem.padding_mode == "zeros" and not row.strict)
         self.geometry = self.pack_geometry()
         self.kernel = self.module.run
-        self.packs = hasattr(self.module, "pack")
+        self.packs = self.module.packs
         # Who does; sums of transformed numbers may be odd without an infinite weight.
         self.again: Plan | Gating | Scaling | None = None
         if self.watches and not problem.shuffle:        # whose phases the caller computes one by one
@@ -93,7 +95,7 @@ class Plan:
                    "y_channels": p.output_channels // p.G, "watch": int(self.watches),
                    "past_caches": int(prod(p.output_shape) * p.itemsize > m.L3),
                    "activation": ACTIVATIONS.index(p.activation[0]), "low": p.activation[1], "high": p.activation[2],
-                   "packed": int(p.packed and hasattr(self.module, "pack")), "in_place": int(self.row.name == "pointwise")}
+                   "packed": int(p.packed and self.module.packs), "in_place": int(self.row.name == "pointwise")}
         pixels = prod(p.shuffle.size) if p.shuffle else p.pixels
         fields |= {"y_n": p.output_channels * pixels, "y_k": 1 if p.channels_last else pixels,
                    "y_q": p.output_channels if p.channels_last else 1}
@@ -114,9 +116,9 @@ class Plan:
             fields |= BLOCKS[self.file](p, m, self.threads)
         fields |= changes
         self.workspace = self.fit_workspace(fields)
-        self.shared = self.module.shared_bytes(kernels.cpu.geometry(fields)) if hasattr(self.module, "shared_bytes") else 0
+        self.shared = self.module.shared_bytes(self.module.geometry(fields))
         self.blocks = {name: fields[name] for name in ("chunk", "pixel_block", "channel_block")}
-        return kernels.cpu.geometry(fields | {"workspace": self.workspace, "shared": self.shared}) + constants
+        return self.module.geometry(fields | {"workspace": self.workspace, "shared": self.shared}) + constants
 
     def tasks_of_pixels(self) -> int:
         """Tasks of a call that use the same weights."""
@@ -125,10 +127,8 @@ class Plan:
 
     def fit_workspace(self, fields: dict[str, int]) -> int:
         """Bytes of workspace for each thread; halves the blocks in `fields` until they are within WORKSPACE."""
-        if not hasattr(self.module, "workspace_bytes"):
-            return 0
         while True:
-            size = self.module.workspace_bytes(kernels.cpu.geometry(fields))
+            size = self.module.workspace_bytes(self.module.geometry(fields))
             if size <= WORKSPACE or fields["pixel_block"] == fields["channel_block"] == 1:
                 return size
             for name, unit in (("pixel_block", 1), ("channel_block", self.machine.MR * self.machine.NR)):
@@ -261,14 +261,17 @@ def apply_mask(x: np.ndarray, mask: np.ndarray, problem: Problem, threads: int) 
     one = mask.shape[-1 if problem.channels_last else 1] == 1 < problem.C
     valid = np.empty_like(x)
     sums = np.empty(0 if one else arranged(problem.N, problem.G, problem.size, problem.channels_last), x.dtype)
-    kernels.load("masking", kernels.isa, problem.real).apply(x, mask, valid, sums, problem.C, problem.G,
-                                                         problem.channels_last, threads)
+    threads = threads if x.size >= SHARED else 1
+    kernel = kernels.load("masking", kernels.isa, problem.real)
+    geometry = kernel.geometry({"N": problem.N, "C": problem.C, "G": problem.G, "pixels": prod(problem.size), "single": one,
+                                "channels_last": problem.channels_last, "parts": 4 * threads})
+    kernel.stream(geometry, (x, mask), (valid, sums), threads)
     return valid, mask if one else sums
 
 
-def place(part: np.ndarray, target: np.ndarray, real: str, threads: int) -> None:
+def place(part: np.ndarray, target: np.ndarray, threads: int) -> None:
     """target[...] = part, on all threads: the outputs of one phase into those of all."""
-    kernels.load("lattice", kernels.isa, real).place(part, target, threads)
+    lattice.place(part, target, threads)
 
 
 _plans: OrderedDict[tuple, Plan] = OrderedDict()

@@ -21,6 +21,8 @@ LARGEST_ROOM = 4 << 20
 AHEAD = 4                       # rows of sums that are held at a time
 SPARSE = 32                     # input pixels for each output pixel: windows far apart are summed one by one
 TASK_NUMBERS = 1 << 15          # read and written by one task
+TASK_BYTES = 1 << 16            # written by one task of those that only move items
+REARRANGE_AXES = 12             # that src/rearrange.pyx has room for; more than any call has
 
 Table = tuple[np.ndarray, np.ndarray]
 
@@ -156,6 +158,11 @@ def longest_run(row: np.ndarray) -> tuple[int, int]:
     return (first, last) if inside[first:last].all() else (0, 0)
 
 
+def task_share(steps: int, nbytes: int) -> int:
+    """Steps of `nbytes` that one task takes."""
+    return max(1, ceil_div(steps, max(1, steps * nbytes // TASK_BYTES)))
+
+
 def gather_plan(itemsize: int, unit: int, axes: list[tuple[int, int, int, np.ndarray | None]]) -> bytes:
     """The numbers of src/gather.pyx for axes (extent, step in items of x, link, table)."""
     table = axes[-1][3]
@@ -163,7 +170,7 @@ def gather_plan(itemsize: int, unit: int, axes: list[tuple[int, int, int, np.nda
     repeat = 0
     if table is not None and len(rows) == 1:
         repeat = next((r for r in (2, 3, 4) if np.array_equal(rows[0], np.arange(rows.shape[1]) // r)), 0)
-    at = 5 + 4 * len(axes)
+    at = 7 + 4 * len(axes)
     head, tables = [], []
     for extent, step, link, values in axes:
         head += [extent, step, link, -1 if values is None else at]
@@ -171,7 +178,9 @@ def gather_plan(itemsize: int, unit: int, axes: list[tuple[int, int, int, np.nda
             tables.append(np.ravel(values))
             at += values.size
     runs = [longest_run(r) if r.size else (0, 0) for r in rows]
-    parts = [[len(axes), itemsize, unit, repeat, at], head, *tables, np.ravel(runs)]
+    outer = prod(extent for extent, *_ in axes[:-1])
+    parts = [[len(axes), itemsize, unit, outer, task_share(outer, axes[-1][0] * unit * itemsize), repeat, at], head, *tables,
+             np.ravel(runs)]
     return b"".join(np.asarray(part, np.int64).tobytes() for part in parts)
 
 
@@ -208,7 +217,7 @@ def table_fields(itemsize: int, shape: tuple[int, ...], tables: list[np.ndarray 
     while len(shape) > 1 and tables[-1] is None:
         unit *= shape[-1]
         shape, tables = shape[:-1], tables[:-1]
-    return {"plan": gather_plan(itemsize, unit, merged_axes(shape, tables))}
+    return {"numbers": gather_plan(itemsize, unit, merged_axes(shape, tables))}
 
 
 def unfold_fields(problem: Windows) -> dict:
@@ -217,7 +226,7 @@ def unfold_fields(problem: Windows) -> dict:
                      zip(problem.kernel, problem.dilation, problem.places, problem.stride, problem.padding))
     rows = np.where((rows >= 0) & (rows < H), rows, -1)
     columns = np.where((columns >= 0) & (columns < W), columns, -1)
-    return {"plan": gather_plan(problem.itemsize, 1, [(problem.N * problem.C, H * W, -1, None), (R, 0, -1, None),
+    return {"numbers": gather_plan(problem.itemsize, 1, [(problem.N * problem.C, H * W, -1, None), (R, 0, -1, None),
                                                       (S, 0, -1, None), (P, W, 1, rows), (Q, 1, 2, columns)])}
 
 
@@ -250,7 +259,7 @@ def resample_fields(problem: Resampling, machine: Machine, threads: int) -> dict
             packed.append(np.ascontiguousarray(tables[name]).tobytes())
             packed.append(bytes(-len(packed[-1]) % 64))
             at += len(packed[-2]) + len(packed[-1])
-    return fields | {"tables": b"".join(packed)}
+    return fields | {"numbers": b"".join(packed)}
 
 
 def across_columns(first: np.ndarray, weights: np.ndarray, C: int, lanes: int, dtype: np.dtype) -> dict | None:
@@ -307,10 +316,27 @@ def window_columns(first: np.ndarray, weights: np.ndarray, C: int, sparse: bool,
 
 
 def rearrange_fields(problem: Rearrangement) -> dict:
-    """Shape and strides of src/rearrange.pyx."""
-    strides = [problem.itemsize * prod(problem.view[i + 1:]) for i in range(len(problem.view))]
-    return {"itemsize": problem.itemsize, "shape": tuple(problem.view[i] for i in problem.order),
-            "strides": tuple(strides[i] for i in problem.order)}
+    """The struct of src/rearrange.pyx: the axes of y, neighbours that lie one inside the other in x as one."""
+    size = problem.itemsize
+    axes: list[tuple[int, int]] = []            # extent, stride in x
+    for i in problem.order:
+        n, step = problem.view[i], size * prod(problem.view[i + 1:])
+        if axes and axes[-1][1] == step * n:
+            axes[-1] = axes[-1][0] * n, step
+        elif n != 1:
+            axes.append((n, step))
+    axes = axes or [(1, size)]
+    y_steps = [size * prod(n for n, _ in axes[k + 1:]) for k in range(len(axes))]
+    outer = [(n, x_step, y_step) for (n, x_step), y_step in zip(axes, y_steps)]
+    b, x_b, _ = outer.pop()
+    a, y_a, along = 1, size, [k for k, (_, x_step, _) in enumerate(outer) if x_step == size]
+    if x_b != size and along:
+        a, _, y_a = outer.pop(along[-1])
+    steps = prod(n for n, *_ in outer)
+    columns = np.zeros((3, REARRANGE_AXES), np.int64)
+    columns[:, :len(outer)] = np.reshape(outer, (-1, 3)).T
+    numbers = [len(outer), steps, task_share(steps, a * b * size), size, a, b, x_b // size, y_a // size, int(x_b == size)]
+    return {"numbers": np.array(numbers, np.int64).tobytes() + columns.tobytes()}
 
 
 

@@ -24,7 +24,7 @@ class Algorithm(NamedTuple):
 
     name: str                                       # what `algorithm=`, tests, benchmarks and explain() call it
     summary: str
-    kernel: str                                     # file in src/, or file:function, for channels-first arrays
+    kernel: str                                     # file in src/ for channels-first arrays
     kernel_last: str                                # the same for channels_last arrays
     refuses: Callable[[Any], str]                   # why it cannot run this problem; "" if it can
     cost: Callable[[Any, Machine], float]           # predicted seconds on one core

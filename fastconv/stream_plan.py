@@ -6,9 +6,7 @@ Such an operation has a problem (frozen, hashable) with
     work                                numbers that one call reads and writes; decides whether threads are worth it
     fields()                            what the struct of its kernels holds, by name
 
-and rows whose `kernel` names a file in src/ ("file", or "file:function" for another entry than `run`) and whose `blocks`
-may size the parts of that struct that depend on the machine. The kernel's module offers `geometry(fields) -> bytes`,
-`workspace_bytes(geometry)` and `run(geometry, inputs, outputs, threads) -> bool`: see src/stream.pxd.
+and rows whose `kernel` names a file in src/ and whose `blocks` may size the parts of that struct that depend on the machine.
 """
 from __future__ import annotations
 
@@ -45,13 +43,13 @@ class StreamPlan:
 
     def __init__(self, problem: StreamProblem, row: Algorithm, isa: str, threads: int):
         self.problem, self.row, self.isa = problem, row, isa
-        self.file, _, function = (row.kernel_last if problem.channels_last else row.kernel).partition(":")
+        self.file = row.kernel_last if problem.channels_last else row.kernel
         self.threads = threads if problem.work >= SERIAL_WORK else 1
-        self.module: Any = kernels.load(self.file, isa, problem.real)
+        self.module = kernels.load(self.file, isa, problem.real)
         self.blocks = row.blocks(problem, machine(isa, problem.real), self.threads) if row.blocks else {}
         self.geometry: bytes = self.module.geometry(problem.fields() | self.blocks)
         self.workspace: int = self.module.workspace_bytes(self.geometry)
-        self.kernel = getattr(self.module, function or "run")
+        self.kernel = self.module.stream
 
     def run(self, inputs: tuple[np.ndarray | None, ...], outputs: tuple[np.ndarray | None, ...]) -> bool:
         """Compute the outputs, all in C order; returns what the kernel reports."""

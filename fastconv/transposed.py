@@ -108,7 +108,7 @@ def run_steps(problem: TransposedProblem, steps: list[Step], x, weight, bias, re
         rest = None if residual is None else np.ascontiguousarray(residual[sites])
         plan.run(part, kernels, bias, rest, target, packed)
         if target is not y:
-            place(target, y[sites], problem.real, config.get_num_threads())
+            place(target, y[sites], config.get_num_threads())
 
 
 def conv_transpose(operation, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size,

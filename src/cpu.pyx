@@ -1,12 +1,4 @@
-"""What this CPU can run, and the structs that plans fill; built once, with baseline flags, so that asking is always safe.
-
-Every struct needs all its fields: a KeyError names one that is missing.
-"""
-from cpython.bytes cimport PyBytes_FromStringAndSize
-
-from micro.fields cimport Fold, Pool, Regions, Resample, Sample, Scatter
-from micro.geometry cimport Geometry
-
+"""What this CPU can run; built once, with baseline flags, so that asking is always safe."""
 cdef extern from *:
     """
     #if defined(__x86_64__)
@@ -23,7 +15,14 @@ cdef extern from *:
     static int can_v4(void) { return 0; }
     static int can_neon(void) { return 1; }
     #endif
+
+    #ifdef __clang__
+    #define COMPILER __VERSION__
+    #else
+    #define COMPILER "gcc " __VERSION__
+    #endif
     """
+    const char* COMPILER
     bint can_v2()
     bint can_v3()
     bint can_v4()
@@ -35,44 +34,6 @@ def supported():
     return [name for name, can in (("v4", can_v4()), ("v3", can_v3()), ("v2", can_v2()), ("neon", can_neon())) if can]
 
 
-cdef inline bytes packed(const void* fields, Py_ssize_t size):
-    return PyBytes_FromStringAndSize(<const char*>fields, size)
-
-
-def geometry(dict fields, /):
-    """Geometry of src/micro/geometry.pxd."""
-    cdef Geometry g = fields
-    return packed(&g, sizeof(g))
-
-
-def pool(dict fields, /):
-    """Pool of src/micro/fields.pxd, as those below."""
-    cdef Pool g = fields
-    return packed(&g, sizeof(g))
-
-
-def scatter(dict fields, /):
-    cdef Scatter g = fields
-    return packed(&g, sizeof(g))
-
-
-def fold(dict fields, /):
-    cdef Fold g = fields
-    return packed(&g, sizeof(g))
-
-
-def sample(dict fields, /):
-    cdef Sample g = fields
-    return packed(&g, sizeof(g))
-
-
-def regions(dict fields, /):
-    cdef Regions g = fields
-    return packed(&g, sizeof(g))
-
-
-def resample(dict fields, /):
-    """Resample, and behind it the bytes of `tables`."""
-    tables = fields.pop("tables")
-    cdef Resample g = fields
-    return packed(&g, sizeof(g)) + tables
+def compiler():
+    """Name and version of the C compiler that built this module."""
+    return COMPILER.decode()

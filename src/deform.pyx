@@ -20,13 +20,12 @@ Costs    2 N G K C R S P Q flop of the product and 8 N G C R S P Q of the interp
 from libc.math cimport floor
 from libc.string cimport memset
 
-from arrays cimport Arrays, geometry_of
+from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish
 from micro.geometry cimport Geometry, ceil_div, padded, place
 from micro.pack cimport pack_columns, turn
 from micro.simd cimport LANES, MR, NR, REAL_BYTES, real, vec, vec_load, vec_mask_load, vec_splat, vec_store, vec_zero
 from micro.tile cimport Output, any_tile_multiply_rows
-from region cimport pack_tasks, run_tasks
 
 cdef enum:
     TURNED_BYTES = 1 << 23      # of turned images in a round, unless one alone takes more
@@ -354,44 +353,32 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     return any_odd(odd)
 
 
-def tile_size():
-    """(LANES, MR, NR) of this build: what a plan sizes its blocks by."""
-    return LANES, MR, NR
-
-
-def workspace_bytes(bytes geometry, /):
-    """Bytes that one thread needs."""
-    cdef Geometry g = geometry_of(geometry)
-    cdef Block b
-    return layout(&g, &b, NULL)
-
-
-def shared_bytes(bytes geometry, /):
-    """Bytes that all threads need together: the turned images, the packed weights."""
-    cdef Geometry g = geometry_of(geometry)
-    return padded((turned_size(&g) + (0 if g.packed else weights_size(&g))) * sizeof(real), 64)
-
-
-def run(bytes geometry, x, w, bias, residual, y, int threads, offset, mask, /):
-    """Compute y; return whether a sum was NaN or infinite."""
-    cdef Geometry g = geometry_of(geometry)
-    cdef Py_ssize_t tasks = ceil_div(g.P * g.Q, g.pixel_block) * ceil_div(g.K, g.channel_block)
-    return run_tasks(block, &g, images_of(&g) * tasks, NULL, x, w, bias, residual, y, threads, prepare, preparations(&g),
-                     g.N * tasks, offset, mask)
-
-
-def packed_size(bytes geometry, /):
-    """Numbers that packed weights take."""
-    cdef Geometry g = geometry_of(geometry)
-    return weights_size(&g)
-
-
 cdef bint pack_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     pack_panel(g, a.w, task, a.y)
     return False
 
 
-def pack(bytes geometry, w, packed, int threads, /):
+cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
+    cdef Block b
+    return layout(g, &b, NULL)
+
+
+cdef Py_ssize_t shared(const Geometry* g) noexcept nogil:
+    """The turned images, the packed weights."""
+    return padded((turned_size(g) + (0 if g.packed else weights_size(g))) * sizeof(real), 64)
+
+
+cdef Division divide(Geometry* g) noexcept nogil:
+    cdef Py_ssize_t tasks = ceil_div(g.P * g.Q, g.pixel_block) * ceil_div(g.K, g.channel_block)
+    cdef Division d = divided(<AnyTask>block, images_of(g) * tasks)
+    d.first, d.firsts, d.total = <AnyTask>prepare, preparations(g), g.N * tasks
+    return d
+
+
+cdef Division packing(Geometry* g) noexcept nogil:
     """packed (G, ceil(K / NR), R S, C, NR) <- w (G K, C, R, S)."""
-    cdef Geometry g = geometry_of(geometry)
-    pack_tasks(pack_task, &g, g.G * ceil_div(g.K, NR), NULL, w, packed, threads)
+    return divided(<AnyTask>pack_task, g.G * ceil_div(g.K, NR))
+
+
+cdef Table table
+kernel = offer(&table, CONVOLUTION, <Divide>divide, <Measure>workspace, <Measure>weights_size, <Divide>packing, <Measure>shared)

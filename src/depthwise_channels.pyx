@@ -14,15 +14,13 @@ Leaves   y written in full.
 Rounds   one fused chain per output, in order t, r, s, over the taps inside the image only.
 Costs    2 N C T R S O P Q flop, less the taps in zero padding; one read of x, one write of y: bound by memory outside L2.
 """
-from cpython.pycapsule cimport PyCapsule_New
 
-from arrays cimport Arrays, geometry_of
+from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish, tile_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport turn
 from micro.simd cimport FULL, LANES, NR, real, vec, vec_keep, vec_load_once, vec_mask_load, vec_store, vec_zero
 from micro.tile cimport Output, sums_finish
-from region cimport TASK, pack_tasks, run_tasks
 
 cdef extern from *:
     """
@@ -474,39 +472,31 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     return any_odd(odd + out.odd)
 
 
-def task():
-    """The function that computes one task, for src/chained.pyx."""
-    return PyCapsule_New(<void*>block, TASK, NULL)
-
-
-def workspace_bytes(bytes geometry, /):
-    """Bytes that one thread needs."""
-    cdef Geometry g = geometry_of(geometry)
-    cdef Tile b
-    return layout(&g, &b, NULL)
-
-
-def run(bytes geometry, x, w, bias, residual, y, int threads, /):
-    """Compute y; return whether a sum was NaN or infinite."""
-    cdef Geometry g = geometry_of(geometry)
-    cdef Py_ssize_t rows = max(<Py_ssize_t>1, g.pixel_block // g.Q), columns = min(g.Q, g.pixel_block)
-    g.K *= g.G
-    return run_tasks(block, &g, g.N * ceil_div(g.O * g.P, rows) * ceil_div(g.Q, columns) * ceil_div(g.K, g.channel_block),
-                     NULL, x, w, bias, residual, y, threads)
-
-
-def packed_size(bytes geometry, /):
-    """Numbers that packed weights take."""
-    cdef Geometry g = geometry_of(geometry)
-    return ceil_div(g.G * g.K, BLOCK) * BLOCK * g.T * g.R * g.S
-
-
 cdef bint pack_all(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     weights_pack(g, a.w, g.G * g.K, a.y)
     return False
 
 
-def pack(bytes geometry, w, packed, int threads, /):
+cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
+    cdef Tile b
+    return layout(g, &b, NULL)
+
+
+cdef Division divide(Geometry* g) noexcept nogil:
+    """Lanes are the channels of all groups: K counts them."""
+    cdef Py_ssize_t rows = max(<Py_ssize_t>1, g.pixel_block // g.Q), columns = min(g.Q, g.pixel_block)
+    g.K *= g.G
+    return divided(<AnyTask>block, g.N * ceil_div(g.O * g.P, rows) * ceil_div(g.Q, columns) * ceil_div(g.K, g.channel_block))
+
+
+cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
+    return ceil_div(g.G * g.K, BLOCK) * BLOCK * g.T * g.R * g.S
+
+
+cdef Division packing(Geometry* g) noexcept nogil:
     """packed (ceil(C / BLOCK), T R S, BLOCK) <- w (C, 1, T, R, S)."""
-    cdef Geometry g = geometry_of(geometry)
-    pack_tasks(pack_all, &g, 1, NULL, w, packed, 1)
+    return divided(<AnyTask>pack_all, 1)
+
+
+cdef Table table
+kernel = offer(&table, CONVOLUTION, <Divide>divide, <Measure>workspace, <Measure>packed, <Divide>packing)

@@ -17,14 +17,12 @@ Rounds   one fused chain per output, in order t, r, s. Zero padding beside the i
          NaN or infinite weight the sum is NaN, which `run` reports.
 Costs    2 N K T R S O P Q flop, less the rows of taps that see zero padding alone; x is read, and y written, once.
 """
-from cpython.pycapsule cimport PyCapsule_New
 
-from arrays cimport Arrays, geometry_of
+from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
 from micro.finish cimport any_odd, tile_finish
 from micro.geometry cimport Geometry, ZEROS, border_index, ceil_div, place
 from micro.simd cimport (LANES, NV, real, vec, vec_keep,
                          vec_load, vec_load_once, vec_mask_load_step, vec_splat, vec_store, vec_zero)
-from region cimport TASK, run_tasks
 
 cdef extern from *:
     """
@@ -414,21 +412,16 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     return any_odd(odd)
 
 
-def task():
-    """The function that computes one task, for src/chained.pyx."""
-    return PyCapsule_New(<void*>block, TASK, NULL)
-
-
-def workspace_bytes(bytes geometry, /):
-    """Bytes that one thread needs."""
-    cdef Geometry g = geometry_of(geometry)
+cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
     cdef Strip b
-    return layout(&g, &b, NULL)
+    return layout(g, &b, NULL)
 
 
-def run(bytes geometry, x, w, bias, residual, y, int threads, /):
-    """Compute y; return whether a sum was NaN or infinite."""
-    cdef Geometry g = geometry_of(geometry)
+cdef Division divide(Geometry* g) noexcept nogil:
     cdef Py_ssize_t rows = max(<Py_ssize_t>1, g.pixel_block // g.Q), columns = min(g.Q, g.pixel_block)
-    cdef Py_ssize_t tasks = g.N * ceil_div(g.G * g.K, g.channel_block) * g.O * ceil_div(g.P, rows) * ceil_div(g.Q, columns)
-    return run_tasks(block, &g, tasks, NULL, x, w, bias, residual, y, threads)
+    return divided(<AnyTask>block,
+                   g.N * ceil_div(g.G * g.K, g.channel_block) * g.O * ceil_div(g.P, rows) * ceil_div(g.Q, columns))
+
+
+cdef Table table
+kernel = offer(&table, CONVOLUTION, <Divide>divide, <Measure>workspace)

@@ -13,12 +13,11 @@ Rounds   one fused chain per output, in order c, t, r, s, over the taps inside t
          out, so that it contributes nothing even under an infinite weight.
 Costs    2 N G K C T R S O P Q flop; reads each row of x T R times per block of output channels.
 """
-from arrays cimport Arrays, geometry_of
+from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Table, divided, offer
 from micro.finish cimport any_odd, row_finish
 from micro.gather cimport Span, inside_lanes, lane_indices, load_lanes, row_offset
 from micro.geometry cimport Geometry, ZEROS, ceil_div
 from micro.simd cimport LANES, MR, real, vec, vec_load, vec_mask_load_step, vec_mask_select, vec_store, vec_zero
-from region cimport run_tasks
 
 cdef enum:
     WIDEST = 4                          # vectors of the widest register tile
@@ -149,7 +148,9 @@ cdef bint output_row(const Geometry* g, const Arrays* a, Py_ssize_t task, char* 
     return odd
 
 
-def run(bytes geometry, x, w, bias, residual, y, int threads, /):
-    """Compute y; return whether a sum was NaN or infinite."""
-    cdef Geometry g = geometry_of(geometry)
-    return run_tasks(output_row, &g, g.N * g.G * ceil_div(g.K, MR) * g.O * g.P, NULL, x, w, bias, residual, y, threads)
+cdef Division divide(Geometry* g) noexcept nogil:
+    return divided(<AnyTask>output_row, g.N * g.G * ceil_div(g.K, MR) * g.O * g.P)
+
+
+cdef Table table
+kernel = offer(&table, CONVOLUTION, <Divide>divide)

@@ -26,16 +26,15 @@ Costs    N / m^2 G O P Q (4 n^2 K C T + 10 n^2 log2(n) (C T + K)) flop; the tran
 """
 from libc.string cimport memset
 
-from arrays cimport Arrays, constants_of, geometry_of
 from fft_tiles cimport (Block, Unit, any_layout, any_line_fetch, any_line_finish, axes_open, is_pointwise, row_of, sum_length,
                         unit_open)
 from fft_weights cimport kernel_rows, lanes_of_weights, pack_step, packing_layout, spectra_store
+from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
 from micro.finish cimport any_odd
 from micro.fourier cimport Axis, any_transform, combine, separate
 from micro.geometry cimport Geometry, ceil_div, padded
 from micro.simd cimport LANES, MR, NR, NV, WIDE, prefetch, real, vec, vec_zero, wide
 from micro.spectrum cimport any_complex_tile, multiply
-from region cimport pack_tasks, run_tasks
 
 
 cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept nogil:
@@ -319,37 +318,6 @@ cdef bint product_block(const Geometry* g, const Arrays* a, Py_ssize_t task, cha
     return any_odd(odd)
 
 
-def workspace_bytes(bytes geometry, /):
-    """Bytes that one thread needs."""
-    cdef Geometry g = geometry_of(geometry)
-    cdef Block b
-    return layout(&g, &b, NULL)
-
-
-def shared_bytes(bytes geometry, /):
-    """Bytes of the spectra of a round."""
-    cdef Geometry g = geometry_of(geometry)
-    cdef Block b
-    layout(&g, &b, NULL)
-    return 0 if is_pointwise(&g) else padded(padded(min(g.pixel_block, b.tiles), 2) * b.v_step * sizeof(real), 64)
-
-
-def run(bytes geometry, x, w, bias, residual, y, int threads, /):
-    """Compute y; return whether a sum was NaN or infinite."""
-    cdef Geometry g = geometry_of(geometry)
-    cdef const double* constants = constants_of(geometry)
-    cdef Block b
-    cdef Py_ssize_t tasks, rounds
-    layout(&g, &b, NULL)
-    if is_pointwise(&g):
-        tasks = g.N * ceil_div(g.G * g.K, 1 if g.tile_lanes else LANES) * ceil_div(b.units, g.pixel_block)
-        return run_tasks(pointwise_block, &g, tasks, constants, x, w, bias, residual, y, threads)
-    rounds = g.N * g.G * ceil_div(b.tiles, g.pixel_block)
-    tasks = product_tasks(&g, &b)
-    return run_tasks(product_block, &g, tasks, constants, x, w, bias, residual, y, threads, forward_block,
-                     forward_tasks(&g, &b), rounds * tasks)
-
-
 cdef bint pack_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: pack_step output channels of one group and one input channel."""
     cdef Py_ssize_t lanes = lanes_of_weights(g), step = pack_step(g), taps = g.R * g.S, c, t, k, i, j, f, group, count, size
@@ -379,26 +347,52 @@ cdef bint pack_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* w
     return False
 
 
-def packed_size(bytes geometry, /):
-    """Numbers that packed weights take."""
-    cdef Geometry g = geometry_of(geometry)
+cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
     cdef Block b
-    layout(&g, &b, NULL)
-    if is_pointwise(&g):
-        return padded(g.G * g.K, lanes_of_weights(&g)) * b.bins * b.down.n * 2
-    return g.G * padded(g.K, NR) * b.bins * b.down.n * sum_length(&g, &b) * 2
+    return layout(g, &b, NULL)
 
 
-def pack(bytes geometry, w, packed, int threads, /):
+cdef Py_ssize_t shared(const Geometry* g) noexcept nogil:
+    """The spectra of a round."""
+    cdef Block b
+    layout(g, &b, NULL)
+    return 0 if is_pointwise(g) else padded(padded(min(g.pixel_block, b.tiles), 2) * b.v_step * sizeof(real), 64)
+
+
+cdef Division divide(Geometry* g) noexcept nogil:
+    cdef Block b
+    cdef Division d
+    layout(g, &b, NULL)
+    if is_pointwise(g):
+        return divided(<AnyTask>pointwise_block, g.N * ceil_div(g.G * g.K, 1 if g.tile_lanes else LANES)
+                       * ceil_div(b.units, g.pixel_block))
+    d = divided(<AnyTask>product_block, product_tasks(g, &b))
+    d.first, d.firsts = <AnyTask>forward_block, forward_tasks(g, &b)
+    d.total = g.N * g.G * ceil_div(b.tiles, g.pixel_block) * d.tasks
+    return d
+
+
+cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
+    cdef Block b
+    layout(g, &b, NULL)
+    if is_pointwise(g):
+        return padded(g.G * g.K, lanes_of_weights(g)) * b.bins * b.down.n * 2
+    return g.G * padded(g.K, NR) * b.bins * b.down.n * sum_length(g, &b) * 2
+
+
+cdef Division packing(Geometry* g) noexcept nogil:
     """packed <- the spectra of w (G K, C, T, R, S), transformed in float64 and rounded once.
 
     (G, ceil(K / NR), frequencies, sum, 2, NR); (ceil(K / LANES), frequencies, 2, LANES), or (K, frequencies, 2) with tiles on
     the lanes, where every channel has its own kernel. Frequencies column by column.
     """
-    cdef Geometry g = geometry_of(geometry)
     cdef Block b
     cdef wide* buffer[4]
-    cdef Py_ssize_t groups = 1 if is_pointwise(&g) else g.G
-    layout(&g, &b, NULL)
-    pack_tasks(pack_task, &g, groups * ceil_div(g.G // groups * g.K, pack_step(&g)) * g.C, constants_of(geometry), w, packed,
-               threads, packing_layout(&g, &b, NULL, buffer))
+    cdef Py_ssize_t groups = 1 if is_pointwise(g) else g.G
+    layout(g, &b, NULL)
+    return divided(<AnyTask>pack_task, groups * ceil_div(g.G // groups * g.K, pack_step(g)) * g.C,
+                   packing_layout(g, &b, NULL, buffer))
+
+
+cdef Table table
+kernel = offer(&table, CONVOLUTION, <Divide>divide, <Measure>workspace, <Measure>packed, <Divide>packing, <Measure>shared)

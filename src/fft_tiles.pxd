@@ -1,5 +1,5 @@
 """Tiles of a convolution in the frequency domain: where they lie, how their pixels reach vectors and sums reach the output."""
-from arrays cimport Arrays
+from kernel cimport Arrays
 from micro.finish cimport pixels_finish, row_finish
 from micro.fourier cimport MOST_PASSES, Axis
 from micro.geometry cimport ZEROS, Geometry, border_index, ceil_div, padded, place

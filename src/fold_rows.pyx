@@ -9,11 +9,9 @@ Leaves   y written in full.
 Rounds   one addition for each window, in order r, s.
 Costs    one read of x, one write of y: bound by memory.
 """
+from kernel cimport FOLD, Division, Streams, Table, divided, offer
 from micro.fields cimport Fold
 from micro.simd cimport real
-from stream cimport Streams, geometry_unpack, run_streams
-
-from fastconv.kernels import cpu
 
 
 cdef inline void add(const real* x, Py_ssize_t n, real* y, Py_ssize_t step) noexcept nogil:
@@ -49,16 +47,10 @@ cdef bint block(const void* fields, const void* arrays, Py_ssize_t task, char* w
     return False
 
 
-geometry = cpu.fold
+cdef Division divide(void* fields) noexcept nogil:
+    cdef const Fold* f = <const Fold*>fields
+    return divided(block, f.M * f.H)
 
 
-def workspace_bytes(bytes packed, /):
-    """Bytes that one thread needs."""
-    return 0
-
-
-def run(bytes packed, tuple inputs, tuple outputs, int threads, /):
-    """outputs (y,) <- inputs (x,)."""
-    cdef Fold f
-    geometry_unpack(packed, &f, sizeof(f))
-    return run_streams(block, &f, f.M * f.H, inputs, outputs, 0, threads)
+cdef Table table
+kernel = offer(&table, FOLD, divide)

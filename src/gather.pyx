@@ -11,11 +11,10 @@ Leaves   y written in full.
 Rounds   nothing: items are moved as they are.
 Costs    one read of x, one write of y: bound by memory.
 """
-from cpython.bytes cimport PyBytes_AS_STRING
+from kernel cimport NUMBERS, Division, Streams, Table, divided, offer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from stream cimport Streams, run_streams
 
 ctypedef fused item:
     uint8_t
@@ -24,7 +23,6 @@ ctypedef fused item:
     uint64_t
 
 cdef enum:
-    TASK_BYTES = 1 << 16
     AXES = 64                   # as many as an array can have
 
 cdef struct Axis:               # as int64 numbers in the plan
@@ -35,6 +33,7 @@ cdef struct Axis:               # as int64 numbers in the plan
 
 cdef struct Header:
     int64_t axes, size, unit        # size of an item in bytes; items of a pixel
+    int64_t rows, share             # of y; those of one task
     int64_t repeat                  # the last table is i // repeat; 0: it is not
     int64_t runs                    # where (first, last) of the longest run begin, for each row of the last table
 
@@ -42,7 +41,6 @@ cdef struct Gather:
     const Header* head
     const Axis* axis
     const int64_t* plan
-    Py_ssize_t rows, share, size
 
 
 cdef inline void repeat_items(const int r, Py_ssize_t n, const item* x, item* y) noexcept nogil:
@@ -143,45 +141,31 @@ cdef inline void rows(const Gather* g, const item* from_x, const item* fill, ite
             at[k] = 0
 
 
-cdef bint block(const void* geometry, const void* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
+cdef bint block(const void* plan, const void* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: `share` rows of y."""
-    cdef const Gather* g = <const Gather*>geometry
+    cdef const Header* head = <const Header*>plan
+    cdef Gather gather = Gather(head, <const Axis*>(head + 1), <const int64_t*>plan)
+    cdef const Gather* g = &gather
     cdef const void* x = (<const Streams*>arrays).input[0]
     cdef const void* fill = (<const Streams*>arrays).input[1]
     cdef void* y = (<const Streams*>arrays).output[0]
-    cdef Py_ssize_t first = task * g.share, last = min(g.rows, first + g.share)
-    if g.size == 1:
+    cdef Py_ssize_t first = task * head.share, last = min(head.rows, first + head.share)
+    if head.size == 1:
         rows(g, <const uint8_t*>x, <const uint8_t*>fill, <uint8_t*>y, first, last)
-    elif g.size == 2:
+    elif head.size == 2:
         rows(g, <const uint16_t*>x, <const uint16_t*>fill, <uint16_t*>y, first, last)
-    elif g.size == 4:
+    elif head.size == 4:
         rows(g, <const uint32_t*>x, <const uint32_t*>fill, <uint32_t*>y, first, last)
     else:
         rows(g, <const uint64_t*>x, <const uint64_t*>fill, <uint64_t*>y, first, last)
     return False
 
 
-def geometry(dict fields, /):
-    """The numbers of a plan, as Gather describes them."""
-    return fields["plan"]
+cdef Division divide(void* plan) noexcept nogil:
+    """Tasks of `share` rows of y."""
+    cdef const Header* head = <const Header*>plan
+    return divided(block, (head.rows + head.share - 1) // head.share)
 
 
-def workspace_bytes(bytes geometry, /):
-    """Bytes that one thread needs."""
-    return 0
-
-
-def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
-    """outputs (y,) <- items of inputs (x, fill); fill has one item."""
-    cdef Gather g
-    cdef Py_ssize_t k, pieces
-    g.plan = <const int64_t*>PyBytes_AS_STRING(geometry)
-    g.head = <const Header*>g.plan
-    g.axis = <const Axis*>(g.head + 1)
-    g.size = g.head.size
-    g.rows = 1
-    for k in range(g.head.axes - 1):
-        g.rows *= g.axis[k].n
-    pieces = max(<Py_ssize_t>1, g.rows * g.axis[g.head.axes - 1].n * g.head.unit * g.size // TASK_BYTES)
-    g.share = max(<Py_ssize_t>1, (g.rows + pieces - 1) // pieces)
-    return run_streams(block, &g, (g.rows + g.share - 1) // g.share, inputs, outputs, 0, threads)
+cdef Table table
+kernel = offer(&table, NUMBERS, divide)

@@ -15,13 +15,11 @@ Costs    2 taps flop for each number of y; collecting is bound by the latency of
 from libc.math cimport fabs, floor, fmod, nearbyint
 from libc.stdint cimport int64_t
 
+from kernel cimport SAMPLE, AnyTask, Divide, Division, Measure, Streams, Table, divided, offer
 from micro.fields cimport Sample
 from micro.geometry cimport ceil_div, place
 from micro.simd cimport (FULL, LANES, real, vec, vec_collect_far, vec_load, vec_mask_load, vec_mask_store, vec_splat, vec_store,
                          vec_where_weighted, vec_zero)
-from stream cimport Streams, geometry_unpack, run_streams
-
-from fastconv.kernels import cpu
 
 cdef enum:
     BILINEAR, NEAREST, BICUBIC          # in the order of resample_problem.SAMPLE_MODES
@@ -191,18 +189,13 @@ cdef bint block(const void* fields, const void* arrays, Py_ssize_t task, char* w
     return False
 
 
-geometry = cpu.sample
+cdef Py_ssize_t workspace(const Sample* g) noexcept nogil:
+    return taps_of(g) * BLOCK * (sizeof(int64_t) + sizeof(real)) + 64
 
 
-def workspace_bytes(bytes packed, /):
-    """Bytes that one thread needs."""
-    cdef Sample g
-    geometry_unpack(packed, &g, sizeof(g))
-    return taps_of(&g) * BLOCK * (sizeof(int64_t) + sizeof(real)) + 64
+cdef Division divide(Sample* g) noexcept nogil:
+    return divided(<AnyTask>block, g.N * ceil_div(g.pixels, BLOCK))
 
 
-def run(bytes packed, tuple inputs, tuple outputs, int threads, /):
-    """outputs (y,) <- inputs (x, grid)."""
-    cdef Sample g
-    geometry_unpack(packed, &g, sizeof(g))
-    return run_streams(block, &g, g.N * ceil_div(g.pixels, BLOCK), inputs, outputs, workspace_bytes(packed), threads)
+cdef Table table
+kernel = offer(&table, SAMPLE, <Divide>divide, <Measure>workspace)

@@ -16,17 +16,15 @@ Leaves   y written in full.
 Rounds   one fused chain per output, in order t, r, s, c; then bias, residual, activation.
 Costs    2 N G K C T R S O P Q flop, less the taps at which all pixels of a tile see zero padding.
 """
-from cpython.pycapsule cimport PyCapsule_New
 from libc.string cimport memset
 
-from arrays cimport Arrays, geometry_of
+from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
 from micro.combine cimport Target, pixels_combine, target_of
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns, turn
 from micro.simd cimport LANES, MR, NR, real, vec, vec_zero
 from micro.tile cimport Output, any_tile_multiply_rows
-from region cimport TASK, pack_tasks, run_tasks
 
 cdef enum:
     POINTERS = 8                # in one line
@@ -282,36 +280,6 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     return any_odd(odd + out.odd)
 
 
-def tile_size():
-    """(LANES, MR, NR) of this build: what a plan sizes its blocks by."""
-    return LANES, MR, NR
-
-
-def task():
-    """The function that computes one task, for src/chained.pyx."""
-    return PyCapsule_New(<void*>block, TASK, NULL)
-
-
-def workspace_bytes(bytes geometry, /):
-    """Bytes that one thread needs."""
-    cdef Geometry g = geometry_of(geometry)
-    cdef Block b
-    return layout(&g, &b, NULL)
-
-
-def run(bytes geometry, x, w, bias, residual, y, int threads, /):
-    """Compute y; return whether a sum was NaN or infinite."""
-    cdef Geometry g = geometry_of(geometry)
-    cdef Py_ssize_t tasks = g.N * g.G * ceil_div(g.O * g.P * g.Q, g.pixel_block) * ceil_div(g.K, g.channel_block)
-    return run_tasks(block, &g, tasks, NULL, x, w, bias, residual, y, threads)
-
-
-def packed_size(bytes geometry, /):
-    """Numbers that packed weights take."""
-    cdef Geometry g = geometry_of(geometry)
-    return g.G * padded(g.K, NR) * g.C * g.T * g.R * g.S
-
-
 cdef bint pack_panel(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: NR output channels of one group."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, panels = ceil_div(g.K, NR), group = task // panels, k = task % panels * NR
@@ -320,7 +288,23 @@ cdef bint pack_panel(const Geometry* g, const Arrays* a, Py_ssize_t task, char* 
     return False
 
 
-def pack(bytes geometry, w, packed, int threads, /):
+cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
+    cdef Block b
+    return layout(g, &b, NULL)
+
+
+cdef Division divide(Geometry* g) noexcept nogil:
+    return divided(<AnyTask>block, g.N * g.G * ceil_div(g.O * g.P * g.Q, g.pixel_block) * ceil_div(g.K, g.channel_block))
+
+
+cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
+    return g.G * padded(g.K, NR) * g.C * g.T * g.R * g.S
+
+
+cdef Division packing(Geometry* g) noexcept nogil:
     """packed (G, ceil(K / NR), T R S, C, NR) <- w (G K, C, T, R, S)."""
-    cdef Geometry g = geometry_of(geometry)
-    pack_tasks(pack_panel, &g, g.G * ceil_div(g.K, NR), NULL, w, packed, threads)
+    return divided(<AnyTask>pack_panel, g.G * ceil_div(g.K, NR))
+
+
+cdef Table table
+kernel = offer(&table, CONVOLUTION, <Divide>divide, <Measure>workspace, <Measure>packed, <Divide>packing)

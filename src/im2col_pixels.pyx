@@ -13,17 +13,15 @@ Leaves   y written in full.
 Rounds   one fused chain per output, in order c, t, r, s; then bias, residual, activation.
 Costs    2 N G K C T R S O P Q flop; gathers x once per channel_block: chunk * taps * NR per MR-th of it.
 """
-from cpython.pycapsule cimport PyCapsule_New
 
-from arrays cimport Arrays, geometry_of
+from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
 from micro.combine cimport Target, rows_combine, target_of
 from micro.finish cimport any_odd, output_open, output_place, row_finish
 from micro.gather cimport panel_gather
-from micro.geometry cimport Geometry, ceil_div
+from micro.geometry cimport Geometry, ceil_div, padded
 from micro.pack cimport pack_rows
 from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_zero
 from micro.tile cimport Output, any_tile_multiply
-from region cimport TASK, pack_tasks, run_tasks
 
 
 cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width, Py_ssize_t distance,
@@ -126,39 +124,6 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     return any_odd(odd + out.odd)
 
 
-def tile_size():
-    """(LANES, MR, NR) of this build: what a plan sizes its blocks by."""
-    return LANES, MR, NR
-
-
-def task():
-    """The function that computes one task, for src/chained.pyx."""
-    return PyCapsule_New(<void*>block, TASK, NULL)
-
-
-def workspace_bytes(bytes geometry, /):
-    """Bytes that one thread needs."""
-    cdef Geometry g = geometry_of(geometry)
-    cdef Py_ssize_t sums = g.chunk * g.T * g.R * g.S, tiles = ceil_div(min(g.channel_block, g.K), MR)
-    cdef Py_ssize_t panels = ceil_div(min(g.pixel_block, g.O * g.P * g.Q), NR)
-    cdef Py_ssize_t numbers = sums * NR * g.panels + (0 if g.packed else tiles * sums * MR)
-    numbers += MR * NR * (tiles * panels if g.chunk < g.C else 1) + LANES
-    return ceil_div(numbers * sizeof(real), 64) * 64
-
-
-def run(bytes geometry, x, w, bias, residual, y, int threads, /):
-    """Compute y; return whether a sum was NaN or infinite."""
-    cdef Geometry g = geometry_of(geometry)
-    cdef Py_ssize_t tasks = g.N * g.G * ceil_div(g.O * g.P * g.Q, g.pixel_block) * ceil_div(g.K, g.channel_block)
-    return run_tasks(block, &g, tasks, NULL, x, w, bias, residual, y, threads)
-
-
-def packed_size(bytes geometry, /):
-    """Numbers that packed weights take."""
-    cdef Geometry g = geometry_of(geometry)
-    return g.G * ceil_div(g.K, MR) * MR * g.C * g.T * g.R * g.S
-
-
 cdef bint pack_panel(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: MR output channels of one group."""
     cdef Py_ssize_t length = g.C * g.T * g.R * g.S, panels = ceil_div(g.K, MR), group = task // panels, k = task % panels * MR
@@ -166,7 +131,26 @@ cdef bint pack_panel(const Geometry* g, const Arrays* a, Py_ssize_t task, char* 
     return False
 
 
-def pack(bytes geometry, w, packed, int threads, /):
+cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
+    cdef Py_ssize_t sums = g.chunk * g.T * g.R * g.S, tiles = ceil_div(min(g.channel_block, g.K), MR)
+    cdef Py_ssize_t panels = ceil_div(min(g.pixel_block, g.O * g.P * g.Q), NR)
+    cdef Py_ssize_t numbers = sums * NR * g.panels + (0 if g.packed else tiles * sums * MR)
+    numbers += MR * NR * (tiles * panels if g.chunk < g.C else 1) + LANES
+    return padded(numbers * sizeof(real), 64)
+
+
+cdef Division divide(Geometry* g) noexcept nogil:
+    return divided(<AnyTask>block, g.N * g.G * ceil_div(g.O * g.P * g.Q, g.pixel_block) * ceil_div(g.K, g.channel_block))
+
+
+cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
+    return g.G * padded(g.K, MR) * g.C * g.T * g.R * g.S
+
+
+cdef Division packing(Geometry* g) noexcept nogil:
     """packed (G, ceil(K / MR), C T R S, MR) <- w (G K, C, T, R, S)."""
-    cdef Geometry g = geometry_of(geometry)
-    pack_tasks(pack_panel, &g, g.G * ceil_div(g.K, MR), NULL, w, packed, threads)
+    return divided(<AnyTask>pack_panel, g.G * ceil_div(g.K, MR))
+
+
+cdef Table table
+kernel = offer(&table, CONVOLUTION, <Divide>divide, <Measure>workspace, <Measure>packed, <Divide>packing)

@@ -6,37 +6,32 @@ Loops, outermost first, and what each block is sized for:
     q           BLOCK vectors of pixels (channels last: one pixel)      sums and a mask of one channel: registers
     c           channels
 
-Needs    x (N, C, ..., pixels) or (N, ..., pixels, C), contiguous; m likewise with C or 1 channels; y like x, sums
-         (N, G, pixels) or (N, pixels, G), or empty with a mask of one channel; distinct buffers.
+Needs    inputs (x, m), outputs (y, sums): x (N, C, ..., pixels) or (N, ..., pixels, C), contiguous; m likewise with C or 1
+         channels; y like x, sums (N, G, pixels) or (N, pixels, G), or empty with a mask of one channel; distinct buffers.
 Leaves   y and sums written in full: y = x m, 0 where m is 0, whatever x is there; sums of m over the channels of a group.
 Rounds   sums of m in an order that C and the layout fix; whole numbers exactly.
 Costs    one read of x and m, one write of y: bound by memory.
 """
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 
+from kernel cimport MASKING, Division, Streams, Table, divided, offer
+from micro.fields cimport Masking
 from micro.simd cimport FULL, LANES, real, vec, vec_mask_load, vec_mask_store, vec_splat, vec_sum, vec_where_weighted, vec_zero
-from region cimport run_shares
 
 cdef enum:
     BLOCK = 4                   # vectors of pixels
-    SHARE = 1 << 15             # numbers that are worth a second thread
-
-cdef struct Masking:
-    Py_buffer x, m, y, sums
-    Py_ssize_t N, C, G, pixels, parts, channels_last
-    bint single                 # one mask for all channels
 
 
 cdef inline vec masked(vec x, vec m) noexcept nogil:
     return vec_where_weighted(m, x * m)
 
 
-cdef void planes_mask(const Masking* a, Py_ssize_t n, Py_ssize_t group, Py_ssize_t q, Py_ssize_t stop) noexcept nogil:
+cdef void planes_mask(const Masking* a, const Streams* s, Py_ssize_t n, Py_ssize_t group, Py_ssize_t q,
+                      Py_ssize_t stop) noexcept nogil:
     """Pixels q .. stop (at most BLOCK vectors) of the planes of one group."""
     cdef Py_ssize_t C = a.C // a.G, _c, at = (n * a.C + group * C) * a.pixels, vectors = (stop - q + LANES - 1) // LANES
-    cdef const real* x = <const real*>a.x.buf + at + q
-    cdef const real* m = <const real*>a.m.buf + (n * a.pixels if a.single else at) + q
-    cdef real* y = <real*>a.y.buf + at + q
+    cdef const real* x = <const real*>s.input[0] + at + q
+    cdef const real* m = <const real*>s.input[1] + (n * a.pixels if a.single else at) + q
+    cdef real* y = <real*>s.output[0] + at + q
     cdef vec sums[BLOCK]
     cdef vec mask[BLOCK]
     cdef unsigned lanes[BLOCK]
@@ -56,15 +51,15 @@ cdef void planes_mask(const Masking* a, Py_ssize_t n, Py_ssize_t group, Py_ssize
         m += 0 if a.single else a.pixels
     if not a.single:
         for j in range(vectors):
-            vec_mask_store(<real*>a.sums.buf + (n * a.G + group) * a.pixels + q + j * LANES, lanes[j], sums[j])
+            vec_mask_store(<real*>s.output[1] + (n * a.G + group) * a.pixels + q + j * LANES, lanes[j], sums[j])
 
 
-cdef void pixel_mask(const Masking* a, Py_ssize_t pixel) noexcept nogil:
+cdef void pixel_mask(const Masking* a, const Streams* s, Py_ssize_t pixel) noexcept nogil:
     """The channels of one pixel, which counts through all images."""
     cdef Py_ssize_t C = a.C // a.G, group, c
-    cdef const real* x = <const real*>a.x.buf + pixel * a.C
-    cdef const real* m = <const real*>a.m.buf + (pixel if a.single else pixel * a.C)
-    cdef real* y = <real*>a.y.buf + pixel * a.C
+    cdef const real* x = <const real*>s.input[0] + pixel * a.C
+    cdef const real* m = <const real*>s.input[1] + (pixel if a.single else pixel * a.C)
+    cdef real* y = <real*>s.output[0] + pixel * a.C
     cdef vec mask = vec_splat(m[0]), sums
     cdef unsigned lanes
     for group in range(a.G):
@@ -78,49 +73,35 @@ cdef void pixel_mask(const Masking* a, Py_ssize_t pixel) noexcept nogil:
             vec_mask_store(y + c, lanes, masked(vec_mask_load(vec_zero(), lanes, x + c), mask))
             c += LANES
         if not a.single:
-            (<real*>a.sums.buf)[pixel * a.G + group] = vec_sum(sums)
+            (<real*>s.output[1])[pixel * a.G + group] = vec_sum(sums)
         x += C
         y += C
         m += 0 if a.single else C
 
 
-cdef bint share(const void* masking, const void* _arrays, Py_ssize_t task, char* _workspace) noexcept nogil:
+cdef bint share(const void* masking, const void* arrays, Py_ssize_t task, char* _workspace) noexcept nogil:
     """One task: an equal share of the pixels of one image."""
     cdef const Masking* a = <const Masking*>masking
+    cdef const Streams* s = <const Streams*>arrays
     cdef Py_ssize_t n = task // a.parts, part = task % a.parts, q = a.pixels * part // a.parts, group, at
     cdef Py_ssize_t stop = a.pixels * (part + 1) // a.parts
     if a.channels_last:
         while q < stop:
-            pixel_mask(a, n * a.pixels + q)
+            pixel_mask(a, s, n * a.pixels + q)
             q += 1
         return False
     for group in range(a.G):
         at = q
         while at < stop:
-            planes_mask(a, n, group, at, min(stop, at + BLOCK * LANES))
+            planes_mask(a, s, n, group, at, min(stop, at + BLOCK * LANES))
             at += BLOCK * LANES
     return False
 
 
-def apply(x, m, y, sums, Py_ssize_t channels, Py_ssize_t groups, bint channels_last, int threads, /):
-    """Fill y and sums; `channels` is C."""
-    cdef Masking a
-    PyObject_GetBuffer(x, &a.x, PyBUF_C_CONTIGUOUS)
-    PyObject_GetBuffer(m, &a.m, PyBUF_C_CONTIGUOUS)
-    PyObject_GetBuffer(y, &a.y, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
-    PyObject_GetBuffer(sums, &a.sums, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
-    a.N = a.x.shape[0]
-    a.C = channels
-    a.G = groups
-    a.pixels = a.x.len // (a.x.itemsize * a.N * channels)
-    a.channels_last = channels_last
-    a.single = a.sums.len == 0
-    if a.N * a.C * a.pixels < SHARE:
-        threads = 1
-    a.parts = 4 * threads
-    with nogil:
-        run_shares(share, &a, NULL, a.N * a.parts, NULL, 0, threads)
-    PyBuffer_Release(&a.x)
-    PyBuffer_Release(&a.m)
-    PyBuffer_Release(&a.y)
-    PyBuffer_Release(&a.sums)
+cdef Division divide(void* masking) noexcept nogil:
+    cdef const Masking* a = <const Masking*>masking
+    return divided(share, a.N * a.parts)
+
+
+cdef Table table
+kernel = offer(&table, MASKING, divide)

@@ -1,39 +1,37 @@
 """What this CPU reaches at most: multiply-adds in registers, and copies. The yardstick of every share of peak.
 
 Every thread works alone on its own registers or buffers until a common deadline, and its rate counts from its own
-start: a thread that starts late does not lower the sum.
+start: a thread that starts late does not lower the sum. Copies make ordinary stores, as kernels do: memory reads a line
+before it is overwritten, which does not count.
 
-Needs    nothing.
-Leaves   nothing.
+Needs    outputs (rates,), a double for each thread: FLOP/s of multiply-adds. Of copies inputs (source,), outputs (rates,
+         target), with Peak.nbytes for each thread, a multiple of 256.
+Leaves   rates; Bytes/s, read and written, of copies.
 Rounds   x <- x / 2 + 1, which tends to 2: no overflow, no denormals.
 Costs    the seconds asked for, whole blocks of about 20 microseconds.
 """
-from cython.parallel cimport prange
-from libc.stdlib cimport free
+from kernel cimport PEAK, AnyTask, Divide, Division, Streams, Table, divided, offer
 from libc.string cimport memset
+from micro.fields cimport Peak
 from micro.simd cimport LANES, NV, REAL_BYTES, real, vec, vec_load, vec_splat, vec_store
-
-cdef extern from "stdlib.h" nogil:
-    int posix_memalign(void** p, size_t alignment, size_t size)
-
-cdef extern from "omp.h" nogil:
-    double omp_get_wtime()
 
 cdef extern from *:
     """
+    #include <time.h>
+
     /* Sums in flight, as many as a tile has; SSE, whose tile is small, needs more to hide the latencies of two instructions.
        In two axes, as a tile: gcc unrolls no loop of 24 in full. */
     #define ROWS (MR < 6 ? 6 : MR)
     #define CHAINS (ROWS * NV)
 
-    #ifdef __clang__
-    #define COMPILER __VERSION__
-    #else
-    #define COMPILER "gcc " __VERSION__
-    #endif
+    static double now(void) {
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return t.tv_sec + 1e-9 * t.tv_nsec;
+    }
     """
-    const char* COMPILER
     enum: ROWS, CHAINS
+    double now() nogil
 
 cdef enum:
     STEPS = 4096
@@ -60,29 +58,29 @@ cdef inline double chains(real half, real one, real* left) noexcept nogil:
 cdef double chains_rate(double seconds) noexcept nogil:
     """FLOP/s of the calling thread; 0 if the sums did not stay where they belong."""
     cdef real left[CHAINS * LANES]
-    cdef double flops = 0, start = omp_get_wtime(), now = start
+    cdef double flops = 0, start = now(), time = start
     cdef int i
     for i in range(CHAINS * LANES):
         left[i] = <real>i / (CHAINS * LANES)
-    while now - start < seconds:
+    while time - start < seconds:
         flops += chains(<real>0.5, <real>1.0, left)
-        now = omp_get_wtime()
+        time = now()
     for i in range(CHAINS * LANES):
         if not (left[i] > 1 and left[i] < 3):
             return 0
-    return flops / (now - start)
+    return flops / (time - start)
 
 
 cdef double copy_rate(double seconds, Py_ssize_t numbers, real* source, real* target) noexcept nogil:
     """Bytes/s, read and written, of the calling thread; touches its buffers first, so that they are near it."""
-    cdef double copied = 0, start, now
+    cdef double copied = 0, start, time
     cdef Py_ssize_t i, times, _round
     memset(source, 0, numbers * REAL_BYTES)
     memset(target, 0, numbers * REAL_BYTES)
     times = 1 + (1 << 18) // numbers
-    start = omp_get_wtime()
-    now = start
-    while now - start < seconds:
+    start = now()
+    time = start
+    while time - start < seconds:
         for _round in range(times):
             i = 0
             while i < numbers:
@@ -92,42 +90,24 @@ cdef double copy_rate(double seconds, Py_ssize_t numbers, real* source, real* ta
                 vec_store(target + i + 3 * LANES, vec_load(source + i + 3 * LANES))
                 i += 4 * LANES
         copied += 2.0 * times * numbers * REAL_BYTES
-        now = omp_get_wtime()
-    return copied / (now - start)
+        time = now()
+    return copied / (time - start)
 
 
-def fma(double seconds, int threads, /):
-    """FLOP/s of multiply-adds on whole vectors in registers, `threads` threads together."""
-    cdef double rate = 0
-    cdef int _thread
-    if threads == 1:
-        return chains_rate(seconds)
-    for _thread in prange(threads, num_threads=threads, schedule="static", chunksize=1, nogil=True):
-        rate += chains_rate(seconds)
-    return rate
-
-
-def copy(double seconds, int threads, Py_ssize_t nbytes, /):
-    """Bytes/s of copying buffers of `nbytes`, one pair for each thread; bytes read and bytes written both count.
-
-    Ordinary stores, as kernels write: memory reads a line before it is overwritten, which does not count.
-    """
-    cdef Py_ssize_t numbers = max(1, nbytes // (4 * LANES * REAL_BYTES)) * 4 * LANES
-    cdef double rate = 0
-    cdef char* buffers = NULL
-    cdef int thread
-    if posix_memalign(<void**>&buffers, 4096, 2 * numbers * REAL_BYTES * threads):
-        raise MemoryError(f"no memory for {threads} pairs of buffers of {nbytes} bytes")
-    if threads == 1:
-        rate = copy_rate(seconds, numbers, <real*>buffers, <real*>buffers + numbers)
+cdef bint measure(const Peak* p, const Streams* s, Py_ssize_t task, char* _workspace) noexcept nogil:
+    """The rate of one thread."""
+    cdef double* rate = <double*>s.output[0] + task
+    cdef Py_ssize_t numbers = p.nbytes // REAL_BYTES
+    if numbers:
+        rate[0] = copy_rate(p.seconds, numbers, <real*>s.input[0] + task * numbers, <real*>s.output[1] + task * numbers)
     else:
-        for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1, nogil=True):
-            rate += copy_rate(seconds, numbers, <real*>buffers + 2 * numbers * thread,
-                              <real*>buffers + 2 * numbers * thread + numbers)
-    free(buffers)
-    return rate
+        rate[0] = chains_rate(p.seconds)
+    return False
 
 
-def compiler():
-    """Name and version of the C compiler that built this module."""
-    return COMPILER.decode()
+cdef Division divide(Peak* p) noexcept nogil:
+    return divided(<AnyTask>measure, p.threads)
+
+
+cdef Table table
+kernel = offer(&table, PEAK, <Divide>divide)

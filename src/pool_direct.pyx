@@ -16,15 +16,12 @@ Rounds   means: each row of pixels in SUMS * LANES partial sums that are added i
 Costs    T R S loads, and about four instructions for each, a vector of results.
 """
 from libc.stdint cimport INT64_MIN, int64_t
+from kernel cimport POOL, AnyTask, Divide, Division, Streams, Table, divided, offer
 from micro.fields cimport Pool
 from micro.geometry cimport ceil_div
 from micro.simd cimport (LANES, bits, ivec, ivec_load, ivec_splat, ivec_steps, ivec_store_wide, real, vec, vec_challenge,
                          vec_mask_load, vec_mask_load_step, vec_mask_store, vec_splat, vec_store)
 from micro.windows cimport INFINITY, Window, axis_d, axis_h, axis_w, run_join, window
-from region cimport AnyTask
-from stream cimport Streams, geometry_unpack, run_streams
-
-from fastconv.kernels import cpu
 
 ctypedef fused number:
     real
@@ -245,15 +242,9 @@ cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* wor
     return False
 
 
-geometry = cpu.pool
+cdef Division divide(Pool* g) noexcept nogil:
+    return divided(<AnyTask>block, ceil_div((g.N if g.channels_last else g.N * g.C) * g.O * g.P, g.rows))
 
 
-def workspace_bytes(bytes packed, /):
-    return 0
-
-
-def run(bytes packed, tuple inputs, tuple outputs, int threads, /):
-    cdef Pool g
-    geometry_unpack(packed, &g, sizeof(g))
-    cdef Py_ssize_t rows = (g.N if g.channels_last else g.N * g.C) * g.O * g.P
-    return run_streams(<AnyTask>block, &g, ceil_div(rows, g.rows), inputs, outputs, 0, threads)
+cdef Table table
+kernel = offer(&table, POOL, <Divide>divide)

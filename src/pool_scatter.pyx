@@ -13,13 +13,10 @@ Costs    y is written once, in order, and then where the positions say.
 """
 from libc.stdint cimport int64_t
 from libc.string cimport memset
+from kernel cimport SCATTER, AnyTask, Divide, Division, Streams, Table, divided, offer
 from micro.fields cimport Scatter
 from micro.geometry cimport ceil_div
 from micro.simd cimport bits
-from region cimport AnyTask
-from stream cimport Streams, geometry_unpack, run_streams
-
-from fastconv.kernels import cpu
 
 cdef enum:
     CHANNELS = 64
@@ -53,15 +50,9 @@ cdef bint block(const Scatter* g, const Streams* arrays, Py_ssize_t task, char* 
     return False
 
 
-geometry = cpu.scatter
+cdef Division divide(Scatter* g) noexcept nogil:
+    return divided(<AnyTask>block, g.N * (ceil_div(g.C, CHANNELS) if g.channels_last else g.C))
 
 
-def workspace_bytes(bytes packed, /):
-    return 0
-
-
-def run(bytes packed, tuple inputs, tuple outputs, int threads, /):
-    cdef Scatter g
-    geometry_unpack(packed, &g, sizeof(g))
-    cdef Py_ssize_t tasks = g.N * (ceil_div(g.C, CHANNELS) if g.channels_last else g.C)
-    return run_streams(<AnyTask>block, &g, tasks, inputs, outputs, 0, threads)
+cdef Table table
+kernel = offer(&table, SCATTER, <Divide>divide)

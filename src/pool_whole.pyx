@@ -10,14 +10,11 @@ Leaves   y written in full.
 Rounds   pixel i belongs to partial sum i mod (SUMS * LANES); those are added in pairs; then one division.
 Costs    x is read once: bound by memory.
 """
+from kernel cimport POOL, AnyTask, Divide, Division, Streams, Table, divided, offer
 from micro.fields cimport Pool
 from micro.geometry cimport ceil_div
 from micro.simd cimport LANES, real, vec, vec_mask_store, vec_splat, vec_transpose
 from micro.windows cimport axis_d, axis_h, axis_w, join_lanes, run_join, window
-from region cimport AnyTask
-from stream cimport Streams, geometry_unpack, run_streams
-
-from fastconv.kernels import cpu
 
 cdef inline void planes_join(const bint largest, const Pool* g, Py_ssize_t plane, Py_ssize_t count, const real* x,
                              real* y) noexcept nogil:
@@ -47,14 +44,9 @@ cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* wor
     return False
 
 
-geometry = cpu.pool
+cdef Division divide(Pool* g) noexcept nogil:
+    return divided(<AnyTask>block, ceil_div(g.N * g.C, g.rows))
 
 
-def workspace_bytes(bytes packed, /):
-    return 0
-
-
-def run(bytes packed, tuple inputs, tuple outputs, int threads, /):
-    cdef Pool g
-    geometry_unpack(packed, &g, sizeof(g))
-    return run_streams(<AnyTask>block, &g, ceil_div(g.N * g.C, g.rows), inputs, outputs, 0, threads)
+cdef Table table
+kernel = offer(&table, POOL, <Divide>divide)

@@ -18,15 +18,12 @@ Rounds   each window: rows in order, or suffix + prefix; then pixels in order, o
          Nothing is ever subtracted.
 Costs    an input row is read R / stride_h times (vanherk: three times), from L1 or L2 after the first; bound by memory.
 """
+from kernel cimport POOL, AnyTask, Divide, Division, Measure, Streams, Table, divided, offer
 from micro.across cimport (EVEN, FLAT, LONG, PIXELS, TURNED, Block, across_lines, across_pixels, across_turned, identity)
 from micro.fields cimport Pool
 from micro.geometry cimport ceil_div, padded, place
 from micro.simd cimport FULL, LANES, prefetch, real, vec, vec_load, vec_mask_load, vec_splat, vec_store
 from micro.windows cimport Window, axis_d, axis_h, axis_w, join, window
-from region cimport AnyTask
-from stream cimport Streams, geometry_unpack, run_streams
-
-from fastconv.kernels import cpu
 
 cdef enum:
     AHEAD = 10                  # rows of windows whose input is prefetched meanwhile
@@ -373,23 +370,19 @@ cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* wor
     return False
 
 
-cdef Py_ssize_t tasks_of(const Pool* g) noexcept:
+cdef Py_ssize_t tasks_of(const Pool* g) noexcept nogil:
     cdef Py_ssize_t rows = (g.N if g.channels_last else g.N * g.C) * g.O * g.P
     return ceil_div(rows, g.rows) * ceil_div(g.Q, g.columns) * (ceil_div(g.C, g.channels) if g.channels_last else 1)
 
 
-geometry = cpu.pool
-
-
-def workspace_bytes(bytes packed, /):
-    cdef Pool g
+cdef Py_ssize_t workspace(const Pool* g) noexcept nogil:
     cdef Block b
-    geometry_unpack(packed, &g, sizeof(g))
-    return layout(&g, &b, NULL)
+    return layout(g, &b, NULL)
 
 
-def run(bytes packed, tuple inputs, tuple outputs, int threads, /):
-    cdef Pool g
-    cdef Block b
-    geometry_unpack(packed, &g, sizeof(g))
-    return run_streams(<AnyTask>block, &g, tasks_of(&g), inputs, outputs, layout(&g, &b, NULL), threads)
+cdef Division divide(Pool* g) noexcept nogil:
+    return divided(<AnyTask>block, tasks_of(g))
+
+
+cdef Table table
+kernel = offer(&table, POOL, <Divide>divide, <Measure>workspace)

@@ -10,11 +10,10 @@ Leaves   y written in full.
 Rounds   nothing: items are moved as they are.
 Costs    one read of x, one write of y: bound by memory.
 """
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from kernel cimport NUMBERS, AnyTask, Divide, Division, Streams, Table, divided, offer
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from stream cimport Streams, geometry_unpack, run_streams
 
 ctypedef fused item:
     uint8_t
@@ -23,18 +22,17 @@ ctypedef fused item:
     uint64_t
 
 cdef enum:
-    AXES = 12                   # more than any call has
-    TASK_BYTES = 1 << 16
+    AXES = 12                   # more than any call has; resample_tables.REARRANGE_AXES
     EDGE = 16                   # of a block of a transposition
 
 cdef struct Copy:
     Py_ssize_t axes, outer, share           # outer: steps of the outer axes; share: those of one task
-    Py_ssize_t n[AXES]                      # outer extents, then those of a and b
-    Py_ssize_t x_step[AXES]                 # strides in bytes
-    Py_ssize_t y_step[AXES]
     Py_ssize_t size                         # of an item
     Py_ssize_t a, b, x_b, y_a               # extents (a: 1 if b is contiguous in x), strides in items
-    bint straight                           # b is contiguous in x
+    Py_ssize_t straight                     # b is contiguous in x
+    Py_ssize_t n[AXES]                      # extents of the outer axes
+    Py_ssize_t x_step[AXES]                 # strides in bytes
+    Py_ssize_t y_step[AXES]
 
 
 cdef inline void weave(const int r, Py_ssize_t n, const item* x, Py_ssize_t step, item* y) noexcept nogil:
@@ -136,75 +134,9 @@ cdef bint block(const void* geometry, const void* arrays, Py_ssize_t task, char*
     return False
 
 
-cdef void take_axis(Copy* c, Py_ssize_t k) noexcept:
-    """Remove axis k from the outer ones."""
-    c.axes -= 1
-    while k < c.axes:
-        c.n[k] = c.n[k + 1]
-        c.x_step[k] = c.x_step[k + 1]
-        c.y_step[k] = c.y_step[k + 1]
-        k += 1
+cdef Division divide(Copy* c) noexcept nogil:
+    return divided(<AnyTask>block, (c.outer + c.share - 1) // c.share)
 
 
-cdef int merge(Copy* c, tuple shape, tuple stride) except -1:
-    """Axes without those of length 1, neighbours that lie one inside the other in x as one; y_step as they lie in y."""
-    cdef Py_ssize_t step = c.size, n, x_step
-    cdef int k
-    c.axes = 0
-    for n, x_step in zip(shape, stride):
-        if n == 1:
-            continue
-        if c.axes and c.x_step[c.axes - 1] == x_step * n:
-            c.n[c.axes - 1] *= n
-            c.x_step[c.axes - 1] = x_step
-            continue
-        c.n[c.axes] = n
-        c.x_step[c.axes] = x_step
-        c.axes += 1
-    for k in range(c.axes - 1, -1, -1):
-        c.y_step[k] = step
-        step *= c.n[k]
-    return 0
-
-
-cdef void plan(Copy* c) noexcept:
-    """Take a and b from the axes; cut the others into tasks."""
-    cdef Py_ssize_t k, pieces, best = -1
-    c.straight = True
-    c.a = c.b = c.x_b = c.y_a = 1
-    if c.axes:
-        k = c.axes - 1
-        c.b, c.x_b, c.straight = c.n[k], c.x_step[k] // c.size, c.x_step[k] == c.size
-        take_axis(c, k)
-        for k in range(c.axes):
-            if c.x_step[k] == c.size:
-                best = k
-        if best >= 0 and not c.straight:
-            c.a, c.y_a = c.n[best], c.y_step[best] // c.size
-            take_axis(c, best)
-    c.outer = 1
-    for k in range(c.axes):
-        c.outer *= c.n[k]
-    pieces = max(<Py_ssize_t>1, c.outer * c.a * c.b * c.size // TASK_BYTES)
-    c.share = max(<Py_ssize_t>1, (c.outer + pieces - 1) // pieces)
-
-
-def geometry(dict fields, /):
-    """`shape` of y, and the `strides` of those axes in x, in bytes; the `itemsize`."""
-    cdef Copy c
-    c.size = fields["itemsize"]
-    merge(&c, fields["shape"], fields["strides"])
-    plan(&c)
-    return PyBytes_FromStringAndSize(<const char*>&c, sizeof(c))
-
-
-def workspace_bytes(bytes geometry, /):
-    """Bytes that one thread needs."""
-    return 0
-
-
-def run(bytes geometry, tuple inputs, tuple outputs, int threads, /):
-    """outputs (y,) <- inputs (x,)."""
-    cdef Copy c
-    geometry_unpack(geometry, &c, sizeof(c))
-    return run_streams(block, &c, (c.outer + c.share - 1) // c.share, inputs, outputs, 0, threads)
+cdef Table table
+kernel = offer(&table, NUMBERS, <Divide>divide)

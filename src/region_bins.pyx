@@ -16,14 +16,12 @@ Costs    for each bin and channel its pixels, once; with one box of any size at 
 from libc.math cimport INFINITY, NAN, ceil, isfinite, round
 from libc.stdint cimport int64_t
 
+from kernel cimport REGIONS, AnyTask, Divide, Division, Measure, Streams, Table, divided, offer
 from micro.fields cimport Regions
 from micro.bins cimport Bins, bin_pixels, bin_samples
 from micro.geometry cimport ceil_div, padded, place
 from micro.simd cimport (FULL, LANES, bits, real, vec, vec_collect, vec_larger, vec_load, vec_mask_load, vec_mask_store,
                          vec_pick_two, vec_splat, vec_store, vec_sum, vec_where_weighted, vec_zero)
-from stream cimport Streams, geometry_unpack, run_streams
-
-from fastconv.kernels import cpu
 
 cdef enum:
     CHANNELS = 64               # of one task
@@ -350,20 +348,14 @@ cdef bint block(const void* fields, const void* arrays, Py_ssize_t task, char* w
     return False
 
 
-geometry = cpu.regions
-
-
-def workspace_bytes(bytes packed, /):
-    """Bytes that one thread needs."""
-    cdef Regions g
+cdef Py_ssize_t workspace(const Regions* g) noexcept nogil:
     cdef Box box
-    geometry_unpack(packed, &g, sizeof(g))
-    return layout(&g, &box, NULL)
+    return layout(g, &box, NULL)
 
 
-def run(bytes packed, tuple inputs, tuple outputs, int threads, /):
-    """outputs (y,) <- inputs (x, boxes, index, offset)."""
-    cdef Regions g
-    geometry_unpack(packed, &g, sizeof(g))
-    cdef Py_ssize_t channels = g.C // (g.PH * g.PW) if g.by_position else g.C
-    return run_streams(block, &g, g.K * ceil_div(channels, CHANNELS), inputs, outputs, workspace_bytes(packed), threads)
+cdef Division divide(Regions* g) noexcept nogil:
+    return divided(<AnyTask>block, g.K * ceil_div(g.C // (g.PH * g.PW) if g.by_position else g.C, CHANNELS))
+
+
+cdef Table table
+kernel = offer(&table, REGIONS, <Divide>divide, <Measure>workspace)

@@ -16,16 +16,13 @@ Leaves   y written in full.
 Rounds   one fused chain per axis; a pixel of weight zero contributes nothing, be it infinite.
 Costs    one read of x, one write of y: bound by memory where taps are few.
 """
-from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport int64_t
 
+from kernel cimport RESAMPLE, Divide, Division, Measure, Streams, Table, divided, offer
 from micro.fields cimport Resample
 from micro.geometry cimport ceil_div
 from micro.simd cimport (FULL, LANES, bits, real, vec, vec_collect, vec_load, vec_mask_load, vec_mask_store, vec_pick,
                          vec_pick_two, vec_splat, vec_store, vec_sum, vec_where_weighted, vec_zero)
-from stream cimport Streams, run_streams
-
-from fastconv.kernels import cpu
 
 cdef enum:
     ACROSS, ALONG, CHANNELS, AT_ONCE    # in the order of resample_tables.WAYS
@@ -312,15 +309,13 @@ cdef bint task_run(const void* fields, const void* arrays, Py_ssize_t task, char
     return False
 
 
-geometry = cpu.resample
+cdef Py_ssize_t workspace_of(const Resample* g) noexcept nogil:
+    return g.workspace
 
 
-def workspace_bytes(bytes packed, /):
-    """Bytes that one thread needs."""
-    return (<const Resample*>PyBytes_AS_STRING(packed)).workspace
+cdef Division divide(Resample* g) noexcept nogil:
+    return divided(task_run, g.M * ceil_div(g.O * g.P, g.rows))
 
 
-def run(bytes packed, tuple inputs, tuple outputs, int threads, /):
-    """outputs (y,) <- inputs (x,)."""
-    cdef const Resample* g = <const Resample*>PyBytes_AS_STRING(packed)
-    return run_streams(task_run, g, g.M * ceil_div(g.O * g.P, g.rows), inputs, outputs, g.workspace, threads)
+cdef Table table
+kernel = offer(&table, RESAMPLE, <Divide>divide, <Measure>workspace_of)

@@ -16,13 +16,12 @@ Costs    2 N G K C T R S O P Q flop; copies each input row about once per pixel_
 """
 from libc.string cimport memcpy, memset
 
-from arrays cimport Arrays, geometry_of
+from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
 from micro.finish cimport any_odd, output_open, output_place, row_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_rows
 from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_mask_load_step, vec_mask_store, vec_zero
 from micro.tile cimport Output, any_tile_multiply_scattered
-from region cimport pack_tasks, run_tasks
 
 cdef struct Block:              # one task: what it computes and where its workspace lies
     Py_ssize_t n, group, o, p0, rows, q0, columns
@@ -174,26 +173,6 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     return any_odd(odd + out.odd)
 
 
-def workspace_bytes(bytes geometry, /):
-    """Bytes that one thread needs."""
-    cdef Geometry g = geometry_of(geometry)
-    cdef Block b
-    return layout(&g, &b, NULL)
-
-
-def run(bytes geometry, x, w, bias, residual, y, int threads, /):
-    """Compute y; return whether a sum was NaN or infinite."""
-    cdef Geometry g = geometry_of(geometry)
-    cdef Py_ssize_t tasks = g.N * g.G * g.O * ceil_div(g.P, g.pixel_block) * ceil_div(g.Q, g.chunk)
-    return run_tasks(block, &g, tasks, NULL, x, w, bias, residual, y, threads)
-
-
-def packed_size(bytes geometry, /):
-    """Numbers that packed weights take."""
-    cdef Geometry g = geometry_of(geometry)
-    return g.G * padded(g.K, MR) * g.C * g.T * g.R * g.S
-
-
 cdef bint pack_panel(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: MR output channels of one group."""
     cdef Py_ssize_t length = g.C * g.T * g.R * g.S, panels = ceil_div(g.K, MR), group = task // panels, k = task % panels * MR
@@ -201,7 +180,23 @@ cdef bint pack_panel(const Geometry* g, const Arrays* a, Py_ssize_t task, char* 
     return False
 
 
-def pack(bytes geometry, w, packed, int threads, /):
+cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
+    cdef Block b
+    return layout(g, &b, NULL)
+
+
+cdef Division divide(Geometry* g) noexcept nogil:
+    return divided(<AnyTask>block, g.N * g.G * g.O * ceil_div(g.P, g.pixel_block) * ceil_div(g.Q, g.chunk))
+
+
+cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
+    return g.G * padded(g.K, MR) * g.C * g.T * g.R * g.S
+
+
+cdef Division packing(Geometry* g) noexcept nogil:
     """packed (G, ceil(K / MR), C T R S, MR) <- w (G K, C, T, R, S)."""
-    cdef Geometry g = geometry_of(geometry)
-    pack_tasks(pack_panel, &g, g.G * ceil_div(g.K, MR), NULL, w, packed, threads)
+    return divided(<AnyTask>pack_panel, g.G * ceil_div(g.K, MR))
+
+
+cdef Table table
+kernel = offer(&table, CONVOLUTION, <Divide>divide, <Measure>workspace, <Measure>packed, <Divide>packing)

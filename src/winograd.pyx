@@ -21,7 +21,7 @@ Rounds   as a sum over C T of transformed numbers: growth in transforms.growth. 
 Costs    2 side^2 / m^2 N G K C T O P Q flop, side being alpha or 2 alpha - 1, and the transforms, about 200 operations
          each for a tile of F(4, 3).
 """
-from arrays cimport Arrays, constants_of, geometry_of
+from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
 from micro.combine cimport Target, pixels_combine, target_of
 from micro.finish cimport any_odd, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
@@ -30,7 +30,6 @@ from micro.simd cimport (LANES, MR, NR, NV, WIDE, prefetch, real, vec, vec_load,
                          vec_mask_store, vec_store, vec_transpose, vec_zero, wide, wide_load, wide_store)
 from micro.tile cimport any_tile_multiply_rows
 from micro.winograd cimport axis_input, axis_output, axis_weights
-from region cimport pack_tasks, run_tasks
 
 cdef enum:
     MOST_ALPHA = 8
@@ -423,33 +422,6 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     return any_odd(odd)
 
 
-def tile_size():
-    """(LANES, MR, NR) of this build: what a plan sizes its blocks by."""
-    return LANES, MR, NR
-
-
-def workspace_bytes(bytes geometry, /):
-    """Bytes that one thread needs."""
-    cdef Geometry g = geometry_of(geometry)
-    cdef Block b
-    return layout(&g, &b, NULL)
-
-
-def run(bytes geometry, x, w, bias, residual, y, int threads, /):
-    """Compute y; return whether a sum was NaN or infinite."""
-    cdef Geometry g = geometry_of(geometry)
-    cdef Block b
-    layout(&g, &b, NULL)
-    cdef Py_ssize_t blocks = ceil_div(g.O * b.rows * b.columns, g.pixel_block) * ceil_div(g.K, g.channel_block)
-    return run_tasks(block, &g, g.N * g.G * blocks, constants_of(geometry), x, w, bias, residual, y, threads)
-
-
-def packed_size(bytes geometry, /):
-    """Numbers that packed weights take."""
-    cdef Geometry g = geometry_of(geometry)
-    return g.G * padded(g.K, NR) * unique_weights(&g) * g.C * g.T
-
-
 cdef bint pack_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: NR output channels of one group."""
     cdef Py_ssize_t panels = ceil_div(g.K, NR), group = task // panels, k = task % panels * NR
@@ -458,8 +430,26 @@ cdef bint pack_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* w
     return False
 
 
-def pack(bytes geometry, w, packed, int threads, /):
+cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
+    cdef Block b
+    return layout(g, &b, NULL)
+
+
+cdef Division divide(Geometry* g) noexcept nogil:
+    cdef Block b
+    layout(g, &b, NULL)
+    return divided(<AnyTask>block, g.N * g.G * ceil_div(g.O * b.rows * b.columns, g.pixel_block)
+                   * ceil_div(g.K, g.channel_block))
+
+
+cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
+    return g.G * padded(g.K, NR) * unique_weights(g) * g.C * g.T
+
+
+cdef Division packing(Geometry* g) noexcept nogil:
     """packed (G, ceil(K / NR), unique_weights, T C, NR) <- w (G K, C, T, R, S), transformed in float64 and rounded once."""
-    cdef Geometry g = geometry_of(geometry)
-    pack_tasks(pack_task, &g, g.G * ceil_div(g.K, NR), constants_of(geometry), w, packed, threads,
-               g.T * g.R * g.S * g.C * NR * sizeof(real))
+    return divided(<AnyTask>pack_task, g.G * ceil_div(g.K, NR), g.T * g.R * g.S * g.C * NR * sizeof(real))
+
+
+cdef Table table
+kernel = offer(&table, CONVOLUTION, <Divide>divide, <Measure>workspace, <Measure>packed, <Divide>packing)

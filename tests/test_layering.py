@@ -12,7 +12,7 @@ PACKAGE = Path(fastconv.__file__).parent
 SOURCES = PACKAGE.parent / "src"
 MODULES = {path.stem: path for path in PACKAGE.glob("*.py")} | {"kernels": PACKAGE / "kernels" / "__init__.py"}
 # Modules of this package that the lower layers may import; all others may import anything but `kernels`.
-LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(), "kernels": {"cpu"},
+LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(), "kernels": {"call", "cpu", "lattice"},
          "row": set(), "pool_problem": {"problem"}, "reference_pooling": set(), "pool_algorithms": {"pool_problem", "row"},
          "resample_problem": {"problem"}, "region_problem": {"problem", "resample_problem"},
          "resample_tables": {"resample_problem", "row"},
@@ -28,7 +28,8 @@ LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(),
          "validation": {"config", "reference", "reference_deformable", "reference_pooling", "reference_regions",
                         "reference_resampling"}}
 ABOUT_KERNELS = {"introspection"}       # tells what is installed and how fast it could be, and has to ask
-COPIERS = {"lattice", "masking", "chained"}       # place what rows have computed, prepare what they read, run two of them
+ONCE = {"cpu", "call", "lattice"}       # built once: what the CPU can run, calls, and a copy of single numbers
+PREPARING = {"masking"}                 # prepares what a row reads
 YARDSTICK = "peak"                      # measures the machine: no convolution, called by nothing that convolves
 INSTRUCTION_SETS = re.compile(r"\b(v[234]|neon|avx\w*|sse\w*|AVX\w*|SSE\w*)\b|\b_mm\d*_")
 NUMERIC = {"numpy", "scipy", "ml_dtypes"}
@@ -69,7 +70,8 @@ def code(path: Path) -> str:
     return re.sub(r"#.*", "", re.sub(r'""".*?"""', "", path.read_text(), flags=re.S))
 
 
-CYTHON = sorted(p for p in (*SOURCES.rglob("*.pyx"), *SOURCES.rglob("*.pxd")) if p.stem != YARDSTICK)
+CYTHON = sorted((*SOURCES.rglob("*.pyx"), *SOURCES.rglob("*.pxd")))
+KERNELS = [path for path in CYTHON if path.suffix == ".pyx" and path.stem not in ONCE]
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -92,7 +94,7 @@ def test_no_module_calls_itself_over_others():
     "algorithms", "pool_algorithms", "resample_algorithms", "machine", "blocks", "plan", "stream_plan", "chain", "reference",
     "kernels"}))
 def test_users_modules_name_no_kernel(module):
-    kernels = {path.stem for path in SOURCES.glob("*.pyx")} - {"cpu"}
+    kernels = {path.stem for path in SOURCES.glob("*.pyx")} - ONCE
     assert not kernels & names(MODULES[module])
 
 
@@ -125,21 +127,27 @@ def test_micro_functions_are_plain_c(path):
     assert all("inline" in line for line in functions)
 
 
-@pytest.mark.parametrize("path", [p for p in CYTHON if p.suffix == ".pyx"], ids=lambda p: p.name)
-def test_kernels_do_not_check_or_allocate(path):
+@pytest.mark.parametrize("path", KERNELS, ids=lambda p: p.name)
+def test_kernels_hold_no_python(path):
+    """No checks, no allocation, no objects: what each build repeats is what runs on its vectors."""
     text = code(path)
-    assert not re.search(r"\braise\b|ValueError|TypeError", text), "arguments are checked above"
-    assert not re.search(r"\b\w*alloc\(|memalign", text), "arrays.pxd allocates"
-    assert path.read_text().startswith('"""'), "a kernel file starts with its contract"
-    if path.name != "cpu.pyx":
-        for section in ("Needs", "Leaves", "Rounds", "Costs"):
-            assert re.search(rf"^{section}\b", path.read_text(), re.M), section
+    assert not re.search(r"\braise\b|ValueError|TypeError|\bobject\b|\bbytes\b", text), "arguments are checked above"
+    assert not re.search(r"\b\w*alloc\(|memalign", text), "call.pyx allocates"
+    assert not re.search(r"^\s*(def|class|import) |^from \w+ import |cpython", text, re.M), "call.pyx speaks with Python"
+    assert re.search(r"^kernel = offer\(&table, ", text, re.M)
+
+
+@pytest.mark.parametrize("path", [p for p in CYTHON if p.suffix == ".pyx" and p.stem != "cpu"], ids=lambda p: p.name)
+def test_a_kernel_file_starts_with_its_contract(path):
+    assert path.read_text().startswith('"""')
+    for section in ("Needs", "Leaves", "Rounds", "Costs"):
+        assert re.search(rf"^{section}\b", path.read_text(), re.M), section
 
 
 def test_every_row_has_its_file():
-    files = {path.stem for path in SOURCES.glob("*.pyx")} - {"cpu", YARDSTICK, *COPIERS}
+    files = {path.stem for path in SOURCES.glob("*.pyx")} - {*ONCE, *PREPARING, YARDSTICK}
     used = {file for rows in fastconv.algorithms.TABLE.values() for row in rows for file in (row.kernel, row.kernel_last)}
-    assert {file.partition(":")[0] for file in used} == files
+    assert used == files
 
 
 def test_public_names():

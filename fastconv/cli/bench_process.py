@@ -112,13 +112,13 @@ class Server:
 
     def peak(self, real: str, seconds: float) -> float:
         """FLOP/s of multiply-adds in registers."""
-        from .. import kernels
-        return kernels.load("peak", kernels.isa, real).fma(seconds, self.threads)
+        from .measure import fma_rate
+        return fma_rate(real, self.threads, seconds)
 
     def copy(self, seconds: float) -> float:
         """Bytes per second, read and written."""
-        from .. import kernels
-        return kernels.load("peak", kernels.isa, "f32").copy(seconds, self.threads, COPIED)
+        from .measure import copy_rate
+        return copy_rate(self.threads, seconds, COPIED)
 
 
 def serve(connection, name: str, threads: int) -> None:

@@ -6,29 +6,13 @@ from functools import cache
 from importlib import import_module
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
 
 from . import cpu
+from .call import Kernel
 
 REALS = ("f32", "f64")
 MOVING = ("gather", "rearrange")        # built as f32 alone: they move items of any size
 HERE = Path(__file__).parent
-
-
-class Kernel(Protocol):
-    """What the compiled module of a file in src/ offers. Those that take weights as they are have no pack and packed_size;
-    those without blocks have no tile_size and workspace_bytes; those whose threads share no memory no shared_bytes. `more`
-    are the further inputs of an operation that has some. `geometry` is what cpu.geometry makes."""
-
-    def run(self, geometry: bytes, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, residual: np.ndarray | None,
-            y: np.ndarray, threads: int, *more: np.ndarray | None) -> bool: ...
-    def pack(self, geometry: bytes, w: np.ndarray, packed: np.ndarray, threads: int) -> None: ...
-    def packed_size(self, geometry: bytes) -> int: ...
-    def workspace_bytes(self, geometry: bytes) -> int: ...
-    def shared_bytes(self, geometry: bytes) -> int: ...
-    def tile_size(self) -> tuple[int, int, int]: ...
 
 
 @cache
@@ -61,7 +45,7 @@ def choose() -> str:
 
 @cache
 def load(file: str, isa: str, real: str) -> Kernel:
-    return import_module(f"{__name__}.{file}_{isa}_{'f32' if file in MOVING else real}")
+    return Kernel(import_module(f"{__name__}.{file}_{isa}_{'f32' if file in MOVING else real}").kernel)
 
 
 isa = choose()

@@ -1,7 +1,7 @@
 """What a plan tells the kernels of operations without weights: one struct for each family, its fields by name.
 
 Letters as in fastconv/problem.py. One- and two-dimensional problems have extent 1, stride 1 and no padding along the
-axes that they lack. src/cpu.pyx packs these structs, for all builds alike: every field has 8 bytes.
+axes that they lack. src/call.pyx packs these structs, for all builds alike: every field has 8 bytes.
 """
 
 cdef struct Pool:
@@ -49,3 +49,13 @@ cdef struct Resample:
     Py_ssize_t first_w, weight_w                    # along, channels: first pixel of a window; (Q, padded taps)
     Py_ssize_t base, kind, at                       # across: first number, kind and lanes of each vector
     Py_ssize_t workspace
+
+cdef struct Masking:
+    Py_ssize_t N, C, G, pixels, channels_last
+    Py_ssize_t single           # one mask for all channels
+    Py_ssize_t parts            # tasks of an image
+
+cdef struct Peak:
+    double seconds
+    Py_ssize_t nbytes           # of each buffer that is copied; 0: multiply-adds are measured, in registers
+    Py_ssize_t threads

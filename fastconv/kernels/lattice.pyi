@@ -1,0 +1,3 @@
+import numpy as np
+
+def place(part: np.ndarray, target: np.ndarray, threads: int, /) -> None: ...
