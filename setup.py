@@ -28,6 +28,7 @@ FLAGS = ["-O3", "-fno-asynchronous-unwind-tables", "-ffp-contract=fast", "-fno-m
 GCC_FLAGS = ["-fgcse-las", "--param=max-completely-peeled-insns=500", "--param=max-completely-peel-times=32",
              "-fno-unswitch-loops", "-fno-ipa-cp-clone", "-fno-inline-functions-called-once",
              "--param=max-inline-insns-single=70", "--param=max-inline-insns-auto=15"]
+SMALL = ["-DCYTHON_PEP489_MULTI_PHASE_INIT=0", "-fno-plt"]      # a fifth of what a module weighs without its kernel
 CLANG_FLAGS = ["-mllvm", "-unroll-threshold=4000"]     # for the same reason as the first line
 DIRECTIVES = {"language_level": "3", "boundscheck": False, "wraparound": False, "cdivision": True,
               "initializedcheck": False, "binding": False}
@@ -54,7 +55,7 @@ def extensions(suffix, flags):
     modules = cythonize(modules, build_dir=f"build/cython{suffix}", include_path=[str(SOURCES)],
                         compiler_directives=DIRECTIVES)
     for module in modules:          # after cythonize, which would carry them over to the next variant
-        module.extra_compile_args = FLAGS + (flags if suffix else ["-fopenmp", "-Os"])
+        module.extra_compile_args = FLAGS + (SMALL + flags if suffix else ["-fopenmp", "-Os"])
         module.extra_link_args = ["-s"] if suffix else ["-fopenmp", "-s"]       # kernels themselves know no threads
     return modules
 
