@@ -24,6 +24,7 @@ PACK_NUMBER = 0.6       # one weight, transposed into place ...
 MOST_PACKINGS = 2       # ... by every task, up to so many: more tasks find them packed
 PIXEL_BLOCK = 400       # pixels of one task
 TURN_NUMBER = 0.4       # one number of a small image, transposed ...
+ROUND = 4000            # threads that wait for each other
 TURN_STRIP = 0.3        # ... or of rows of some planes
 PLANE = 300             # one plane of a depthwise convolution ...
 PLANE_TAPS = 0.7, 1.5   # ... and one tap of a vector of its pixels; of the only one of a row, which waits for its own sums
@@ -63,7 +64,7 @@ LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then 
 LARGEST_TURNED = 1 << 20    # numbers of an image that is turned in cache
 LARGEST_STAGED = 1 << 17    # numbers of the input rows of one output row
 LONGEST_ROW = 1024          # columns that one task stages
-LARGEST_SMALL = 2048        # output pixels of an image that one task computes whole
+LARGEST_IMAGE = 1 << 22     # numbers of an image that is turned for all threads
 
 
 def tile_cycles(rows: int, vectors: int, machine: Machine) -> float:
@@ -137,7 +138,8 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     windows = problem.pixels * runs * WINDOW
     turned = 0 if problem.channels_last else C * volume(problem)
     cycles = length * tile_cycles(problem.pixels, vectors, machine) * live_share(problem, machine)
-    cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows + turned * TURN_NUMBER
+    cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows
+    cycles += 0 if problem.channels_last else turned * TURN_NUMBER + ROUND / problem.G
     cycles += packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
     return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
 
@@ -321,8 +323,8 @@ def staged_refuses(problem: Problem) -> str:
 def small_refuses(problem: Problem) -> str:
     if problem.channels_last:
         return "channels are on the lanes already (im2col)"
-    if problem.pixels > LARGEST_SMALL or volume(problem) * problem.C // problem.G > LARGEST_TURNED:
-        return "the image is too large to be turned in cache"
+    if volume(problem) * problem.C > LARGEST_IMAGE:
+        return "the image is too large to be turned for all threads"
     return im2col_refuses(problem)
 
 
@@ -403,7 +405,7 @@ CONVOLUTION = (
               "im2col_pixels", "im2col_channels", im2col_refuses, im2col_cost, combines=True),
     Algorithm("staged", "rows of few channels staged once for all taps",
               "staged", "staged", staged_refuses, staged_cost),
-    Algorithm("small", "im2col with output channels on the lanes, the image turned in cache",
+    Algorithm("small", "im2col with output channels on the lanes, the image turned to channels last",
               "im2col_channels", "im2col_channels", small_refuses, channels_cost, combines=True),
     Algorithm("direct", "rows of the input read where they lie, any shape",
               "direct", "direct", never_refuses, direct_cost, strict=True),
