@@ -5,6 +5,7 @@
  * Functions named vec_mask_* touch only the memory of lanes whose bit is set: they may be pointed past an array's end.
  */
 #pragma once
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #if defined(__x86_64__)
@@ -107,10 +108,7 @@ ALWAYS vec vec_power2(vec shifted) {
     return (vec)(((ivec)shifted - (ivec)vec_splat(ROUND_SHIFT) + EXPONENT_BIAS) << MANTISSA);
 }
 
-/* Even lanes of the 2 * LANES - 1 numbers a[0..LANES), b[0..LANES), where b overlaps a's end by one number;
- * TRANSPOSE(w): the lanes that a pair of rows at distance w exchanges in a transposition. */
-#define MOVED(l, w) (((l) & (w)) ? LANES + (l) - (w) : (l))
-#define KEPT(l, w) (((l) & (w)) ? LANES + (l) : (l) + (w))
+/* EVEN: even lanes of the 2 * LANES - 1 numbers a[0..LANES), b[0..LANES), where b overlaps a's end by one number. */
 #if LANES == 16
 #define EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31)
 #define INDEX(f, w) f(0, w), f(1, w), f(2, w), f(3, w), f(4, w), f(5, w), f(6, w), f(7, w), \
@@ -126,24 +124,40 @@ ALWAYS vec vec_power2(vec shifted) {
 #define INDEX(f, w) f(0, w), f(1, w)
 #endif
 
-#define EXCHANGE(row, w) \
-    for (int i = 0; i < LANES; i++) if (!(i & (w))) { \
-        vec a = (row)[i], b = (row)[i + (w)]; \
-        (row)[i] = __builtin_shufflevector(a, b, INDEX(MOVED, w)); \
-        (row)[i + (w)] = __builtin_shufflevector(a, b, INDEX(KEPT, w)); }
-
-/* Transposes LANES vectors in registers. */
+/* Transposes LANES vectors in registers: first the square blocks of 16 bytes a row, then the rows of blocks. Every step is
+ * one instruction without an index. NUMBERS, PAIRS: from half `w` of each 16 bytes of a and b, in turn; BLOCKS: the even
+ * (w = 0) or odd 16 bytes of a, then those of b. */
+#define UNIT (16 / REAL_BYTES)
+#define NUMBERS(l, w) ((l) % 2 * LANES + (l) / UNIT * UNIT + (l) % UNIT / 2 + (w) * UNIT / 2)
+#define PAIRS(l, w) ((l) % 4 / 2 * LANES + (l) / 4 * 4 + (l) % 2 + (w) * 2)
+#define BLOCKS(l, w) ((l) / (LANES / 2) * LANES + ((l) % (LANES / 2) / UNIT * 2 + (w)) * UNIT + (l) % UNIT)
+#define SHUFFLE(f, w, a, b) __builtin_shufflevector(a, b, INDEX(f, w))
+#define SPLIT(f, a, b, low, high) { \
+    const vec first = a, second = b; \
+    low = SHUFFLE(f, 0, first, second); \
+    high = SHUFFLE(f, 1, first, second); }
 ALWAYS void vec_transpose(vec *row) {
-    EXCHANGE(row, 1)
-#if LANES > 2
-    EXCHANGE(row, 2)
+    for (int i = 0; i < LANES; i += 2)
+        SPLIT(NUMBERS, row[i], row[i + 1], row[i], row[i + 1])
+#if UNIT == 4
+    for (int i = 0; i < LANES; i += 4) {
+        SPLIT(PAIRS, row[i], row[i + 2], row[i], row[i + 2])
+        SPLIT(PAIRS, row[i + 1], row[i + 3], row[i + 1], row[i + 3])
+        const vec second = row[i + 1];
+        row[i + 1] = row[i + 2];
+        row[i + 2] = second;
+    }
 #endif
-#if LANES > 4
-    EXCHANGE(row, 4)
+    for (int i = 0; i < UNIT && LANES > UNIT; i++) {
+#if LANES == 2 * UNIT
+        SPLIT(BLOCKS, row[i], row[i + UNIT], row[i], row[i + UNIT])
+#elif LANES == 4 * UNIT
+        SPLIT(BLOCKS, row[i], row[i + UNIT], row[i], row[i + UNIT])
+        SPLIT(BLOCKS, row[i + 2 * UNIT], row[i + 3 * UNIT], row[i + 2 * UNIT], row[i + 3 * UNIT])
+        SPLIT(BLOCKS, row[i], row[i + 2 * UNIT], row[i], row[i + 2 * UNIT])
+        SPLIT(BLOCKS, row[i + UNIT], row[i + 3 * UNIT], row[i + UNIT], row[i + 3 * UNIT])
 #endif
-#if LANES > 8
-    EXCHANGE(row, 8)
-#endif
+    }
 }
 
 /* low, high = a[0], b[0], a[1], b[1], ... */
