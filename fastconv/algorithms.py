@@ -63,6 +63,8 @@ LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then 
 LARGEST_TURNED = 1 << 20    # numbers of an image that is turned in cache
 LARGEST_STAGED = 1 << 17    # numbers of the input rows of one output row
 LONGEST_ROW = 1024          # columns that one task stages
+MOST_GROUPED = 32           # output channels of a group
+GROUPED_COLUMNS = 112       # columns that one task stages
 LARGEST_SMALL = 2048        # output pixels of an image that one task computes whole
 
 
@@ -241,6 +243,10 @@ def staged_cost(problem: Problem, machine: Machine) -> float:
     return (problem.G * cycles + far_cycles(problem, machine, STAGED_FAR)) * machine.cycle
 
 
+def grouped_cost(problem: Problem, machine: Machine) -> float:
+    return 0.0
+
+
 def direct_cost(problem: Problem, machine: Machine) -> float:
     """Vectors of pixels of one output row, for MR, 4 or 1 output channels at a time; those at its ends need masks."""
     K, Q = problem.K // problem.G, problem.output_size[-1]
@@ -316,6 +322,21 @@ def staged_refuses(problem: Problem) -> str:
     line = min(problem.output_size[-1], LONGEST_ROW) * problem.stride[-1] + reach[-1]
     staged = problem.C // problem.G * ([1, 1, *problem.kernel][-3] * [1, *reach][-2]) * line
     return "the rows of one window do not fit in cache" if staged > LARGEST_STAGED else im2col_refuses(problem)
+
+
+def grouped_refuses(problem: Problem) -> str:
+    if problem.G == 1 or problem.G == problem.K == problem.C:
+        return "only for groups of several channels"
+    if problem.K // problem.G > MOST_GROUPED:
+        return "a group fills the tiles of im2col"
+    line = (min(problem.output_size[-1], GROUPED_COLUMNS) - 1) * problem.stride[-1] + reach(problem)[-1]
+    staged = problem.C // problem.G * [1, 1, *problem.kernel][-3] * [1, *reach(problem)][-2] * line
+    return "the rows of one window do not fit in cache" if staged * MOST_GROUPED > LARGEST_STAGED * 4 else im2col_refuses(problem)
+
+
+def reach(problem: Problem) -> list[int]:
+    """Pixels from the first to the last tap along each axis."""
+    return [d * (k - 1) + 1 for k, d in zip(problem.kernel, problem.dilation)]
 
 
 def small_refuses(problem: Problem) -> str:
@@ -403,6 +424,8 @@ CONVOLUTION = (
               "im2col_pixels", "im2col_channels", im2col_refuses, im2col_cost, combines=True),
     Algorithm("staged", "rows of few channels staged once for all taps",
               "staged", "staged", staged_refuses, staged_cost),
+    Algorithm("grouped", "several groups of few channels on the lanes, inputs spread to them by shuffles",
+              "grouped", "grouped", grouped_refuses, grouped_cost),
     Algorithm("small", "im2col with output channels on the lanes, the image turned in cache",
               "im2col_channels", "im2col_channels", small_refuses, channels_cost, combines=True),
     Algorithm("direct", "rows of the input read where they lie, any shape",

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from math import prod
 
-from .algorithms import LONGEST_ROW, WINOGRAD_ROOM, Machine, ceil_div, tile_cycles, winograd_block, winograd_tiles
+from .algorithms import GROUPED_COLUMNS, LONGEST_ROW, WINOGRAD_ROOM, Machine, ceil_div, tile_cycles, winograd_block, winograd_tiles
 from .problem import Problem
 
 WORKSPACE = 8 << 20             # bytes that one thread may use
@@ -82,6 +82,19 @@ def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     line = p.C // p.G * [1, 1, *p.kernel][-3] * (columns * p.stride[-1] + p.kernel[-1] * p.dilation[-1]) * p.itemsize
     rows = max(1, (m.L2 // 4 // line - reach) // step + 1)
     tasks = images * ceil_div(Q, columns)
+    parts = ceil_div(4 * threads, tasks)            # enough for all threads
+    return {"chunk": columns, "pixel_block": balanced(lines, min(rows, ceil_div(lines, parts))), "channel_block": p.K // p.G}
+
+
+def grouped_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
+    """Blocks of grouped: `pixel_block` output rows of `chunk` columns, whose input rows and sums take half of L2."""
+    lines, Q = [1, *p.output_size][-2:]
+    columns = Q if Q <= GROUPED_COLUMNS else padded(balanced(Q, GROUPED_COLUMNS), 7)
+    step, reach = [1, *p.stride][-2], [1, *(d * (k - 1) + 1 for k, d in zip(p.kernel, p.dilation))][-2]
+    pitch = max(m.NR, padded(p.C // p.G, m.lanes)) * p.itemsize
+    line = [1, 1, *p.kernel][-3] * (columns * p.stride[-1] + p.kernel[-1] * p.dilation[-1]) * pitch
+    rows = max(1, (m.L2 // 4 // line - reach) // step + 1) if columns == Q else 1
+    tasks = p.N * ceil_div(p.K, m.NR) * p.pixels // (lines * Q) * ceil_div(Q, columns)
     parts = ceil_div(4 * threads, tasks)            # enough for all threads
     return {"chunk": columns, "pixel_block": balanced(lines, min(rows, ceil_div(lines, parts))), "channel_block": p.K // p.G}
 
@@ -185,6 +198,6 @@ def deform_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "offset_groups": p.offset_groups}
 
 
-BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "staged": staged_blocks,
+BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "staged": staged_blocks, "grouped": grouped_blocks,
           "depthwise_pixels": plane_blocks, "depthwise_channels": lane_blocks,
           "deform": deform_blocks}
