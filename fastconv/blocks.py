@@ -93,6 +93,8 @@ def grouped_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     step, reach = [1, *p.stride][-2], [1, *(d * (k - 1) + 1 for k, d in zip(p.kernel, p.dilation))][-2]
     pitch = max(m.NR, padded(p.C // p.G, m.lanes)) * p.itemsize
     line = [1, 1, *p.kernel][-3] * (columns * p.stride[-1] + p.kernel[-1] * p.dilation[-1]) * pitch
+    if p.channels_last:                             # all units of groups find these rows in L2
+        line = max(line, p.C * [1, 1, *p.kernel][-3] * p.size[-1] * p.itemsize // 2)
     rows = max(1, (m.L2 // 4 // line - reach) // step + 1) if columns == Q else 1
     tasks = p.N * ceil_div(p.K, m.NR) * p.pixels // (lines * Q) * ceil_div(Q, columns)
     parts = ceil_div(4 * threads, tasks)            # enough for all threads

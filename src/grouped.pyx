@@ -1,7 +1,7 @@
 """Convolution of groups of few channels: the outputs of several groups on the lanes, inputs spread to them by a shuffle.
 
 Loops, outermost first, and what each block is sized for:
-    task        in parallel: image x unit of groups x depth x pixel_block output rows x chunk output columns
+    task        in parallel: image x depth x pixel_block output rows x chunk output columns x unit of groups
     t h w       the input rows of the task  staged in L2, channels on the lanes, padding resolved
     p q         PIXELS pixels of one row    \
     k           WIDTH vectors of channels   /  the register tile: sums
@@ -20,7 +20,7 @@ from arrays cimport Arrays, geometry_of
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport turn
-from micro.simd cimport (LANES, NR, bits, real, vec, vec_keep, vec_load_once, vec_mask_load, vec_pick, vec_store, vec_zero)
+from micro.simd cimport (LANES, NR, bits, real, reload, vec, vec_keep, vec_load, vec_load_once, vec_mask_load, vec_pick, vec_store, vec_zero)
 from micro.tile cimport Output, sums_finish
 from region cimport pack_tasks, run_tasks
 
@@ -30,6 +30,9 @@ cdef extern from *:
     enum { PIXELS = 7, TAPS = 5, WIDTH = MR > 6 ? 2 : 1, BLOCK = WIDTH * LANES };
     """
     enum: PIXELS, TAPS, WIDTH, BLOCK
+
+cdef enum:
+    PLENTY = 128                # pixels whose sums are worth turning: they stay in L1
 
 cdef struct Run:                # taps that read consecutive columns for consecutive pixels
     Py_ssize_t x, w             # from the first pixel's window to the first tap's column; from the first weights to its weights
@@ -93,7 +96,7 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
     """Place the buffers of the largest block in the workspace; return the bytes they take. plan.py asks for them."""
     cdef char* free = workspace
     cdef Py_ssize_t columns = max(<Py_ssize_t>PIXELS, min(g.chunk, g.Q)), rows = min(g.pixel_block, g.P), taps = g.T * g.R * g.S
-    cdef Py_ssize_t pixels = padded(rows * min(g.chunk, g.Q), LANES) + PIXELS
+    cdef Py_ssize_t pixels = padded(PLENTY + min(g.chunk, g.Q), LANES) + PIXELS
     b.apart = 0 if g.K > LANES else padded(groups_together(g) * g.C, LANES)
     b.pitch = b.apart * WIDTH if b.apart else padded(g.C, LANES)
     b.height = (rows - 1) * g.stride_h + (g.R - 1) * g.dilation_h + 1
@@ -117,41 +120,45 @@ cdef void find_lanes(const Geometry* g, const Block* b) noexcept nogil:
             b.pick[c * LANES + lane] = <bits>((lane // g.K * g.C if lane < b.together * g.K else 0) + c)
 
 
-cdef inline void pixel_stage(const Geometry* g, const real* x, Py_ssize_t channels, real* staged) noexcept nogil:
-    """staged[:channels] <- one pixel; the rest of its vectors gets zeros."""
+cdef inline void pixel_stage(const real* x, Py_ssize_t x_c, Py_ssize_t channels, real* staged) noexcept nogil:
+    """staged[:channels] <- one pixel; what is left of the last vector gets zeros, if channels lie side by side."""
     cdef Py_ssize_t c = 0
-    if g.x_c == 1:
-        while c < channels:
-            vec_store(staged + c, vec_mask_load(vec_zero(), (1u << min(<Py_ssize_t>LANES, channels - c)) - 1, x + c))
-            c += LANES
-    else:
+    if x_c != 1:
         for c in range(channels):
-            staged[c] = x[c * g.x_c]
+            staged[c] = x[c * x_c]
+        return
+    while c + LANES <= channels:
+        vec_store(staged + c, vec_load(x + c))
+        c += LANES
+    if c < channels:
+        vec_store(staged + c, vec_mask_load(vec_zero(), (1u << (channels - c)) - 1, x + c))
 
 
 cdef void row_stage(const Geometry* g, const Block* b, const real* x, Py_ssize_t w, Py_ssize_t channels,
                     real* staged) noexcept nogil:
     """staged (reach, pitch) <- `channels` channels of one input row at x, from column w of the padded row on."""
-    cdef Py_ssize_t first = min(b.reach, max(<Py_ssize_t>0, -w)), stop = max(first, min(b.reach, g.W - w)), i, column, c
-    if not g.channels_last:
-        turn(x + w + first, g.x_c, channels, stop - first, staged + first * b.pitch, b.pitch)
-    for i in range(b.reach):
-        if first <= i < stop:
+    cdef Py_ssize_t first = min(b.reach, max(<Py_ssize_t>0, -w)), stop = max(first, min(b.reach, g.W - w)), i = 0, column, c
+    while i < b.reach:
+        if i == first and i < stop:
             if g.channels_last:
-                pixel_stage(g, x + (w + i) * g.x_w, channels, staged + i * b.pitch)
+                for i in range(first, stop):
+                    pixel_stage(x + (w + i) * g.x_w, 1, channels, staged + i * b.pitch)
+            else:
+                turn(x + w + first, g.x_c, channels, stop - first, staged + first * b.pitch, b.pitch)
+            i = stop
             continue
         column = border_index(g.padding_mode, w + i, g.W)
         if column >= 0:
-            pixel_stage(g, x + column * g.x_w, channels, staged + i * b.pitch)
+            pixel_stage(x + column * g.x_w, g.x_c, channels, staged + i * b.pitch)
         else:
-            c = 0
-            while c < channels:
-                vec_store(staged + i * b.pitch + c, vec_zero())
-                c += LANES
+            for c in range(channels):
+                staged[i * b.pitch + c] = 0
+        i += 1
 
 
 cdef void stage(const Geometry* g, const Block* b, const real* x, Py_ssize_t o, Py_ssize_t p, Py_ssize_t q) noexcept nogil:
     """Fill `staged` and `inside` with the rows that windows from output pixel (o, p, q) on reach, of the image at x."""
+    cdef bint whole = b.apart == 0 or b.apart == b.together * g.C       # channels as they lie, without a gap
     cdef Py_ssize_t t, i, d, h, c = b.first * g.C
     cdef real* staged = b.staged
     cdef int j
@@ -161,9 +168,9 @@ cdef void stage(const Geometry* g, const Block* b, const real* x, Py_ssize_t o, 
             h = border_index(g.padding_mode, p * g.stride_h - g.pad_h + i, g.H)
             b.inside[t * b.height + i] = d >= 0 and h >= 0
             if d >= 0 and h >= 0:
-                for j in range(WIDTH if b.apart else 1):
-                    row_stage(g, b, x + (c + j * b.together * g.C) * g.x_c + d * g.x_d + h * g.x_h,
-                              q * g.stride_w - g.pad_w, vector_groups(g, b, j) * g.C, staged + j * b.apart)
+                for j in range(1 if whole else WIDTH):
+                    row_stage(g, b, x + (c + j * b.together * g.C) * g.x_c + d * g.x_d + h * g.x_h, q * g.stride_w - g.pad_w,
+                              (b.groups if whole else vector_groups(g, b, j)) * g.C, staged + j * b.apart)
             staged += b.reach * b.pitch
 
 
@@ -206,23 +213,34 @@ cdef inline void run_add(const int n, Py_ssize_t channels, vec* acc, const real*
                          const bits* pick, const real* w, Py_ssize_t tap, Py_ssize_t next_channel) noexcept nogil:
     """n taps that read columns `column` apart, in `channels` channels of each group; their weights lie `tap` apart."""
     cdef vec weight[TAPS * WIDTH]
-    cdef Py_ssize_t _c
+    cdef Py_ssize_t _c, back = 10 * column
     cdef int j, s
     for _c in range(channels):
         for s in range(n):
             for j in range(WIDTH):
                 weight[s * WIDTH + j] = vec_load_once(w + s * tap + j * LANES)
         column_add(0, n, acc, x, apart, pick, weight)
-        column_add(1, n, acc, x + column, apart, pick, weight)
-        column_add(2, n, acc, x + 2 * column, apart, pick, weight)
-        column_add(3, n, acc, x + 3 * column, apart, pick, weight)
-        column_add(4, n, acc, x + 4 * column, apart, pick, weight)
-        column_add(5, n, acc, x + 5 * column, apart, pick, weight)
-        column_add(6, n, acc, x + 6 * column, apart, pick, weight)
-        column_add(7, n, acc, x + 7 * column, apart, pick, weight)
-        column_add(8, n, acc, x + 8 * column, apart, pick, weight)
-        column_add(9, n, acc, x + 9 * column, apart, pick, weight)
-        column_add(10, n, acc, x + 10 * column, apart, pick, weight)
+        x = reload(x + column)
+        column_add(1, n, acc, x, apart, pick, weight)
+        x = reload(x + column)
+        column_add(2, n, acc, x, apart, pick, weight)
+        x = reload(x + column)
+        column_add(3, n, acc, x, apart, pick, weight)
+        x = reload(x + column)
+        column_add(4, n, acc, x, apart, pick, weight)
+        x = reload(x + column)
+        column_add(5, n, acc, x, apart, pick, weight)
+        x = reload(x + column)
+        column_add(6, n, acc, x, apart, pick, weight)
+        x = reload(x + column)
+        column_add(7, n, acc, x, apart, pick, weight)
+        x = reload(x + column)
+        column_add(8, n, acc, x, apart, pick, weight)
+        x = reload(x + column)
+        column_add(9, n, acc, x, apart, pick, weight)
+        x = reload(x + column)
+        column_add(10, n, acc, x, apart, pick, weight)
+        x = x - back
         pick += LANES
         w += next_channel
 
@@ -274,20 +292,36 @@ cdef void weights_pack(const Geometry* g, const Block* b, const real* w, real* p
         turn(w + vector_first(g, b, j) * length, length, channels, length, packed + j * LANES, BLOCK)
 
 
+cdef vec unit_finish(const Geometry* g, const Arrays* a, const Block* b, Py_ssize_t at, Py_ssize_t pixels) noexcept nogil:
+    """Finish the sums of `pixels` pixels; channel 0 of the first is at y + at."""
+    cdef vec odd = vec_zero()
+    cdef Py_ssize_t k, channels, here
+    cdef int j
+    for j in range(WIDTH):
+        k = vector_first(g, b, j)
+        channels = vector_channels(g, b, j)
+        here = at + k * g.y_k
+        if channels > 0:
+            odd = odd + pixels_finish(g, b.sums + j * LANES, NULL if a.bias == NULL else a.bias + k,
+                                      NULL if a.residual == NULL else a.residual + here, a.y + here, pixels, channels, 1,
+                                      b.turned)
+    return odd
+
+
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task; returns whether a sum was NaN or infinite."""
     cdef Py_ssize_t row_blocks = ceil_div(g.P, g.pixel_block), column_blocks = ceil_div(g.Q, g.chunk)
-    cdef Py_ssize_t q0 = task % column_blocks * g.chunk, columns = min(g.chunk, g.Q - q0), parts = units(g)
-    cdef Py_ssize_t p0 = task // column_blocks % row_blocks * g.pixel_block, rows = min(g.pixel_block, g.P - p0)
-    cdef Py_ssize_t unit, o, n, row, q, runs, k, at
+    cdef Py_ssize_t parts = units(g), unit = task % parts, place = task // parts
+    cdef Py_ssize_t q0 = place % column_blocks * g.chunk, columns = min(g.chunk, g.Q - q0)
+    cdef Py_ssize_t p0 = place // column_blocks % row_blocks * g.pixel_block, rows = min(g.pixel_block, g.P - p0)
+    cdef Py_ssize_t o = place // (column_blocks * row_blocks) % g.O, n = place // (column_blocks * row_blocks * g.O)
+    cdef Py_ssize_t row, q, runs, k, at, pixels = 0
     cdef const real* w
     cdef vec odd = vec_zero()
     cdef Block b
     cdef Output out
     cdef bint direct = output_open(g, a.residual, g.y_q, &out) and g.channels_last and columns >= PIXELS
     cdef int j
-    task //= column_blocks * row_blocks
-    o, unit, n = task % g.O, task // g.O % parts, task // (g.O * parts)
     layout(g, &b, workspace)
     unit_open(g, unit, &b)
     find_lanes(g, &b)
@@ -306,15 +340,15 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
         while q < columns:
             if q > 0:           # the last tile overlaps the one before
                 q = min(q, max(<Py_ssize_t>0, columns - PIXELS))
-            output_place(a.y + at + (row * g.Q + q) * g.y_q + k, a.bias, k, &out)
-            tile(g, &b, b.staged + q * g.stride_w * b.pitch, w, runs, b.sums + (row * columns + q) * NR, &out if direct else NULL)
+            output_place(a.y + at + (pixels + q) * g.y_q + k, a.bias, k, &out)
+            tile(g, &b, b.staged + q * g.stride_w * b.pitch, w, runs, b.sums + (pixels + q) * NR, &out if direct else NULL)
             q += PIXELS
-    for j in range(0 if direct else WIDTH):
-        k = vector_first(g, &b, j)
-        if vector_channels(g, &b, j) > 0:
-            odd = odd + pixels_finish(g, b.sums + j * LANES, NULL if a.bias == NULL else a.bias + k,
-                                      NULL if a.residual == NULL else a.residual + at + k * g.y_k, a.y + at + k * g.y_k,
-                                      rows * columns, vector_channels(g, &b, j), 1, b.turned)
+        pixels += columns
+        if pixels >= PLENTY or row == rows - 1:
+            if not direct:
+                odd = odd + unit_finish(g, a, &b, at, pixels)
+            at += pixels * g.y_q
+            pixels = 0
     return any_odd(odd + out.odd)
 
 
