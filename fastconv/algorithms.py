@@ -64,7 +64,6 @@ LARGEST_TURNED = 1 << 20    # numbers of an image that is turned in cache
 LARGEST_STAGED = 1 << 17    # numbers of the input rows of one output row
 LONGEST_ROW = 1024          # columns that one task stages
 MOST_GROUPED = 32           # output channels of a group
-GROUPED_COLUMNS = 112       # columns that one task stages
 LARGEST_SMALL = 2048        # output pixels of an image that one task computes whole
 
 
@@ -329,7 +328,7 @@ def grouped_refuses(problem: Problem) -> str:
         return "only for groups of several channels"
     if problem.K // problem.G > MOST_GROUPED:
         return "a group fills the tiles of im2col"
-    line = (min(problem.output_size[-1], GROUPED_COLUMNS) - 1) * problem.stride[-1] + reach(problem)[-1]
+    line = (min(problem.output_size[-1], 28) - 1) * problem.stride[-1] + reach(problem)[-1]
     staged = problem.C // problem.G * [1, 1, *problem.kernel][-3] * [1, *reach(problem)][-2] * line
     return "the rows of one window do not fit in cache" if staged * MOST_GROUPED > LARGEST_STAGED * 4 else im2col_refuses(problem)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from math import prod
 
-from .algorithms import GROUPED_COLUMNS, LONGEST_ROW, WINOGRAD_ROOM, Machine, ceil_div, tile_cycles, winograd_block, winograd_tiles
+from .algorithms import LONGEST_ROW, WINOGRAD_ROOM, Machine, ceil_div, tile_cycles, winograd_block, winograd_tiles
 from .problem import Problem
 
 WORKSPACE = 8 << 20             # bytes that one thread may use
@@ -87,18 +87,15 @@ def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
 
 
 def grouped_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of grouped: `pixel_block` output rows of `chunk` columns, whose input rows and sums take half of L2."""
+    """Blocks of grouped: the input rows of `chunk` columns take half of L1, those of `pixel_block` rows half of L2."""
     lines, Q = [1, *p.output_size][-2:]
-    columns = Q if Q <= GROUPED_COLUMNS else padded(balanced(Q, GROUPED_COLUMNS), 7)
     step, reach = [1, *p.stride][-2], [1, *(d * (k - 1) + 1 for k, d in zip(p.kernel, p.dilation))][-2]
-    pitch = max(m.NR, padded(p.C // p.G, m.lanes)) * p.itemsize
-    line = [1, 1, *p.kernel][-3] * (columns * p.stride[-1] + p.kernel[-1] * p.dilation[-1]) * pitch
-    if p.channels_last:                             # all units of groups find these rows in L2
-        line = max(line, p.C * [1, 1, *p.kernel][-3] * p.size[-1] * p.itemsize // 2)
-    rows = max(1, (m.L2 // 4 // line - reach) // step + 1) if columns == Q else 1
-    tasks = p.N * ceil_div(p.K, m.NR) * p.pixels // (lines * Q) * ceil_div(Q, columns)
-    parts = ceil_div(4 * threads, tasks)            # enough for all threads
-    return {"chunk": columns, "pixel_block": balanced(lines, min(rows, ceil_div(lines, parts))), "channel_block": p.K // p.G}
+    slices = [1, 1, *p.kernel][-3] * p.itemsize
+    columns = m.L1 // 2 // (slices * reach * p.stride[-1] * max(m.NR, padded(p.C // p.G, m.lanes)))
+    columns = min(Q, padded(balanced(Q, max(28, columns)), 7))
+    most = max(1, (m.L2 // 2 // (slices * p.C * p.size[-1]) - reach) // step + 1)       # which all units read
+    parts = ceil_div(4 * threads, p.N * ceil_div(p.K, m.NR) * p.pixels // (lines * Q) * ceil_div(Q, columns))
+    return {"chunk": columns, "pixel_block": balanced(lines, min(most, ceil_div(lines, parts))), "channel_block": p.K // p.G}
 
 
 def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[str, int]:

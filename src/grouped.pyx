@@ -2,8 +2,8 @@
 
 Loops, outermost first, and what each block is sized for:
     task        in parallel: image x depth x pixel_block output rows x chunk output columns x unit of groups
-    t h w       the input rows of the task  staged in L2, channels on the lanes, padding resolved
-    p q         PIXELS pixels of one row    \
+    p           one output row              the input rows of its windows staged in L1, channels on the lanes, padding resolved
+    q           PIXELS pixels               \
     k           WIDTH vectors of channels   /  the register tile: sums
     t r s       up to TAPS taps at a time   weights in registers
     c           input channels of a group
@@ -43,7 +43,7 @@ cdef struct Block:              # one unit of groups: what it reads and writes, 
     Py_ssize_t first, groups    # first group, and how many
     Py_ssize_t k                # first output channel of the first group: not 0 where several units share a group
     Py_ssize_t apart, pitch     # staged numbers from one vector's inputs to the next's; of a pixel
-    Py_ssize_t height, reach    # staged rows of one slice, columns
+    Py_ssize_t height, reach    # staged rows of one slice, which take turns; columns
     Py_ssize_t step             # taps from one to the next that reads the next pixel's column; 0: there is none
     real* staged                # (T, height, reach, pitch)
     char* inside                # (T, height): 0 for rows in zero padding
@@ -95,11 +95,11 @@ cdef inline Py_ssize_t vector_first(const Geometry* g, const Block* b, int j) no
 cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept nogil:
     """Place the buffers of the largest block in the workspace; return the bytes they take. plan.py asks for them."""
     cdef char* free = workspace
-    cdef Py_ssize_t columns = max(<Py_ssize_t>PIXELS, min(g.chunk, g.Q)), rows = min(g.pixel_block, g.P), taps = g.T * g.R * g.S
+    cdef Py_ssize_t columns = max(<Py_ssize_t>PIXELS, min(g.chunk, g.Q)), taps = g.T * g.R * g.S
     cdef Py_ssize_t pixels = padded(PLENTY + min(g.chunk, g.Q), LANES) + PIXELS
     b.apart = 0 if g.K > LANES else padded(groups_together(g) * g.C, LANES)
     b.pitch = b.apart * WIDTH if b.apart else padded(g.C, LANES)
-    b.height = (rows - 1) * g.stride_h + (g.R - 1) * g.dilation_h + 1
+    b.height = (g.R - 1) * g.dilation_h + 1
     b.reach = (columns - 1) * g.stride_w + (g.S - 1) * g.dilation_w + 1
     b.step = g.stride_w // g.dilation_w if g.stride_w % g.dilation_w == 0 else 0
     b.staged = <real*>place(&free, g.T * b.height * b.reach * b.pitch * sizeof(real))
@@ -156,31 +156,32 @@ cdef void row_stage(const Geometry* g, const Block* b, const real* x, Py_ssize_t
         i += 1
 
 
-cdef void stage(const Geometry* g, const Block* b, const real* x, Py_ssize_t o, Py_ssize_t p, Py_ssize_t q) noexcept nogil:
-    """Fill `staged` and `inside` with the rows that windows from output pixel (o, p, q) on reach, of the image at x."""
+cdef void rows_stage(const Geometry* g, const Block* b, const real* x, Py_ssize_t o, Py_ssize_t row, Py_ssize_t stop,
+                     Py_ssize_t w) noexcept nogil:
+    """Stage the rows from `row` to `stop` of the padded image at x that output slice o reads, from column w on."""
     cdef bint whole = b.apart == 0 or b.apart == b.together * g.C       # channels as they lie, without a gap
-    cdef Py_ssize_t t, i, d, h, c = b.first * g.C
-    cdef real* staged = b.staged
+    cdef Py_ssize_t t, i, d, h, line, c = b.first * g.C
     cdef int j
     for t in range(g.T):
         d = border_index(g.padding_mode, o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
-        for i in range(b.height):
-            h = border_index(g.padding_mode, p * g.stride_h - g.pad_h + i, g.H)
-            b.inside[t * b.height + i] = d >= 0 and h >= 0
+        for i in range(row, stop):
+            h = border_index(g.padding_mode, i - g.pad_h, g.H)
+            line = t * b.height + i % b.height
+            b.inside[line] = d >= 0 and h >= 0
             if d >= 0 and h >= 0:
                 for j in range(1 if whole else WIDTH):
-                    row_stage(g, b, x + (c + j * b.together * g.C) * g.x_c + d * g.x_d + h * g.x_h, q * g.stride_w - g.pad_w,
-                              (b.groups if whole else vector_groups(g, b, j)) * g.C, staged + j * b.apart)
-            staged += b.reach * b.pitch
+                    row_stage(g, b, x + (c + j * b.together * g.C) * g.x_c + d * g.x_d + h * g.x_h, w - g.pad_w,
+                              (b.groups if whole else vector_groups(g, b, j)) * g.C,
+                              b.staged + line * b.reach * b.pitch + j * b.apart)
 
 
 cdef Py_ssize_t find_runs(const Geometry* g, const Block* b, Py_ssize_t row) noexcept nogil:
-    """Fill `run` for one output row of the block; return how many there are: rows of taps in zero padding have none."""
+    """Fill `run` for windows from padded row `row` on; return how many there are: rows of taps in zero padding have none."""
     cdef Py_ssize_t t, r, s, first, line, found = 0
     cdef Run* run
     for t in range(g.T):
         for r in range(g.R):
-            line = t * b.height + row * g.stride_h + r * g.dilation_h
+            line = t * b.height + (row + r * g.dilation_h) % b.height
             if b.inside[line]:
                 for first in range(min(b.step, g.S) if b.step else g.S):
                     s = first
@@ -194,15 +195,17 @@ cdef Py_ssize_t find_runs(const Geometry* g, const Block* b, Py_ssize_t row) noe
     return found
 
 
-cdef inline void column_add(const int c, const int n, vec* acc, const real* x, Py_ssize_t apart, const bits* pick,
-                            const vec* weight) noexcept nogil:
-    """Column c of those that n taps of the tile read, into the sums of its pixels."""
+cdef inline void column_add(const int c, const int n, vec* acc, const real** x, Py_ssize_t column, Py_ssize_t apart,
+                            const bits* pick, const vec* weight) noexcept nogil:
+    """Column c of those that n taps of the tile read, into the sums of its pixels; x: the column before, and then this one."""
     cdef vec v[WIDTH]
     cdef int i, j
     if c >= PIXELS - 1 + n:
         return
+    if c > 0:
+        x[0] = reload(x[0] + column)        # one pointer, not one for each column
     for j in range(WIDTH):
-        v[j] = vec_keep(vec_pick(vec_load_once(x + j * apart), pick))
+        v[j] = vec_keep(vec_pick(vec_load_once(x[0] + j * apart), pick))
     for i in range(PIXELS):
         if i <= c and c < i + n:
             for j in range(WIDTH):
@@ -213,33 +216,23 @@ cdef inline void run_add(const int n, Py_ssize_t channels, vec* acc, const real*
                          const bits* pick, const real* w, Py_ssize_t tap, Py_ssize_t next_channel) noexcept nogil:
     """n taps that read columns `column` apart, in `channels` channels of each group; their weights lie `tap` apart."""
     cdef vec weight[TAPS * WIDTH]
-    cdef Py_ssize_t _c, back = 10 * column
+    cdef Py_ssize_t _c, back = (PIXELS + n - 2) * column
     cdef int j, s
     for _c in range(channels):
         for s in range(n):
             for j in range(WIDTH):
                 weight[s * WIDTH + j] = vec_load_once(w + s * tap + j * LANES)
-        column_add(0, n, acc, x, apart, pick, weight)
-        x = reload(x + column)
-        column_add(1, n, acc, x, apart, pick, weight)
-        x = reload(x + column)
-        column_add(2, n, acc, x, apart, pick, weight)
-        x = reload(x + column)
-        column_add(3, n, acc, x, apart, pick, weight)
-        x = reload(x + column)
-        column_add(4, n, acc, x, apart, pick, weight)
-        x = reload(x + column)
-        column_add(5, n, acc, x, apart, pick, weight)
-        x = reload(x + column)
-        column_add(6, n, acc, x, apart, pick, weight)
-        x = reload(x + column)
-        column_add(7, n, acc, x, apart, pick, weight)
-        x = reload(x + column)
-        column_add(8, n, acc, x, apart, pick, weight)
-        x = reload(x + column)
-        column_add(9, n, acc, x, apart, pick, weight)
-        x = reload(x + column)
-        column_add(10, n, acc, x, apart, pick, weight)
+        column_add(0, n, acc, &x, column, apart, pick, weight)
+        column_add(1, n, acc, &x, column, apart, pick, weight)
+        column_add(2, n, acc, &x, column, apart, pick, weight)
+        column_add(3, n, acc, &x, column, apart, pick, weight)
+        column_add(4, n, acc, &x, column, apart, pick, weight)
+        column_add(5, n, acc, &x, column, apart, pick, weight)
+        column_add(6, n, acc, &x, column, apart, pick, weight)
+        column_add(7, n, acc, &x, column, apart, pick, weight)
+        column_add(8, n, acc, &x, column, apart, pick, weight)
+        column_add(9, n, acc, &x, column, apart, pick, weight)
+        column_add(10, n, acc, &x, column, apart, pick, weight)
         x = x - back
         pick += LANES
         w += next_channel
@@ -254,7 +247,7 @@ cdef void tile(const Geometry* g, const Block* b, const real* x, const real* w, 
     cdef const real* weights
     cdef int i
     for i in range(PIXELS * WIDTH):
-        acc[i] = vec_zero()
+        acc[i] = vec_keep(vec_zero())
     for r in range(runs):
         c = 0
         at = x + b.run[r].x
@@ -315,7 +308,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef Py_ssize_t q0 = place % column_blocks * g.chunk, columns = min(g.chunk, g.Q - q0)
     cdef Py_ssize_t p0 = place // column_blocks % row_blocks * g.pixel_block, rows = min(g.pixel_block, g.P - p0)
     cdef Py_ssize_t o = place // (column_blocks * row_blocks) % g.O, n = place // (column_blocks * row_blocks * g.O)
-    cdef Py_ssize_t row, q, runs, k, at, pixels = 0
+    cdef Py_ssize_t at = n * g.y_n + ((o * g.P + p0) * g.Q + q0) * g.y_q, row, first, staged = 0, q, runs, k, pixels = 0
     cdef const real* w
     cdef vec odd = vec_zero()
     cdef Block b
@@ -329,13 +322,14 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     if not g.packed:
         weights_pack(g, &b, a.w, b.weights)
         w = b.weights
-    stage(g, &b, a.x + n * g.x_n, o, p0, q0)
-    at = n * g.y_n + ((o * g.P + p0) * g.Q + q0) * g.y_q
     for j in range(WIDTH):
         direct = direct and vector_channels(g, &b, j) == LANES
     k = vector_first(g, &b, 0)
     for row in range(rows):
-        runs = find_runs(g, &b, row)
+        first = (p0 + row) * g.stride_h
+        rows_stage(g, &b, a.x + n * g.x_n, o, max(first, staged), first + b.height, q0 * g.stride_w)
+        staged = first + b.height
+        runs = find_runs(g, &b, first)
         q = 0
         while q < columns:
             if q > 0:           # the last tile overlaps the one before
@@ -344,10 +338,10 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
             tile(g, &b, b.staged + q * g.stride_w * b.pitch, w, runs, b.sums + (pixels + q) * NR, &out if direct else NULL)
             q += PIXELS
         pixels += columns
-        if pixels >= PLENTY or row == rows - 1:
+        if pixels >= PLENTY or row == rows - 1 or columns < g.Q:
             if not direct:
                 odd = odd + unit_finish(g, a, &b, at, pixels)
-            at += pixels * g.y_q
+            at += (pixels if columns == g.Q else g.Q) * g.y_q
             pixels = 0
     return any_odd(odd + out.odd)
 
