@@ -28,11 +28,17 @@ TURN_STRIP = 0.3        # ... or of rows of some planes
 PLANE = 300             # one plane of a depthwise convolution ...
 PLANE_TAPS = 0.7, 1.5   # ... and one tap of a vector of its pixels; of the only one of a row, which waits for its own sums
 WINDOW = 1.2            # one pointer of an indirect product
+MOST_POINTERS = 8       # that stay in registers while a tile is multiplied
 PICK_ROW = 15           # one vector of every second pixel of a row
 STAGE_ROW = 55          # one staged row ...
 STAGE_NUMBER = 0.02     # ... and each of its numbers ...
 STAGE_STRIDED = 0.4     # ... if some are passed over
 STAGED_WINDOW = 8       # one pointer of a window of staged rows
+GROUPED_TAP = 3         # one tap of a tile of 7 vectors of pixels, of one channel of several groups, ...
+GROUPED_RUN = 2         # and one run of taps that read columns side by side, ...
+GROUPED_TILE = 120      # and a tile
+GROUPED_VECTOR = 5      # one staged vector ...
+GROUPED_TURN = 5        # ... of rows of some planes, or turned back
 LINE = 64               # bytes
 PIXELS_FAR = 37, 7      # a line of input and of output on its way from and to memory, beside what is computed meanwhile:
 CHANNELS_FAR = 10, 3    # rows of pixels, whose lines lie apart; of channels;
@@ -134,13 +140,20 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     vectors = ceil_div(K, machine.lanes)
     chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L1)
     tiles = ceil_div(problem.pixels, machine.MR) * ceil_div(K, machine.NR) * chunks
-    runs = problem.taps // problem.kernel[-1] if C < machine.lanes else problem.taps     # a row of taps may be one run
+    runs = problem.taps // problem.kernel[-1] if rows_are_runs(problem, machine) else problem.taps
     windows = problem.pixels * runs * WINDOW
     turned = 0 if problem.channels_last else C * volume(problem)
+    if machine.MR > MOST_POINTERS:      # which then are loaded again for each product: a single vector takes as long as two
+        vectors = ceil_div(K, machine.NR) * (machine.NR // machine.lanes)
     cycles = length * tile_cycles(problem.pixels, vectors, machine) * live_share(problem, machine)
     cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows + turned * TURN_NUMBER
     cycles += packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
     return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
+
+
+def rows_are_runs(problem: Problem, machine: Machine) -> bool:
+    """Whether im2col_channels takes a row of a window for one run: its few channels lie side by side."""
+    return problem.C // problem.G < machine.lanes and problem.kernel[-1] > 1 and not (problem.channels_last and problem.G > 1)
 
 
 def winograd_tiles(problem: Problem, alpha: int) -> tuple[int, int, int]:
@@ -243,7 +256,21 @@ def staged_cost(problem: Problem, machine: Machine) -> float:
 
 
 def grouped_cost(problem: Problem, machine: Machine) -> float:
-    return 0.0
+    """Tiles of 7 pixels and one or two vectors: runs of taps that read consecutive columns, for each channel of a group."""
+    C, K, lanes, Q = problem.C // problem.G, problem.K // problem.G, machine.lanes, problem.output_size[-1]
+    width = 2 if machine.MR > 6 else 1
+    together = max(1, min(lanes // K, lanes // C))
+    units = problem.G * ceil_div(K, width * lanes) if K > lanes else ceil_div(problem.G, together * width)
+    step = problem.stride[-1] // problem.dilation[-1]
+    runs = min(problem.kernel[-1], step) if step and problem.stride[-1] % problem.dilation[-1] == 0 else problem.kernel[-1]
+    rows = problem.taps // problem.kernel[-1]
+    tiles = problem.pixels // Q * ceil_div(Q, 7)
+    cycles = tiles * (C * rows * width * (problem.kernel[-1] * GROUPED_TAP + runs * GROUPED_RUN) + GROUPED_TILE)
+    vectors = volume(problem) * ceil_div(C, lanes) * (width if K <= lanes else 1)
+    turned = 0 if problem.channels_last else GROUPED_TURN * (vectors + width * problem.pixels)
+    cycles += vectors * GROUPED_VECTOR + turned
+    packed = packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * problem.K * problem.sum_length
+    return (units * cycles + packed + far_cycles(problem, machine, STRIPS_FAR)) * machine.cycle
 
 
 def direct_cost(problem: Problem, machine: Machine) -> float:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from math import prod
 
-from .algorithms import LONGEST_ROW, WINOGRAD_ROOM, Machine, ceil_div, tile_cycles, winograd_block, winograd_tiles
+from .algorithms import LONGEST_ROW, WINOGRAD_ROOM, Machine, ceil_div, rows_are_runs, tile_cycles, winograd_block, winograd_tiles
 from .problem import Problem
 
 WORKSPACE = 8 << 20             # bytes that one thread may use
@@ -44,7 +44,7 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     """Blocks of im2col_channels: part of a weight panel takes two thirds of L1, the windows of a task stay in L2."""
     K, C = p.K // p.G, p.C // p.G
     panel_rows = m.L1 * 2 // 3 // (m.NR * p.itemsize)
-    row_runs = int(C < m.lanes and p.kernel[-1] > 1)
+    row_runs = int(rows_are_runs(p, m))
     run = C * p.kernel[-1] if row_runs else C
     chunk = balanced(run, panel_rows) if run > panel_rows else panel_rows // run * run
     if p.channels_last:
