@@ -114,10 +114,11 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
 
 cdef void find_lanes(const Geometry* g, const Block* b) noexcept nogil:
     """Fill `pick`."""
-    cdef Py_ssize_t c, lane
-    for c in range(min(g.C, <Py_ssize_t>LANES)):
-        for lane in range(LANES):
-            b.pick[c * LANES + lane] = <bits>((lane // g.K * g.C if lane < b.together * g.K else 0) + c)
+    cdef Py_ssize_t i
+    for i in range(LANES):
+        b.pick[i] = <bits>(i // g.K * g.C if i < b.together * g.K else 0)
+    for i in range(LANES, min(g.C, <Py_ssize_t>LANES) * LANES):
+        b.pick[i] = b.pick[i - LANES] + 1
 
 
 cdef inline void pixel_stage(const real* x, Py_ssize_t x_c, Py_ssize_t channels, real* staged) noexcept nogil:
@@ -205,7 +206,7 @@ cdef inline void column_add(const int c, const int n, vec* acc, const real** x, 
     if c > 0:
         x[0] = reload(x[0] + column)        # one pointer, not one for each column
     for j in range(WIDTH):
-        v[j] = vec_keep(vec_pick(vec_load_once(x[0] + j * apart), pick))
+        v[j] = vec_keep(vec_pick(vec_load(x[0] + j * apart), pick))
     for i in range(PIXELS):
         if i <= c and c < i + n:
             for j in range(WIDTH):
