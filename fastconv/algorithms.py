@@ -259,7 +259,7 @@ def grouped_cost(problem: Problem, machine: Machine) -> float:
     """Tiles of 7 pixels and one or two vectors: runs of taps that read consecutive columns, for each channel of a group."""
     C, K, lanes, Q = problem.C // problem.G, problem.K // problem.G, machine.lanes, problem.output_size[-1]
     width = 2 if machine.MR > 6 else 1
-    together = max(1, min(lanes // K, lanes // C))
+    together = max(1, min(lanes // max(K, 1), lanes // C))
     units = problem.G * ceil_div(K, width * lanes) if K > lanes else ceil_div(problem.G, together * width)
     step = problem.stride[-1] // problem.dilation[-1]
     runs = min(problem.kernel[-1], step) if step and problem.stride[-1] % problem.dilation[-1] == 0 else problem.kernel[-1]

@@ -61,7 +61,7 @@ cdef inline Py_ssize_t units(const Geometry* g) noexcept nogil:
 
 cdef inline Py_ssize_t groups_together(const Geometry* g) noexcept nogil:
     """Whole groups in one vector."""
-    return max(<Py_ssize_t>1, min(LANES // g.K, LANES // g.C))
+    return max(<Py_ssize_t>1, min(LANES // max(<Py_ssize_t>1, g.K), LANES // g.C))
 
 
 cdef void unit_open(const Geometry* g, Py_ssize_t unit, Block* b) noexcept nogil:
@@ -121,6 +121,11 @@ cdef void find_lanes(const Geometry* g, const Block* b) noexcept nogil:
         b.pick[i] = b.pick[i - LANES] + 1
 
 
+cdef void transpose(const real* x, Py_ssize_t distance, Py_ssize_t rows, Py_ssize_t n, real* y, Py_ssize_t y_distance) noexcept nogil:
+    """`turn`, once in this module: it is large."""
+    turn(x, distance, rows, n, y, y_distance)
+
+
 cdef inline void pixel_stage(const real* x, Py_ssize_t x_c, Py_ssize_t channels, real* staged) noexcept nogil:
     """staged[:channels] <- one pixel; what is left of the last vector gets zeros, if channels lie side by side."""
     cdef Py_ssize_t c = 0
@@ -145,7 +150,7 @@ cdef void row_stage(const Geometry* g, const Block* b, const real* x, Py_ssize_t
                 for i in range(first, stop):
                     pixel_stage(x + (w + i) * g.x_w, 1, channels, staged + i * b.pitch)
             else:
-                turn(x + w + first, g.x_c, channels, stop - first, staged + first * b.pitch, b.pitch)
+                transpose(x + w + first, g.x_c, channels, stop - first, staged + first * b.pitch, b.pitch)
             i = stop
             continue
         column = border_index(g.padding_mode, w + i, g.W)
@@ -283,7 +288,7 @@ cdef void weights_pack(const Geometry* g, const Block* b, const real* w, real* p
         channels = vector_channels(g, b, j)
         for i in range(length if channels < LANES else 0):
             vec_store(packed + i * BLOCK + j * LANES, vec_zero())
-        turn(w + vector_first(g, b, j) * length, length, channels, length, packed + j * LANES, BLOCK)
+        transpose(w + vector_first(g, b, j) * length, length, channels, length, packed + j * LANES, BLOCK)
 
 
 cdef vec unit_finish(const Geometry* g, const Arrays* a, const Block* b, Py_ssize_t at, Py_ssize_t pixels) noexcept nogil:
