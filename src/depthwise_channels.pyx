@@ -35,7 +35,7 @@ cdef struct Tile:               # PIXELS pixels of one output row and BLOCK chan
     Py_ssize_t q, count         # the first pixel, and how many are wanted
     const real* x               # the image, from the first of the channels on
     const real* w               # (T R S, BLOCK)
-    Py_ssize_t* row             # (T R + 1): offset of each row that the taps read; -1: zero padding
+    Py_ssize_t* row             # (T, R), or (T, R + 1) of two output rows: offset of each row that the taps read; -1: zero padding
     Py_ssize_t* column          # offset in a row of each column that the taps read; -1: zero padding
     unsigned lanes              # of the last vector
     real* total                 # (2, PIXELS, BLOCK)
@@ -187,12 +187,12 @@ cdef inline void pair_column(const int r, const int c, const bint careful, vec* 
                 acc[PIXELS + i] = vec_keep(acc[PIXELS + i] + weight[(r - 1) * 3 + c - i] * v)
 
 
-cdef inline void pair_row(const int r, const Geometry* g, const Tile* b, const bint careful, vec* acc,
+cdef inline void pair_row(const int r, const Geometry* g, const Tile* b, const Py_ssize_t* row, const bint careful, vec* acc,
                           const vec* weight) noexcept nogil:
-    """Row r of the four that two output rows read."""
+    """Row r of the four that two output rows read in one slice."""
     cdef Py_ssize_t x_w = 0 if careful else g.x_w
-    cdef const real* x = b.x + b.row[r]
-    if b.row[r] < 0:
+    cdef const real* x = b.x + row[r]
+    if row[r] < 0:
         return
     if not careful:
         x += (b.q - g.pad_w) * x_w
@@ -216,18 +216,20 @@ cdef inline void pair_row(const int r, const Geometry* g, const Tile* b, const b
 
 
 cdef inline void pair_tile(const Geometry* g, const Tile* b, const bint careful, Output* out) noexcept nogil:
-    """A 3 x 3 kernel at stride 1: PIXELS pixels of two output rows, one vector of channels; else as `tile`."""
+    """3 x 3 taps at stride 1, of any slices: PIXELS pixels of two output rows, one vector of channels; else as `tile`."""
     cdef vec acc[2 * PIXELS]
     cdef vec weight[9]
+    cdef Py_ssize_t t
     cdef int i
     for i in range(2 * PIXELS):
-        acc[i] = vec_zero()
-    for i in range(9):
-        weight[i] = vec_load_once(b.w + i * BLOCK)
-    pair_row(0, g, b, careful, acc, weight)
-    pair_row(1, g, b, careful, acc, weight)
-    pair_row(2, g, b, careful, acc, weight)
-    pair_row(3, g, b, careful, acc, weight)
+        acc[i] = vec_keep(vec_zero())
+    for t in range(g.T):
+        for i in range(9):
+            weight[i] = vec_load_once(b.w + (t * 9 + i) * BLOCK)
+        pair_row(0, g, b, b.row + 4 * t, careful, acc, weight)
+        pair_row(1, g, b, b.row + 4 * t, careful, acc, weight)
+        pair_row(2, g, b, b.row + 4 * t, careful, acc, weight)
+        pair_row(3, g, b, b.row + 4 * t, careful, acc, weight)
     if out != NULL:
         sums_finish(PIXELS, 1, acc, out, False)
         out.y += g.Q * g.y_q
@@ -270,13 +272,13 @@ cdef inline void tile_any(const Geometry* g, const Tile* b, const int vectors, b
 
 
 cdef void find_rows(const Geometry* g, const Tile* b, Py_ssize_t o, Py_ssize_t p, bint pair) noexcept nogil:
-    """Fill `row` for output row (o, p); with `pair`, which have one slice, also for the row after it."""
+    """Fill `row` for output row (o, p); with `pair` also for the row after it."""
     cdef Py_ssize_t t, r, d, h
     for t in range(g.T):
         d = border_index(g.padding_mode, o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
         for r in range(g.R + pair):
             h = border_index(g.padding_mode, p * g.stride_h - g.pad_h + r * g.dilation_h, g.H)
-            b.row[t * g.R + r] = -1 if d < 0 or h < 0 else d * g.x_d + h * g.x_h
+            b.row[t * (g.R + pair) + r] = -1 if d < 0 or h < 0 else d * g.x_d + h * g.x_h
 
 
 cdef inline bint lanes_follow(const Geometry* g, Py_ssize_t last, Py_ssize_t n) noexcept nogil:
@@ -330,7 +332,7 @@ cdef vec pair_pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at,
     while c < channels:
         n = min(<Py_ssize_t>LANES, channels - c)
         b.lanes = FULL >> (LANES - n)
-        b.w = w + c // BLOCK * BLOCK * 9 + c % BLOCK
+        b.w = w + c // BLOCK * BLOCK * 9 * g.T + c % BLOCK
         output_place(a.y + at + c, a.bias, k + c, out)
         here = out if direct and n == LANES else NULL
         if inside and lanes_follow(g, first + PIXELS + 1, n):
@@ -362,7 +364,7 @@ cdef Py_ssize_t layout(const Geometry* g, Tile* b, char* workspace) noexcept nog
     cdef char* free = workspace
     b.total = <real*>place(&free, (2 * PIXELS * BLOCK + LANES) * sizeof(real))
     b.packed = <real*>place(&free, 0 if g.packed else g.T * g.R * g.S * padded(g.channel_block, BLOCK) * sizeof(real))
-    b.row = <Py_ssize_t*>place(&free, (g.T * g.R + 1) * sizeof(Py_ssize_t))
+    b.row = <Py_ssize_t*>place(&free, g.T * (g.R + 1) * sizeof(Py_ssize_t))
     b.column = <Py_ssize_t*>place(&free, max(g.S * PIXELS, 2 * PIXELS + g.S) * sizeof(Py_ssize_t))
     b.image = <real*>place(&free, 0 if g.channels_last else reach(g, rows) * g.W * BLOCK * sizeof(real))
     b.sums = <real*>place(&free, pixels * NR * sizeof(real))
@@ -386,7 +388,7 @@ cdef void weights_pack(const Geometry* g, const real* w, Py_ssize_t channels, re
 cdef vec rows_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t p, Py_ssize_t p_stop, Py_ssize_t q, Py_ssize_t q_stop,
                   Py_ssize_t origin, Py_ssize_t k, Py_ssize_t channels, const real* w, Output* out) noexcept nogil:
     """Columns q to q_stop of the output rows from p on, in `channels` channels from k on; pixel 0 lies at y + origin."""
-    cdef bint square = (PAIRS and g.T == 1 and g.R == 3 and g.S == 3 and g.stride_h == 1 and g.stride_w == 1
+    cdef bint square = (PAIRS and g.R == 3 and g.S == 3 and g.stride_h == 1 and g.stride_w == 1
                         and g.dilation_h == 1 and g.dilation_w == 1), pair
     cdef vec odd = vec_zero()
     while p < p_stop:

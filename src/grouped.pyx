@@ -16,13 +16,12 @@ Leaves   y written in full.
 Rounds   one fused chain per output, in order t, r, s modulo stride, s, c; then bias, residual, activation.
 Costs    2 N G K C T R S O P Q flop, less the rows of taps in zero padding; input is staged about once per pixel_block rows.
 """
-from arrays cimport Arrays, geometry_of
+from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport turn
 from micro.simd cimport (LANES, NR, bits, real, reload, vec, vec_keep, vec_load, vec_load_once, vec_mask_load, vec_pick, vec_store, vec_zero)
 from micro.tile cimport Output, sums_finish
-from region cimport pack_tasks, run_tasks
 
 cdef extern from *:
     """
@@ -352,26 +351,6 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     return any_odd(odd + out.odd)
 
 
-def workspace_bytes(bytes geometry, /):
-    """Bytes that one thread needs."""
-    cdef Geometry g = geometry_of(geometry)
-    cdef Block b
-    return layout(&g, &b, NULL)
-
-
-def run(bytes geometry, x, w, bias, residual, y, int threads, /):
-    """Compute y; return whether a sum was NaN or infinite."""
-    cdef Geometry g = geometry_of(geometry)
-    cdef Py_ssize_t tasks = g.N * units(&g) * g.O * ceil_div(g.P, g.pixel_block) * ceil_div(g.Q, g.chunk)
-    return run_tasks(block, &g, tasks, NULL, x, w, bias, residual, y, threads)
-
-
-def packed_size(bytes geometry, /):
-    """Numbers that packed weights take."""
-    cdef Geometry g = geometry_of(geometry)
-    return units(&g) * BLOCK * g.C * g.T * g.R * g.S
-
-
 cdef bint pack_unit(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: the weights of one unit."""
     cdef Block b
@@ -380,7 +359,23 @@ cdef bint pack_unit(const Geometry* g, const Arrays* a, Py_ssize_t task, char* w
     return False
 
 
-def pack(bytes geometry, w, packed, int threads, /):
+cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
+    cdef Block b
+    return layout(g, &b, NULL)
+
+
+cdef Division divide(Geometry* g) noexcept nogil:
+    return divided(<AnyTask>block, g.N * units(g) * g.O * ceil_div(g.P, g.pixel_block) * ceil_div(g.Q, g.chunk))
+
+
+cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
+    return units(g) * BLOCK * g.C * g.T * g.R * g.S
+
+
+cdef Division packing(Geometry* g) noexcept nogil:
     """packed (units, C, T R S, BLOCK) <- w (G K, C, T, R, S)."""
-    cdef Geometry g = geometry_of(geometry)
-    pack_tasks(pack_unit, &g, units(&g), NULL, w, packed, threads)
+    return divided(<AnyTask>pack_unit, units(g))
+
+
+cdef Table table
+kernel = offer(&table, CONVOLUTION, <Divide>divide, <Measure>workspace, <Measure>packed, <Divide>packing)
