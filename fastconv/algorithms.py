@@ -67,6 +67,7 @@ PLACE_NUMBER = 0.7      # one number, read and written once more
 CALL = 15000            # a parallel region and what Python does about it
 LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then stays below 4 MiB
 LARGEST_TURNED = 1 << 20    # numbers of an image that is turned in cache
+LARGEST_HELD = 60000        # pixels of some planes that are turned, and twice those of their sums
 LARGEST_STAGED = 1 << 17    # numbers of the input rows of one output row
 LONGEST_ROW = 1024          # columns that one task stages
 MOST_GROUPED = 32           # output channels of a group
@@ -406,7 +407,15 @@ def turned_refuses(problem: Problem) -> str:
         return "channels are on the lanes already (depthwise)"
     if problem.depthwise and problem.K > problem.C:
         return "several kernels for a channel"
-    if (volume(problem) + problem.pixels) * 64 > LARGEST_TURNED and problem.padding_mode != "zeros":
+    size, out = problem.in_three_axes(problem.size, 1), problem.in_three_axes(problem.output_size, 1)
+    rows = problem.in_three_axes(reach(problem), 1)
+    if problem.padded and problem.padding_mode != "zeros":      # what is repeated is held whole, else one slice, or one row
+        held = volume(problem) + 2 * problem.pixels
+    elif out[0] == problem.in_three_axes(problem.kernel, 1)[0] == 1:
+        held = rows[1] * size[2] + 2 * out[2]
+    else:
+        held = rows[0] * size[1] * size[2] + 2 * out[1] * out[2]
+    if held > LARGEST_HELD:
         return "the image is too large to be turned in cache"
     return depthwise_refuses(problem)
 

@@ -155,20 +155,34 @@ def lane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
         p_parts = ceil_div(wanted, p.N * k_parts)
     channels = ceil_div(ceil_div(p.C, k_parts), unit) * unit
     p_parts = max(1, p_parts)
-    return {"pixel_block": ceil_div(O * P, p_parts) * Q if O * P > 1 else ceil_div(ceil_div(Q, p_parts), 7) * 7,
-            "channel_block": channels}
+    if O * P == 1:
+        return {"pixel_block": ceil_div(ceil_div(Q, p_parts), 7) * 7, "channel_block": channels}
+    T, slices = p.in_three_axes(p.kernel, 1)[0], ceil_div(O, p_parts)
+    rows = ceil_div(P, ceil_div(p_parts, O))
+    if T > 1 and O > 1:                             # the rows that all slices of a task read stay in L2
+        line = T * p.size[-1] * p.C * p.itemsize
+        if P * line > m.L2 // 2:
+            slices, rows = O, padded(balanced(P, max(2, min(m.L2 // 2 // line, ceil_div(P, p_parts)))), 2)
+    return {"pixel_block": rows * Q, "chunk": slices, "channel_block": channels}
 
 
 def turned_blocks(p: Problem, m: Machine, threads: int, unit: int) -> dict[str, int]:
-    """Blocks of depthwise_channels with channels first: rows of `unit` planes whose turned numbers take a quarter of L2."""
+    """Blocks of depthwise_channels with channels first: rows, or slices, of `unit` planes.
+
+    Turned rows take a quarter of L2, slices and their sums a few times L2. What padding repeats is not cut.
+    """
     O, P, Q = p.in_three_axes(p.output_size, 1)
-    rows = O * P
-    if O == p.kernel[0] == 1 or len(p.size) < 3:        # an image of one slice may be cut, where its padding is zeros
-        line = (p.size[-1] * p.stride[-2 if len(p.size) > 1 else 0] + 2 * Q) * unit * p.itemsize
-        if p.padding_mode == "zeros" or not p.padded:
-            rows = balanced(P, m.L2 // 4 // line)
-    tasks = ceil_div(4 * threads, p.N * ceil_div(O * P, rows))
-    return {"pixel_block": rows * Q, "channel_block": ceil_div(ceil_div(p.C, tasks), unit) * unit}
+    D, H, W = p.in_three_axes(p.size, 1)
+    T, stride, dilation = (p.in_three_axes(values, 1)[0] for values in (p.kernel, p.stride, p.dilation))
+    number, rows, slices = unit * p.itemsize, P, O
+    if p.padding_mode == "zeros" or not p.padded:
+        if O == T == 1:
+            rows = balanced(P, m.L2 // 4 // ((W * p.in_three_axes(p.stride, 1)[1] + 2 * Q) * number))
+        else:
+            room = min(WORKSPACE * 7 // 8, 4 * m.L2) // number - ((T - 1) * dilation + 1 - stride) * H * W
+            slices = balanced(O, room // (stride * H * W + 2 * P * Q))
+    tasks = ceil_div(4 * threads, p.N * ceil_div(O, slices) * ceil_div(P, rows))
+    return {"pixel_block": rows * Q, "chunk": slices, "channel_block": ceil_div(ceil_div(p.C, tasks), unit) * unit}
 
 
 def deform_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
