@@ -20,7 +20,7 @@ from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Tab
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish, tile_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport turn
-from micro.simd cimport FULL, LANES, NR, real, vec, vec_keep, vec_load_once, vec_mask_load, vec_store, vec_zero
+from micro.simd cimport FULL, LANES, NR, prefetch, real, vec, vec_keep, vec_load_once, vec_mask_load, vec_store, vec_zero
 from micro.tile cimport Output, sums_finish
 
 cdef extern from *:
@@ -165,7 +165,7 @@ cdef inline void tile(const Geometry* g, const Tile* b, const int step, const in
             w += n * BLOCK
             left -= n
     if out != NULL:
-        sums_finish(PIXELS, vectors, acc, out, False)
+        sums_finish(PIXELS, vectors, acc, out, False, False)
     else:
         for i in range(PIXELS * vectors):
             vec_store(b.total + i // vectors * BLOCK + i % vectors * LANES, acc[i])
@@ -232,9 +232,9 @@ cdef inline void pair_tile(const Geometry* g, const Tile* b, const bint careful,
         pair_row(2, g, b, b.row + 4 * t, careful, acc, weight)
         pair_row(3, g, b, b.row + 4 * t, careful, acc, weight)
     if out != NULL:
-        sums_finish(PIXELS, 1, acc, out, False)
+        sums_finish(PIXELS, 1, acc, out, False, not careful)
         out.y += g.Q * g.y_q
-        sums_finish(PIXELS, 1, acc + PIXELS, out, False)
+        sums_finish(PIXELS, 1, acc + PIXELS, out, False, not careful)
     else:
         for i in range(2 * PIXELS):
             vec_store(b.total + i * BLOCK, acc[i])
@@ -287,6 +287,17 @@ cdef inline bint lanes_follow(const Geometry* g, Py_ssize_t last, Py_ssize_t n) 
     return n % LANES == 0 or (g.W - 1 - last) * g.x_w + n >= padded(n, LANES)
 
 
+cdef inline void fetch_ahead(const Geometry* g, const Tile* b, Py_ssize_t rows, const int channels) noexcept nogil:
+    """Of an image that stays in no cache, what the next tile below, after `rows` output rows, reads for the first time."""
+    cdef const real* x = b.x + b.row[g.T * (g.R + rows - 1) - 1] + (b.q * g.stride_w - g.pad_w) * g.x_w
+    cdef Py_ssize_t r, i, lines = rows * g.stride_h if g.past_caches else 0
+    cdef int c
+    for r in range(1, lines + 1):
+        for i in range(PIXELS * g.stride_w):
+            for c in range(channels // LANES):
+                prefetch(x + r * g.x_h + i * g.x_w + c * LANES)
+
+
 cdef vec pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at, Py_ssize_t k, Py_ssize_t channels,
                 const real* w, Output* out) noexcept nogil:
     """The pixels from b.q on, which start at y + at, in `channels` channels from k on, whose weights are at w."""
@@ -304,6 +315,7 @@ cdef vec pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at, Py_s
         n = min(<Py_ssize_t>BLOCK, channels - c)
         whole = inside and lanes_follow(g, last, n)
         b.lanes = FULL >> (-n % LANES)
+        fetch_ahead(g, b, 1, BLOCK)
         b.w = w + c * g.T * g.R * g.S
         output_place(a.y + at + c, bias, k + c, out)
         here = out if direct and n % LANES == 0 else NULL
@@ -333,6 +345,7 @@ cdef vec pair_pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at,
     while c < channels:
         n = min(<Py_ssize_t>LANES, channels - c)
         b.lanes = FULL >> (LANES - n)
+        fetch_ahead(g, b, 2, LANES)
         b.w = w + c // BLOCK * BLOCK * 9 * g.T + c % BLOCK
         output_place(a.y + at + c, a.bias, k + c, out)
         here = out if direct and n == LANES else NULL
@@ -446,6 +459,7 @@ cdef vec planes_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, P
     last.y_q = NR
     last.activation = 0
     last.watch = 0
+    last.past_caches = 0
     raw.y = b.sums
     raw.bias = raw.residual = NULL
     b.direct = output_open(&last, NULL, NR, &out)

@@ -273,7 +273,7 @@ cdef void tile(const Geometry* g, const Block* b, const real* x, const real* w, 
             weights += n * taps
             c += LANES
     if out != NULL:
-        sums_finish(PIXELS, WIDTH, acc, out, False)
+        sums_finish(PIXELS, WIDTH, acc, out, False, False)
     else:
         for i in range(PIXELS * WIDTH):
             vec_store(total + i // WIDTH * NR + i % WIDTH * LANES, acc[i])
