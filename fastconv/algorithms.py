@@ -24,6 +24,7 @@ PACK_NUMBER = 0.6       # one weight, transposed into place ...
 MOST_PACKINGS = 2       # ... by every task, up to so many: more tasks find them packed
 PIXEL_BLOCK = 400       # pixels of one task
 TURN_NUMBER = 0.4       # one number of a small image, transposed ...
+ROUND = 4000            # threads that wait for each other
 TURN_STRIP = 0.3        # ... or of rows of some planes
 PLANE = 300             # one plane of a depthwise convolution ...
 PLANE_TAPS = 0.7, 1.5   # ... and one tap of a vector of its pixels; of the only one of a row, which waits for its own sums
@@ -71,7 +72,7 @@ LARGEST_HELD = 60000        # pixels of some planes that are turned, and twice t
 LARGEST_STAGED = 1 << 17    # numbers of the input rows of one output row
 LONGEST_ROW = 1024          # columns that one task stages
 MOST_GROUPED = 32           # output channels of a group
-LARGEST_SMALL = 2048        # output pixels of an image that one task computes whole
+LARGEST_IMAGE = 1 << 22     # numbers of an image that is turned for all threads
 
 
 def tile_cycles(rows: int, vectors: int, machine: Machine) -> float:
@@ -147,14 +148,15 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     if machine.MR > MOST_POINTERS:      # which then are loaded again for each product: a single vector takes as long as two
         vectors = ceil_div(K, machine.NR) * (machine.NR // machine.lanes)
     cycles = length * tile_cycles(problem.pixels, vectors, machine) * live_share(problem, machine)
-    cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows + turned * TURN_NUMBER
+    cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows
+    cycles += 0 if problem.channels_last else turned * TURN_NUMBER + ROUND / problem.G
     cycles += packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
     return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
 
 
 def rows_are_runs(problem: Problem, machine: Machine) -> bool:
     """Whether im2col_channels takes a row of a window for one run: its few channels lie side by side."""
-    return problem.C // problem.G < machine.lanes and problem.kernel[-1] > 1 and not (problem.channels_last and problem.G > 1)
+    return problem.G == 1 and problem.C < machine.lanes and problem.kernel[-1] > 1
 
 
 def winograd_tiles(problem: Problem, alpha: int) -> tuple[int, int, int]:
@@ -358,7 +360,9 @@ def grouped_refuses(problem: Problem) -> str:
         return "a group fills the tiles of im2col"
     line = (min(problem.output_size[-1], 28) - 1) * problem.stride[-1] + reach(problem)[-1]
     staged = problem.C // problem.G * [1, 1, *problem.kernel][-3] * [1, *reach(problem)][-2] * line
-    return "the rows of one window do not fit in cache" if staged * MOST_GROUPED > LARGEST_STAGED * 4 else im2col_refuses(problem)
+    if staged * MOST_GROUPED > LARGEST_STAGED * 4:
+        return "the rows of one window do not fit in cache"
+    return im2col_refuses(problem)
 
 
 def reach(problem: Problem) -> list[int]:
@@ -369,8 +373,8 @@ def reach(problem: Problem) -> list[int]:
 def small_refuses(problem: Problem) -> str:
     if problem.channels_last:
         return "channels are on the lanes already (im2col)"
-    if problem.pixels > LARGEST_SMALL or volume(problem) * problem.C // problem.G > LARGEST_TURNED:
-        return "the image is too large to be turned in cache"
+    if volume(problem) * problem.C > LARGEST_IMAGE:
+        return "the image is too large to be turned for all threads"
     return im2col_refuses(problem)
 
 
@@ -461,7 +465,7 @@ CONVOLUTION = (
               "staged", "staged", staged_refuses, staged_cost),
     Algorithm("grouped", "several groups of few channels on the lanes, inputs spread to them by shuffles",
               "grouped", "grouped", grouped_refuses, grouped_cost),
-    Algorithm("small", "im2col with output channels on the lanes, the image turned in cache",
+    Algorithm("small", "im2col with output channels on the lanes, the image turned to channels last",
               "im2col_channels", "im2col_channels", small_refuses, channels_cost, combines=True),
     Algorithm("direct", "rows of the input read where they lie, any shape",
               "direct", "direct", never_refuses, direct_cost, strict=True),

@@ -1,9 +1,16 @@
 """Sizes of the blocks into which each kernel cuts a problem: what stays in which cache, and work for all threads."""
 from __future__ import annotations
 
-from math import prod
-
-from .algorithms import LONGEST_ROW, WINOGRAD_ROOM, Machine, ceil_div, rows_are_runs, tile_cycles, winograd_block, winograd_tiles
+from .algorithms import (
+    LONGEST_ROW,
+    WINOGRAD_ROOM,
+    Machine,
+    ceil_div,
+    rows_are_runs,
+    tile_cycles,
+    winograd_block,
+    winograd_tiles,
+)
 from .problem import Problem
 
 WORKSPACE = 8 << 20             # bytes that one thread may use
@@ -47,12 +54,8 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     row_runs = int(rows_are_runs(p, m))
     run = C * p.kernel[-1] if row_runs else C
     chunk = balanced(run, panel_rows) if run > panel_rows else panel_rows // run * run
-    if p.channels_last:
-        window = p.taps * (C * p.itemsize if row_runs else 8) + C * p.itemsize
-        most = max(m.MR, min(480, m.L2 // 2 // (window + m.NR * p.itemsize)) // m.MR * m.MR)
-    else:
-        most = p.pixels
-    turned = 0 if p.channels_last else 0.3 * prod(p.size) / p.taps      # every task turns the whole image
+    window = p.taps * (C * p.itemsize if row_runs else 8) + C * p.itemsize
+    most = max(m.MR, min(480, m.L2 // 2 // (window + m.NR * p.itemsize)) // m.MR * m.MR)
     if p.channels_last and C * p.taps <= chunk:     # sums that are finished at once stay in L1
         most = min(most, m.L1 // 3 // (m.NR * p.itemsize) // m.MR * m.MR)
     best = None
@@ -64,7 +67,7 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
                 q_block = padded(q_block, p.output_size[-1])
             tasks = p.N * p.G * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
             vectors = ceil_div(min(K, k_block), m.lanes)
-            cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 0.1 * q_block + turned
+            cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 0.1 * q_block
                                                + (0 if p.packed else 0.6 * min(K, k_block)))
             if best is None or cost < best[0] * 0.995:
                 best = cost, q_block, k_block
@@ -172,7 +175,7 @@ def turned_blocks(p: Problem, m: Machine, threads: int, unit: int) -> dict[str, 
     Turned rows take a quarter of L2, slices and their sums a few times L2. What padding repeats is not cut.
     """
     O, P, Q = p.in_three_axes(p.output_size, 1)
-    D, H, W = p.in_three_axes(p.size, 1)
+    _, H, W = p.in_three_axes(p.size, 1)
     T, stride, dilation = (p.in_three_axes(values, 1)[0] for values in (p.kernel, p.stride, p.dilation))
     number, rows, slices = unit * p.itemsize, P, O
     if p.padding_mode == "zeros" or not p.padded:
@@ -211,6 +214,6 @@ def deform_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "offset_groups": p.offset_groups}
 
 
-BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "staged": staged_blocks, "grouped": grouped_blocks,
-          "depthwise_pixels": plane_blocks, "depthwise_channels": lane_blocks,
+BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "staged": staged_blocks,
+          "grouped": grouped_blocks, "depthwise_pixels": plane_blocks, "depthwise_channels": lane_blocks,
           "deform": deform_blocks}

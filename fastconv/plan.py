@@ -32,6 +32,7 @@ SERIAL_MACS = 1 << 17           # below twice 64 K multiply-adds a second thread
 CYCLE = 1 / 4.0e9               # costs are compared with each other, so one nominal clock does for all
 MOST_PLANS = 4096
 SHARED = 1 << 15                # numbers of a copy that are worth a second thread
+MANY_WEIGHTS = 1 << 15          # numbers that are packed in the time of a call
 MOST_PARTS = 4                  # of a panel: micro/combine.pxd has room for
 
 
@@ -73,7 +74,7 @@ class Plan:
         # Whether a call packs all weights before it runs, rather than each task those that it needs.
         self.pack_first = self.packs and not problem.packed and (
             problem.combined or row.fourier or not self.workspace or self.workspace > WORKSPACE
-            or self.tasks_of_pixels() > 2)
+            or self.tasks_of_pixels() > (1 if problem.K * problem.sum_length > MANY_WEIGHTS else 2))
         if self.pack_first:                 # then the kernel sees packed weights and needs no room to pack them
             self.geometry = self.pack_geometry(packed=1)
 

@@ -20,16 +20,15 @@ Costs    2 N G K C R S P Q flop of the product and 8 N G C R S P Q of the interp
 from libc.math cimport floor
 from libc.string cimport memset
 
-from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
+from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, divided_in_rounds, offer
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish
 from micro.geometry cimport Geometry, ceil_div, padded, place
-from micro.pack cimport pack_columns, turn
+from micro.pack cimport pack_columns
 from micro.simd cimport LANES, MR, NR, REAL_BYTES, real, vec, vec_load, vec_mask_load, vec_splat, vec_store, vec_zero
 from micro.tile cimport Output, any_tile_multiply_rows
+from turned cimport image_size, images_of, pieces_of, pitch_of, turn_piece, turned_size
 
 cdef enum:
-    TURNED_BYTES = 1 << 23      # of turned images in a round, unless one alone takes more
-    TURNED_PIXELS = 512         # of one piece of an image that is turned
     STRIP = 16                  # pixels whose samples are found at once ...
     SAMPLES = 16                # ... for so many taps and offset groups: they stay in L1
 
@@ -78,18 +77,6 @@ cdef Py_ssize_t zeros_of(const Geometry* g) noexcept nogil:
     return padded(min(g.chunk, g.G * g.C), LANES)
 
 
-cdef Py_ssize_t images_of(const Geometry* g) noexcept nogil:
-    """Images of one round."""
-    if g.channels_last:
-        return g.N
-    return max(<Py_ssize_t>1, min(g.N, TURNED_BYTES // (g.H * g.W * g.G * g.C * <Py_ssize_t>sizeof(real))))
-
-
-cdef Py_ssize_t turned_size(const Geometry* g) noexcept nogil:
-    """Numbers of the turned images, in whole lines, with a vector that is read, but not used, behind the last pixel."""
-    return 0 if g.channels_last else padded(images_of(g) * g.H * g.W * g.G * g.C + LANES, 64)
-
-
 cdef Py_ssize_t weights_size(const Geometry* g) noexcept nogil:
     return g.G * padded(g.K, NR) * g.C * g.R * g.S
 
@@ -97,24 +84,6 @@ cdef Py_ssize_t weights_size(const Geometry* g) noexcept nogil:
 cdef Py_ssize_t runs_of(const Geometry* g, Py_ssize_t sums) noexcept nogil:
     """Runs that a product of one group has in `sums` (tap, channel) pairs: with groups, one for each tap."""
     return 1 if g.G == 1 else sums // (g.G * g.C)
-
-
-cdef Py_ssize_t pieces(const Geometry* g) noexcept nogil:
-    """Pieces that each image is turned in: some rows each."""
-    return 0 if g.channels_last else ceil_div(g.H, max(<Py_ssize_t>1, TURNED_PIXELS // g.W))
-
-
-cdef void turn_piece(const Geometry* g, const Arrays* a, Py_ssize_t piece) noexcept nogil:
-    cdef Py_ssize_t channels = g.G * g.C, n = piece // pieces(g), rows = max(<Py_ssize_t>1, TURNED_PIXELS // g.W)
-    cdef Py_ssize_t h = piece % pieces(g) * rows, stop = min(g.H, h + rows)
-    cdef const real* x = a.x + n * g.x_n
-    cdef real* turned = <real*>a.shared + n % images_of(g) * g.H * g.W * channels
-    if g.x_h == g.W:
-        turn(x + h * g.W, g.x_c, channels, (stop - h) * g.W, turned + h * g.W * channels, channels)
-    else:
-        while h < stop:
-            turn(x + h * g.x_h, g.x_c, channels, g.W, turned + h * g.W * channels, channels)
-            h += 1
 
 
 cdef void pack_panel(const Geometry* g, const real* w, Py_ssize_t panel, real* packed) noexcept nogil:
@@ -132,16 +101,16 @@ cdef Py_ssize_t panels_of(const Geometry* g) noexcept nogil:
 
 cdef Py_ssize_t preparations(const Geometry* g) noexcept nogil:
     """Tasks before each round."""
-    return max(images_of(g) * pieces(g), panels_of(g))
+    return max(images_of(g) * pieces_of(g), panels_of(g))
 
 
 cdef bint prepare(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task before a round: its share of the images and of the weights."""
     cdef Py_ssize_t tasks = preparations(g), number = task // tasks, first = number * images_of(g), i
-    cdef Py_ssize_t turns = min(images_of(g), g.N - first) * pieces(g), panels = panels_of(g) if number == 0 else 0
+    cdef Py_ssize_t turns = min(images_of(g), g.N - first) * pieces_of(g), panels = panels_of(g) if number == 0 else 0
     task -= number * tasks
     for i in range(task * turns // tasks, (task + 1) * turns // tasks):
-        turn_piece(g, a, first * pieces(g) + i)
+        turn_piece(g, a, first * pieces_of(g) + i)
     for i in range(task * panels // tasks, (task + 1) * panels // tasks):
         pack_panel(g, a.w, i, <real*>a.shared + turned_size(g))
     return False
@@ -339,9 +308,9 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     b.pixels = min(pixels - b.q0, g.pixel_block)
     b.tiles = ceil_div(b.pixels, MR)
     b.n = task // (k_blocks * q_blocks)
-    b.x = a.x + b.n * g.x_n if g.channels_last else <const real*>a.shared + b.n % images_of(g) * g.H * g.W * channels
-    b.x_h = g.x_h if g.channels_last else g.W * channels
-    b.x_w = g.x_w if g.channels_last else channels
+    b.x = a.x + b.n * g.x_n if g.channels_last else <const real*>a.shared + b.n % images_of(g) * image_size(g)
+    b.x_w = g.x_w if g.channels_last else pitch_of(g)
+    b.x_h = g.x_h if g.channels_last else g.W * b.x_w
     b.w = a.w if g.packed else <const real*>a.shared + turned_size(g)
     memset(b.zeros, 0, zeros_of(g) * sizeof(real))
     find_windows(g, &b)
@@ -370,9 +339,7 @@ cdef Py_ssize_t shared(const Geometry* g) noexcept nogil:
 
 cdef Division divide(Geometry* g) noexcept nogil:
     cdef Py_ssize_t tasks = ceil_div(g.P * g.Q, g.pixel_block) * ceil_div(g.K, g.channel_block)
-    cdef Division d = divided(<AnyTask>block, images_of(g) * tasks)
-    d.first, d.firsts, d.total = <AnyTask>prepare, preparations(g), g.N * tasks
-    return d
+    return divided_in_rounds(<AnyTask>prepare, preparations(g), <AnyTask>block, images_of(g) * tasks, g.N * tasks)
 
 
 cdef Division packing(Geometry* g) noexcept nogil:

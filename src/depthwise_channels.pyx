@@ -36,7 +36,7 @@ cdef struct Tile:               # PIXELS pixels of one output row and BLOCK chan
     Py_ssize_t q, count         # the first pixel, and how many are wanted
     const real* x               # the image, from the first of the channels on
     const real* w               # (T R S, BLOCK)
-    Py_ssize_t* row             # (T, R), or (T, R + 1) of two output rows: offset of each row that the taps read; -1: zero padding
+    Py_ssize_t* row             # (T, R), or (T, R + 1) of two output rows: offsets of the rows that the taps read; -1: padding
     Py_ssize_t* column          # offset in a row of each column that the taps read; -1: zero padding
     unsigned lanes              # of the last vector
     real* total                 # (2, PIXELS, BLOCK)

@@ -29,7 +29,7 @@ from libc.string cimport memset
 from fft_tiles cimport (Block, Unit, any_layout, any_line_fetch, any_line_finish, axes_open, is_pointwise, row_of, sum_length,
                         unit_open)
 from fft_weights cimport kernel_rows, lanes_of_weights, pack_step, packing_layout, spectra_store
-from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
+from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, divided_in_rounds, offer
 from micro.finish cimport any_odd
 from micro.fourier cimport Axis, any_transform, combine, separate
 from micro.geometry cimport Geometry, ceil_div, padded
@@ -361,15 +361,14 @@ cdef Py_ssize_t shared(const Geometry* g) noexcept nogil:
 
 cdef Division divide(Geometry* g) noexcept nogil:
     cdef Block b
-    cdef Division d
+    cdef Py_ssize_t tasks
     layout(g, &b, NULL)
     if is_pointwise(g):
         return divided(<AnyTask>pointwise_block, g.N * ceil_div(g.G * g.K, 1 if g.tile_lanes else LANES)
                        * ceil_div(b.units, g.pixel_block))
-    d = divided(<AnyTask>product_block, product_tasks(g, &b))
-    d.first, d.firsts = <AnyTask>forward_block, forward_tasks(g, &b)
-    d.total = g.N * g.G * ceil_div(b.tiles, g.pixel_block) * d.tasks
-    return d
+    tasks = product_tasks(g, &b)
+    return divided_in_rounds(<AnyTask>forward_block, forward_tasks(g, &b), <AnyTask>product_block, tasks,
+                             g.N * g.G * ceil_div(b.tiles, g.pixel_block) * tasks)
 
 
 cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:

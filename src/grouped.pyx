@@ -20,12 +20,13 @@ from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Tab
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport turn
-from micro.simd cimport (LANES, NR, bits, real, reload, vec, vec_keep, vec_load, vec_load_once, vec_mask_load, vec_pick, vec_store, vec_zero)
+from micro.simd cimport (LANES, NR, bits, real, reload, vec, vec_keep, vec_load, vec_load_once, vec_mask_load, vec_pick,
+                         vec_store, vec_zero)
 from micro.tile cimport Output, sums_finish
 
 cdef extern from *:
     """
-    /* PIXELS * WIDTH sums, TAPS * WIDTH weights, WIDTH of x and a pattern must fit the registers: 14 + 10 + 3 of 32, 7 + 5 + 2. */
+    /* PIXELS * WIDTH sums, TAPS * WIDTH weights, WIDTH of x and a pattern must fit the registers: 14 + 10 + 3, 7 + 5 + 2. */
     enum { PIXELS = 7, TAPS = 5, WIDTH = MR > 6 ? 2 : 1, BLOCK = WIDTH * LANES };
     """
     enum: PIXELS, TAPS, WIDTH, BLOCK
@@ -120,7 +121,8 @@ cdef void find_lanes(const Geometry* g, const Block* b) noexcept nogil:
         b.pick[i] = b.pick[i - LANES] + 1
 
 
-cdef void transpose(const real* x, Py_ssize_t distance, Py_ssize_t rows, Py_ssize_t n, real* y, Py_ssize_t y_distance) noexcept nogil:
+cdef void transpose(const real* x, Py_ssize_t distance, Py_ssize_t rows, Py_ssize_t n, real* y,
+                    Py_ssize_t y_distance) noexcept nogil:
     """`turn`, once in this module: it is large."""
     turn(x, distance, rows, n, y, y_distance)
 
@@ -309,10 +311,10 @@ cdef vec unit_finish(const Geometry* g, const Arrays* a, const Block* b, Py_ssiz
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task; returns whether a sum was NaN or infinite."""
     cdef Py_ssize_t row_blocks = ceil_div(g.P, g.pixel_block), column_blocks = ceil_div(g.Q, g.chunk)
-    cdef Py_ssize_t parts = units(g), unit = task % parts, place = task // parts
-    cdef Py_ssize_t q0 = place % column_blocks * g.chunk, columns = min(g.chunk, g.Q - q0)
-    cdef Py_ssize_t p0 = place // column_blocks % row_blocks * g.pixel_block, rows = min(g.pixel_block, g.P - p0)
-    cdef Py_ssize_t o = place // (column_blocks * row_blocks) % g.O, n = place // (column_blocks * row_blocks * g.O)
+    cdef Py_ssize_t parts = units(g), unit = task % parts, spot = task // parts
+    cdef Py_ssize_t q0 = spot % column_blocks * g.chunk, columns = min(g.chunk, g.Q - q0)
+    cdef Py_ssize_t p0 = spot // column_blocks % row_blocks * g.pixel_block, rows = min(g.pixel_block, g.P - p0)
+    cdef Py_ssize_t o = spot // (column_blocks * row_blocks) % g.O, n = spot // (column_blocks * row_blocks * g.O)
     cdef Py_ssize_t at = n * g.y_n + ((o * g.P + p0) * g.Q + q0) * g.y_q, row, first, staged = 0, q, runs, k, pixels = 0
     cdef const real* w
     cdef vec odd = vec_zero()

@@ -18,13 +18,14 @@ Costs    2 N G K C T R S O P Q flop, less the taps at which all pixels of a tile
 """
 from libc.string cimport memset
 
-from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
+from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, divided_in_rounds, offer
 from micro.combine cimport Target, pixels_combine, target_of
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
-from micro.pack cimport pack_columns, turn
+from micro.pack cimport pack_columns
 from micro.simd cimport LANES, MR, NR, real, vec, vec_zero
 from micro.tile cimport Output, any_tile_multiply_rows
+from turned cimport image_size, images_of, pieces_of, pitch_of, turn_piece, turned_size
 
 cdef enum:
     POINTERS = 8                # in one line
@@ -34,11 +35,10 @@ cdef struct Block:          # one task: what it computes and where its workspace
     Py_ssize_t n, group, q0, pixels, tiles, runs, length
     Py_ssize_t apart        # pointers of one run from those of the next: an odd number of lines, lest they share a set of L1
     const real* x           # first pixel of the image and group
-    Py_ssize_t x_c, x_d, x_h, x_w
+    Py_ssize_t x_d, x_h, x_w
     const real** window     # (runs, apart): where the multipliers of a pixel start
     char* live              # (runs, tiles): 0 if every window of the tile lies in zero padding
     real* zeros             # one run of zeros
-    real* image             # the turned image (D H W, C) with channels first
     real* copies            # rows of windows (pixels, T R, S C) with `row_runs`
     real* weights           # one packed panel (T R S C, NR), if the weights do not come packed
     real* totals            # (pixels, NR)
@@ -55,7 +55,6 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
     b.window = <const real**>place(&free, b.runs * b.apart * sizeof(void*))
     b.live = place(&free, b.runs * pixels)
     b.zeros = <real*>place(&free, b.length * sizeof(real))
-    b.image = <real*>place(&free, 0 if g.channels_last else g.D * g.H * g.W * g.C * sizeof(real))
     b.copies = <real*>place(&free, pixels * length * sizeof(real) if g.row_runs else 0)
     b.weights = <real*>place(&free, 0 if g.packed else length * NR * sizeof(real))
     b.totals = <real*>place(&free, (padded(pixels, LANES) * NR + LANES) * sizeof(real))
@@ -157,21 +156,6 @@ cdef void find_windows(const Geometry* g, Block* b) noexcept nogil:
             o += 1
 
 
-cdef void turn_image(const Geometry* g, Block* b) noexcept nogil:
-    """Copy the image and group, channels last, into the workspace and let the block read it there."""
-    cdef Py_ssize_t d, h
-    if b.x_w == 1 and b.x_h == g.W and b.x_d == g.H * g.W:
-        turn(b.x, b.x_c, g.C, g.D * g.H * g.W, b.image, g.C)
-    else:
-        for d in range(g.D):
-            for h in range(g.H):
-                turn(b.x + d * b.x_d + h * b.x_h, b.x_c, g.C, g.W, b.image + (d * g.H + h) * g.W * g.C, g.C)
-    b.x = b.image
-    b.x_w = g.C
-    b.x_h = g.W * g.C
-    b.x_d = g.H * g.W * g.C
-
-
 cdef void tile(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_ssize_t stride, const char* live,
                Py_ssize_t tiles, const real* b, const real* ahead, real* total, bint first, Output* out) noexcept nogil:
     any_tile_multiply_rows(m, nv, runs, n, a, stride, live, tiles, b, ahead, 1, total, first, out)
@@ -203,7 +187,7 @@ cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights,
             if n == b.length:
                 tile(<int>(stop - q), nv, runs, n, b.window + u * b.apart + q, b.apart, b.live + u * b.tiles + i,
                      b.tiles, weights, fetched, b.totals + q * NR, first, out if last else NULL)
-            else:
+            elif first or last or b.live[u * b.tiles + i]:
                 for j in range(stop - q):
                     shifted[j] = b.window[u * b.apart + q + j] + c
                 tile(<int>(stop - q), nv, 1, n, shifted, 0, b.live + u * b.tiles + i, 0, weights, fetched,
@@ -252,10 +236,14 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     b.tiles = tiles_of(g, b.q0, b.pixels)
     b.group = task // (k_blocks * q_blocks) % g.G
     b.n = task // (k_blocks * q_blocks * g.G)
-    b.x = a.x + b.n * g.x_n + b.group * g.C * g.x_c
-    b.x_c, b.x_d, b.x_h, b.x_w = g.x_c, g.x_d, g.x_h, g.x_w
-    if not g.channels_last:
-        turn_image(g, &b)
+    if g.channels_last:
+        b.x = a.x + b.n * g.x_n + b.group * g.C * g.x_c
+        b.x_d, b.x_h, b.x_w = g.x_d, g.x_h, g.x_w
+    else:
+        b.x = <const real*>a.shared + b.n % images_of(g) * image_size(g) + b.group * g.C
+        b.x_w = pitch_of(g)
+        b.x_h = g.W * b.x_w
+        b.x_d = g.H * b.x_h
     if g.in_place and (g.H == 1 or b.x_h == g.W * b.x_w) and (g.D == 1 or b.x_d == g.H * b.x_h):
         memset(b.live, 1, b.tiles)
         for i in range(b.pixels):
@@ -293,8 +281,20 @@ cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
     return layout(g, &b, NULL)
 
 
+cdef Py_ssize_t shared(const Geometry* g) noexcept nogil:
+    return padded(turned_size(g) * sizeof(real), 64)
+
+
+cdef bint turn_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
+    if task < g.N * pieces_of(g):
+        turn_piece(g, a, task)
+    return False
+
+
 cdef Division divide(Geometry* g) noexcept nogil:
-    return divided(<AnyTask>block, g.N * g.G * ceil_div(g.O * g.P * g.Q, g.pixel_block) * ceil_div(g.K, g.channel_block))
+    cdef Py_ssize_t tasks = g.G * ceil_div(g.O * g.P * g.Q, g.pixel_block) * ceil_div(g.K, g.channel_block)
+    return divided_in_rounds(<AnyTask>turn_task, images_of(g) * pieces_of(g), <AnyTask>block, images_of(g) * tasks,
+                             g.N * tasks)
 
 
 cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
@@ -307,4 +307,4 @@ cdef Division packing(Geometry* g) noexcept nogil:
 
 
 cdef Table table
-kernel = offer(&table, CONVOLUTION, <Divide>divide, <Measure>workspace, <Measure>packed, <Divide>packing)
+kernel = offer(&table, CONVOLUTION, <Divide>divide, <Measure>workspace, <Measure>packed, <Divide>packing, <Measure>shared)

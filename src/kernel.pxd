@@ -68,6 +68,13 @@ cdef inline Division divided(AnyTask one, Py_ssize_t tasks, Py_ssize_t workspace
     return d
 
 
+cdef inline Division divided_in_rounds(AnyTask first, Py_ssize_t firsts, AnyTask one, Py_ssize_t tasks,
+                                       Py_ssize_t total) noexcept nogil:
+    cdef Division d = divided(one, tasks)
+    d.first, d.firsts, d.total = first, firsts, total
+    return d
+
+
 cdef inline object offer(Table* t, Py_ssize_t family, Divide divide, Measure workspace=NULL, Measure packed=NULL,
                          Divide packing=NULL, Measure shared=NULL):
     t.family, t.real_bytes, t.lanes, t.mr, t.nr = family, REAL_BYTES, LANES, MR, NR
