@@ -54,7 +54,7 @@ def test_volumes_are_cut_exactly(c, name, last, isa, real):
     check(c, last, name, isa, real)
 
 
-@pytest.mark.parametrize("size, kernel", [((30, 60, 60), (9, 3, 3)), ((100000,), (3,)), ((40, 9000), (7, 3))])
+@pytest.mark.parametrize("size, kernel", [((30, 60, 60), (17, 3, 3)), ((100000,), (3,)), ((40, 9000), (7, 3))])
 def test_turned_refuses_what_no_workspace_holds(size, kernel):
     c = case(size, kernel, C=4, K=4, groups=4, padding=1)
     assert "too large" in ROWS["turned"].refuses(c.problem())
