@@ -29,11 +29,17 @@ TURN_STRIP = 0.3        # ... or of rows of some planes
 PLANE = 300             # one plane of a depthwise convolution ...
 PLANE_TAPS = 0.7, 1.5   # ... and one tap of a vector of its pixels; of the only one of a row, which waits for its own sums
 WINDOW = 1.2            # one pointer of an indirect product
+MOST_POINTERS = 8       # that stay in registers while a tile is multiplied
 PICK_ROW = 15           # one vector of every second pixel of a row
 STAGE_ROW = 55          # one staged row ...
 STAGE_NUMBER = 0.02     # ... and each of its numbers ...
 STAGE_STRIDED = 0.4     # ... if some are passed over
 STAGED_WINDOW = 8       # one pointer of a window of staged rows
+GROUPED_TAP = 3         # one tap of a tile of 7 vectors of pixels, of one channel of several groups, ...
+GROUPED_RUN = 2         # and one run of taps that read columns side by side, ...
+GROUPED_TILE = 120      # and a tile
+GROUPED_VECTOR = 5      # one staged vector ...
+GROUPED_TURN = 5        # ... of rows of some planes, or turned back
 LINE = 64               # bytes
 PIXELS_FAR = 37, 7      # a line of input and of output on its way from and to memory, beside what is computed meanwhile:
 CHANNELS_FAR = 10, 3    # rows of pixels, whose lines lie apart; of channels;
@@ -62,8 +68,10 @@ PLACE_NUMBER = 0.7      # one number, read and written once more
 CALL = 15000            # a parallel region and what Python does about it
 LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then stays below 4 MiB
 LARGEST_TURNED = 1 << 20    # numbers of an image that is turned in cache
+LARGEST_HELD = 60000        # pixels of some planes that are turned, and twice those of their sums
 LARGEST_STAGED = 1 << 17    # numbers of the input rows of one output row
 LONGEST_ROW = 1024          # columns that one task stages
+MOST_GROUPED = 32           # output channels of a group
 LARGEST_IMAGE = 1 << 22     # numbers of an image that is turned for all threads
 
 
@@ -134,14 +142,21 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     vectors = ceil_div(K, machine.lanes)
     chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L1)
     tiles = ceil_div(problem.pixels, machine.MR) * ceil_div(K, machine.NR) * chunks
-    runs = problem.taps // problem.kernel[-1] if C < machine.lanes else problem.taps     # a row of taps may be one run
+    runs = problem.taps // problem.kernel[-1] if rows_are_runs(problem, machine) else problem.taps
     windows = problem.pixels * runs * WINDOW
     turned = 0 if problem.channels_last else C * volume(problem)
+    if machine.MR > MOST_POINTERS:      # which then are loaded again for each product: a single vector takes as long as two
+        vectors = ceil_div(K, machine.NR) * (machine.NR // machine.lanes)
     cycles = length * tile_cycles(problem.pixels, vectors, machine) * live_share(problem, machine)
     cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows
     cycles += 0 if problem.channels_last else turned * TURN_NUMBER + ROUND / problem.G
     cycles += packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
     return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
+
+
+def rows_are_runs(problem: Problem, machine: Machine) -> bool:
+    """Whether im2col_channels takes a row of a window for one run: its few channels lie side by side."""
+    return problem.G == 1 and problem.C < machine.lanes and problem.kernel[-1] > 1
 
 
 def winograd_tiles(problem: Problem, alpha: int) -> tuple[int, int, int]:
@@ -243,6 +258,24 @@ def staged_cost(problem: Problem, machine: Machine) -> float:
     return (problem.G * cycles + far_cycles(problem, machine, STAGED_FAR)) * machine.cycle
 
 
+def grouped_cost(problem: Problem, machine: Machine) -> float:
+    """Tiles of 7 pixels and one or two vectors: runs of taps that read consecutive columns, for each channel of a group."""
+    C, K, lanes, Q = problem.C // problem.G, problem.K // problem.G, machine.lanes, problem.output_size[-1]
+    width = 2 if machine.MR > 6 else 1
+    together = max(1, min(lanes // max(K, 1), lanes // C))
+    units = problem.G * ceil_div(K, width * lanes) if K > lanes else ceil_div(problem.G, together * width)
+    step = problem.stride[-1] // problem.dilation[-1]
+    runs = min(problem.kernel[-1], step) if step and problem.stride[-1] % problem.dilation[-1] == 0 else problem.kernel[-1]
+    rows = problem.taps // problem.kernel[-1]
+    tiles = problem.pixels // Q * ceil_div(Q, 7)
+    cycles = tiles * (C * rows * width * (problem.kernel[-1] * GROUPED_TAP + runs * GROUPED_RUN) + GROUPED_TILE)
+    vectors = volume(problem) * ceil_div(C, lanes) * (width if K <= lanes else 1)
+    turned = 0 if problem.channels_last else GROUPED_TURN * (vectors + width * problem.pixels)
+    cycles += vectors * GROUPED_VECTOR + turned
+    packed = packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * problem.K * problem.sum_length
+    return (units * cycles + packed + far_cycles(problem, machine, STRIPS_FAR)) * machine.cycle
+
+
 def direct_cost(problem: Problem, machine: Machine) -> float:
     """Vectors of pixels of one output row, for MR, 4 or 1 output channels at a time; those at its ends need masks."""
     K, Q = problem.K // problem.G, problem.output_size[-1]
@@ -320,6 +353,23 @@ def staged_refuses(problem: Problem) -> str:
     return "the rows of one window do not fit in cache" if staged > LARGEST_STAGED else im2col_refuses(problem)
 
 
+def grouped_refuses(problem: Problem) -> str:
+    if problem.G == 1 or problem.G == problem.K == problem.C:
+        return "only for groups of several channels"
+    if problem.K // problem.G > MOST_GROUPED:
+        return "a group fills the tiles of im2col"
+    line = (min(problem.output_size[-1], 28) - 1) * problem.stride[-1] + reach(problem)[-1]
+    staged = problem.C // problem.G * [1, 1, *problem.kernel][-3] * [1, *reach(problem)][-2] * line
+    if staged * MOST_GROUPED > LARGEST_STAGED * 4:
+        return "the rows of one window do not fit in cache"
+    return im2col_refuses(problem)
+
+
+def reach(problem: Problem) -> list[int]:
+    """Pixels from the first to the last tap along each axis."""
+    return [d * (k - 1) + 1 for k, d in zip(problem.kernel, problem.dilation)]
+
+
 def small_refuses(problem: Problem) -> str:
     if problem.channels_last:
         return "channels are on the lanes already (im2col)"
@@ -361,7 +411,15 @@ def turned_refuses(problem: Problem) -> str:
         return "channels are on the lanes already (depthwise)"
     if problem.depthwise and problem.K > problem.C:
         return "several kernels for a channel"
-    if (volume(problem) + problem.pixels) * 64 > LARGEST_TURNED and problem.padding_mode != "zeros":
+    size, out = problem.in_three_axes(problem.size, 1), problem.in_three_axes(problem.output_size, 1)
+    rows = problem.in_three_axes(reach(problem), 1)
+    if problem.padded and problem.padding_mode != "zeros":      # what is repeated is held whole, else one slice, or one row
+        held = volume(problem) + 2 * problem.pixels
+    elif out[0] == problem.in_three_axes(problem.kernel, 1)[0] == 1:
+        held = rows[1] * size[2] + 2 * out[2]
+    else:
+        held = rows[0] * size[1] * size[2] + 2 * out[1] * out[2]
+    if held > LARGEST_HELD:
         return "the image is too large to be turned in cache"
     return depthwise_refuses(problem)
 
@@ -405,6 +463,8 @@ CONVOLUTION = (
               "im2col_pixels", "im2col_channels", im2col_refuses, im2col_cost, combines=True),
     Algorithm("staged", "rows of few channels staged once for all taps",
               "staged", "staged", staged_refuses, staged_cost),
+    Algorithm("grouped", "several groups of few channels on the lanes, inputs spread to them by shuffles",
+              "grouped", "grouped", grouped_refuses, grouped_cost),
     Algorithm("small", "im2col with output channels on the lanes, the image turned to channels last",
               "im2col_channels", "im2col_channels", small_refuses, channels_cost, combines=True),
     Algorithm("direct", "rows of the input read where they lie, any shape",

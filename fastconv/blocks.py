@@ -1,7 +1,16 @@
 """Sizes of the blocks into which each kernel cuts a problem: what stays in which cache, and work for all threads."""
 from __future__ import annotations
 
-from .algorithms import LONGEST_ROW, WINOGRAD_ROOM, Machine, ceil_div, tile_cycles, winograd_block, winograd_tiles
+from .algorithms import (
+    LONGEST_ROW,
+    WINOGRAD_ROOM,
+    Machine,
+    ceil_div,
+    rows_are_runs,
+    tile_cycles,
+    winograd_block,
+    winograd_tiles,
+)
 from .problem import Problem
 
 WORKSPACE = 8 << 20             # bytes that one thread may use
@@ -42,7 +51,7 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     """Blocks of im2col_channels: part of a weight panel takes two thirds of L1, the windows of a task stay in L2."""
     K, C = p.K // p.G, p.C // p.G
     panel_rows = m.L1 * 2 // 3 // (m.NR * p.itemsize)
-    row_runs = int(C < m.lanes and p.kernel[-1] > 1)
+    row_runs = int(rows_are_runs(p, m))
     run = C * p.kernel[-1] if row_runs else C
     chunk = balanced(run, panel_rows) if run > panel_rows else panel_rows // run * run
     window = p.taps * (C * p.itemsize if row_runs else 8) + C * p.itemsize
@@ -78,6 +87,18 @@ def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     tasks = images * ceil_div(Q, columns)
     parts = ceil_div(4 * threads, tasks)            # enough for all threads
     return {"chunk": columns, "pixel_block": balanced(lines, min(rows, ceil_div(lines, parts))), "channel_block": p.K // p.G}
+
+
+def grouped_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
+    """Blocks of grouped: the input rows of `chunk` columns take half of L1, those of `pixel_block` rows half of L2."""
+    lines, Q = [1, *p.output_size][-2:]
+    step, reach = [1, *p.stride][-2], [1, *(d * (k - 1) + 1 for k, d in zip(p.kernel, p.dilation))][-2]
+    slices = [1, 1, *p.kernel][-3] * p.itemsize
+    columns = m.L1 // 2 // (slices * reach * p.stride[-1] * max(m.NR, padded(p.C // p.G, m.lanes)))
+    columns = min(Q, padded(balanced(Q, max(28, columns)), 7))
+    most = max(1, (m.L2 // 2 // (slices * p.C * p.size[-1]) - reach) // step + 1)       # which all units read
+    parts = ceil_div(4 * threads, p.N * ceil_div(p.K, m.NR) * p.pixels // (lines * Q) * ceil_div(Q, columns))
+    return {"chunk": columns, "pixel_block": balanced(lines, min(most, ceil_div(lines, parts))), "channel_block": p.K // p.G}
 
 
 def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[str, int]:
@@ -137,20 +158,34 @@ def lane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
         p_parts = ceil_div(wanted, p.N * k_parts)
     channels = ceil_div(ceil_div(p.C, k_parts), unit) * unit
     p_parts = max(1, p_parts)
-    return {"pixel_block": ceil_div(O * P, p_parts) * Q if O * P > 1 else ceil_div(ceil_div(Q, p_parts), 7) * 7,
-            "channel_block": channels}
+    if O * P == 1:
+        return {"pixel_block": ceil_div(ceil_div(Q, p_parts), 7) * 7, "channel_block": channels}
+    T, slices = p.in_three_axes(p.kernel, 1)[0], ceil_div(O, p_parts)
+    rows = ceil_div(P, ceil_div(p_parts, O))
+    if T > 1 and O > 1:                             # the rows that all slices of a task read stay in L2
+        line = T * p.size[-1] * p.C * p.itemsize
+        if P * line > m.L2 // 2:
+            slices, rows = O, padded(balanced(P, max(2, min(m.L2 // 2 // line, ceil_div(P, p_parts)))), 2)
+    return {"pixel_block": rows * Q, "chunk": slices, "channel_block": channels}
 
 
 def turned_blocks(p: Problem, m: Machine, threads: int, unit: int) -> dict[str, int]:
-    """Blocks of depthwise_channels with channels first: rows of `unit` planes whose turned numbers take a quarter of L2."""
+    """Blocks of depthwise_channels with channels first: rows, or slices, of `unit` planes.
+
+    Turned rows take a quarter of L2, slices and their sums a few times L2. What padding repeats is not cut.
+    """
     O, P, Q = p.in_three_axes(p.output_size, 1)
-    rows = O * P
-    if O == p.kernel[0] == 1 or len(p.size) < 3:        # an image of one slice may be cut, where its padding is zeros
-        line = (p.size[-1] * p.stride[-2 if len(p.size) > 1 else 0] + 2 * Q) * unit * p.itemsize
-        if p.padding_mode == "zeros" or not p.padded:
-            rows = balanced(P, m.L2 // 4 // line)
-    tasks = ceil_div(4 * threads, p.N * ceil_div(O * P, rows))
-    return {"pixel_block": rows * Q, "channel_block": ceil_div(ceil_div(p.C, tasks), unit) * unit}
+    _, H, W = p.in_three_axes(p.size, 1)
+    T, stride, dilation = (p.in_three_axes(values, 1)[0] for values in (p.kernel, p.stride, p.dilation))
+    number, rows, slices = unit * p.itemsize, P, O
+    if p.padding_mode == "zeros" or not p.padded:
+        if O == T == 1:
+            rows = balanced(P, m.L2 // 4 // ((W * p.in_three_axes(p.stride, 1)[1] + 2 * Q) * number))
+        else:
+            room = min(WORKSPACE * 7 // 8, 4 * m.L2) // number - ((T - 1) * dilation + 1 - stride) * H * W
+            slices = balanced(O, room // (stride * H * W + 2 * P * Q))
+    tasks = ceil_div(4 * threads, p.N * ceil_div(O, slices) * ceil_div(P, rows))
+    return {"pixel_block": rows * Q, "chunk": slices, "channel_block": ceil_div(ceil_div(p.C, tasks), unit) * unit}
 
 
 def deform_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
@@ -180,5 +215,5 @@ def deform_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
 
 
 BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "staged": staged_blocks,
-          "depthwise_pixels": plane_blocks, "depthwise_channels": lane_blocks,
+          "grouped": grouped_blocks, "depthwise_pixels": plane_blocks, "depthwise_channels": lane_blocks,
           "deform": deform_blocks}

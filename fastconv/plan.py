@@ -92,9 +92,10 @@ class Plan:
         fields |= zip(("stride_d", "stride_h", "stride_w"), p.in_three_axes(p.stride, 1))
         fields |= zip(("dilation_d", "dilation_h", "dilation_w"), p.in_three_axes(p.dilation, 1))
         fields |= zip(("pad_d", "pad_h", "pad_w"), p.in_three_axes([before for before, _ in p.padding], 0))
+        y = prod(p.output_shape) * p.itemsize
         fields |= {"padding_mode": PADDING_MODES.index(p.padding_mode), "channels_last": int(p.channels_last),
                    "y_channels": p.output_channels // p.G, "watch": int(self.watches),
-                   "past_caches": int(prod(p.output_shape) * p.itemsize > m.L3),
+                   "past_caches": int(y > m.L3 // 2 and y + prod(p.input_shape) * p.itemsize > m.L3),
                    "activation": ACTIVATIONS.index(p.activation[0]), "low": p.activation[1], "high": p.activation[2],
                    "packed": int(p.packed and self.module.packs), "in_place": int(self.row.name == "pointwise")}
         pixels = prod(p.shuffle.size) if p.shuffle else p.pixels

@@ -1,7 +1,8 @@
 """Depthwise convolution, channels on the lanes, every channel with its own kernel.
 
 Loops, outermost first, and what each block is sized for:
-    task        in parallel: image x block of output pixels x channel_block
+    task        in parallel: image x chunk slices x block of output pixels x channel_block
+    o           chunk slices of output      rows of the slices that it reads stay in L2
     p q         PIXELS pixels of one row    their windows, and the weights of channel_block channels, stay in L1
     k           WIDTH vectors of channels   \
     t r s       up to TAPS taps at a time   /  the register tile: sums and weights
@@ -9,7 +10,7 @@ An input column is loaded once for all the pixels of the tile that it reaches; a
 With channels first a task turns the rows of BLOCK planes that it reads, and turns its sums when it finishes them.
 
 Needs    x (N, D, H, W, C), channels contiguous, or (N, C, D, H, W), rows contiguous; w (C, 1, T, R, S) or packed; y in the
-         layout of x; distinct buffers. Channels first, several blocks of rows: one slice (T = 1), padding of zeros.
+         layout of x; distinct buffers. Channels first, several blocks: padding of zeros; of rows: one slice (O = T = 1).
 Leaves   y written in full.
 Rounds   one fused chain per output, in order t, r, s, over the taps inside the image only.
 Costs    2 N C T R S O P Q flop, less the taps in zero padding; one read of x, one write of y: bound by memory outside L2.
@@ -19,7 +20,7 @@ from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Tab
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish, tile_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport turn
-from micro.simd cimport FULL, LANES, NR, real, vec, vec_keep, vec_load_once, vec_mask_load, vec_store, vec_zero
+from micro.simd cimport FULL, LANES, NR, prefetch, real, vec, vec_keep, vec_load_once, vec_mask_load, vec_store, vec_zero
 from micro.tile cimport Output, sums_finish
 
 cdef extern from *:
@@ -35,7 +36,7 @@ cdef struct Tile:               # PIXELS pixels of one output row and BLOCK chan
     Py_ssize_t q, count         # the first pixel, and how many are wanted
     const real* x               # the image, from the first of the channels on
     const real* w               # (T R S, BLOCK)
-    Py_ssize_t* row             # (T R + 1): offset of each row that the taps read; -1: zero padding
+    Py_ssize_t* row             # (T, R), or (T, R + 1) of two output rows: offsets of the rows that the taps read; -1: padding
     Py_ssize_t* column          # offset in a row of each column that the taps read; -1: zero padding
     unsigned lanes              # of the last vector
     real* total                 # (2, PIXELS, BLOCK)
@@ -164,7 +165,7 @@ cdef inline void tile(const Geometry* g, const Tile* b, const int step, const in
             w += n * BLOCK
             left -= n
     if out != NULL:
-        sums_finish(PIXELS, vectors, acc, out, False)
+        sums_finish(PIXELS, vectors, acc, out, False, False)
     else:
         for i in range(PIXELS * vectors):
             vec_store(b.total + i // vectors * BLOCK + i % vectors * LANES, acc[i])
@@ -187,12 +188,12 @@ cdef inline void pair_column(const int r, const int c, const bint careful, vec* 
                 acc[PIXELS + i] = vec_keep(acc[PIXELS + i] + weight[(r - 1) * 3 + c - i] * v)
 
 
-cdef inline void pair_row(const int r, const Geometry* g, const Tile* b, const bint careful, vec* acc,
+cdef inline void pair_row(const int r, const Geometry* g, const Tile* b, const Py_ssize_t* row, const bint careful, vec* acc,
                           const vec* weight) noexcept nogil:
-    """Row r of the four that two output rows read."""
+    """Row r of the four that two output rows read in one slice."""
     cdef Py_ssize_t x_w = 0 if careful else g.x_w
-    cdef const real* x = b.x + b.row[r]
-    if b.row[r] < 0:
+    cdef const real* x = b.x + row[r]
+    if row[r] < 0:
         return
     if not careful:
         x += (b.q - g.pad_w) * x_w
@@ -216,22 +217,24 @@ cdef inline void pair_row(const int r, const Geometry* g, const Tile* b, const b
 
 
 cdef inline void pair_tile(const Geometry* g, const Tile* b, const bint careful, Output* out) noexcept nogil:
-    """A 3 x 3 kernel at stride 1: PIXELS pixels of two output rows, one vector of channels; else as `tile`."""
+    """3 x 3 taps at stride 1, of any slices: PIXELS pixels of two output rows, one vector of channels; else as `tile`."""
     cdef vec acc[2 * PIXELS]
     cdef vec weight[9]
+    cdef Py_ssize_t t
     cdef int i
     for i in range(2 * PIXELS):
-        acc[i] = vec_zero()
-    for i in range(9):
-        weight[i] = vec_load_once(b.w + i * BLOCK)
-    pair_row(0, g, b, careful, acc, weight)
-    pair_row(1, g, b, careful, acc, weight)
-    pair_row(2, g, b, careful, acc, weight)
-    pair_row(3, g, b, careful, acc, weight)
+        acc[i] = vec_keep(vec_zero())
+    for t in range(g.T):
+        for i in range(9):
+            weight[i] = vec_load_once(b.w + (t * 9 + i) * BLOCK)
+        pair_row(0, g, b, b.row + 4 * t, careful, acc, weight)
+        pair_row(1, g, b, b.row + 4 * t, careful, acc, weight)
+        pair_row(2, g, b, b.row + 4 * t, careful, acc, weight)
+        pair_row(3, g, b, b.row + 4 * t, careful, acc, weight)
     if out != NULL:
-        sums_finish(PIXELS, 1, acc, out, False)
+        sums_finish(PIXELS, 1, acc, out, False, not careful)
         out.y += g.Q * g.y_q
-        sums_finish(PIXELS, 1, acc + PIXELS, out, False)
+        sums_finish(PIXELS, 1, acc + PIXELS, out, False, not careful)
     else:
         for i in range(2 * PIXELS):
             vec_store(b.total + i * BLOCK, acc[i])
@@ -270,18 +273,29 @@ cdef inline void tile_any(const Geometry* g, const Tile* b, const int vectors, b
 
 
 cdef void find_rows(const Geometry* g, const Tile* b, Py_ssize_t o, Py_ssize_t p, bint pair) noexcept nogil:
-    """Fill `row` for output row (o, p); with `pair`, which have one slice, also for the row after it."""
+    """Fill `row` for output row (o, p); with `pair` also for the row after it."""
     cdef Py_ssize_t t, r, d, h
     for t in range(g.T):
         d = border_index(g.padding_mode, o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
         for r in range(g.R + pair):
             h = border_index(g.padding_mode, p * g.stride_h - g.pad_h + r * g.dilation_h, g.H)
-            b.row[t * g.R + r] = -1 if d < 0 or h < 0 else d * g.x_d + h * g.x_h
+            b.row[t * (g.R + pair) + r] = -1 if d < 0 or h < 0 else d * g.x_d + h * g.x_h
 
 
 cdef inline bint lanes_follow(const Geometry* g, Py_ssize_t last, Py_ssize_t n) noexcept nogil:
     """Whether behind the last of n channels, at column `last`, so many numbers of the same row follow as fill the vector."""
     return n % LANES == 0 or (g.W - 1 - last) * g.x_w + n >= padded(n, LANES)
+
+
+cdef inline void fetch_ahead(const Geometry* g, const Tile* b, Py_ssize_t rows, const int channels) noexcept nogil:
+    """Of an image that stays in no cache, what the next tile below, after `rows` output rows, reads for the first time."""
+    cdef const real* x = b.x + b.row[g.T * (g.R + rows - 1) - 1] + (b.q * g.stride_w - g.pad_w) * g.x_w
+    cdef Py_ssize_t r, i, lines = rows * g.stride_h if g.past_caches else 0
+    cdef int c
+    for r in range(1, lines + 1):
+        for i in range(PIXELS * g.stride_w):
+            for c in range(channels // LANES):
+                prefetch(x + r * g.x_h + i * g.x_w + c * LANES)
 
 
 cdef vec pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at, Py_ssize_t k, Py_ssize_t channels,
@@ -301,6 +315,7 @@ cdef vec pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at, Py_s
         n = min(<Py_ssize_t>BLOCK, channels - c)
         whole = inside and lanes_follow(g, last, n)
         b.lanes = FULL >> (-n % LANES)
+        fetch_ahead(g, b, 1, BLOCK)
         b.w = w + c * g.T * g.R * g.S
         output_place(a.y + at + c, bias, k + c, out)
         here = out if direct and n % LANES == 0 else NULL
@@ -330,7 +345,8 @@ cdef vec pair_pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at,
     while c < channels:
         n = min(<Py_ssize_t>LANES, channels - c)
         b.lanes = FULL >> (LANES - n)
-        b.w = w + c // BLOCK * BLOCK * 9 + c % BLOCK
+        fetch_ahead(g, b, 2, LANES)
+        b.w = w + c // BLOCK * BLOCK * 9 * g.T + c % BLOCK
         output_place(a.y + at + c, a.bias, k + c, out)
         here = out if direct and n == LANES else NULL
         if inside and lanes_follow(g, first + PIXELS + 1, n):
@@ -349,22 +365,29 @@ cdef vec pair_pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at,
     return odd
 
 
-cdef inline Py_ssize_t reach(const Geometry* g, Py_ssize_t rows) noexcept nogil:
-    """Input rows that a block of `rows` output rows reads, all slices counted; the whole image if it is not cut."""
-    if rows == g.O * g.P:
-        return g.D * g.H
-    return min(g.H, (rows - 1) * g.stride_h + (g.R - 1) * g.dilation_h + 1)
+cdef inline Py_ssize_t block_rows(const Geometry* g) noexcept nogil:
+    """Rows of each slice that a task computes."""
+    return min(g.P, max(<Py_ssize_t>1, g.pixel_block // g.Q))
+
+
+cdef inline Py_ssize_t rows_read(const Geometry* g) noexcept nogil:
+    """Input rows that a task reads at most, all slices counted; those of the whole image if it is not cut."""
+    if block_rows(g) < g.P:
+        return min(g.H, (block_rows(g) - 1) * g.stride_h + (g.R - 1) * g.dilation_h + 1)
+    if g.chunk < g.O:
+        return g.H * min(g.D, (g.chunk - 1) * g.stride_d + (g.T - 1) * g.dilation_d + 1)
+    return g.D * g.H
 
 
 cdef Py_ssize_t layout(const Geometry* g, Tile* b, char* workspace) noexcept nogil:
     """Place the buffers in the workspace; return the bytes they take. plan.py asks for them."""
-    cdef Py_ssize_t rows = max(<Py_ssize_t>1, g.pixel_block // g.Q), pixels = 0 if g.channels_last else padded(rows * g.Q, LANES)
+    cdef Py_ssize_t rows = block_rows(g) * min(g.chunk, g.O), pixels = 0 if g.channels_last else padded(rows * g.Q, LANES)
     cdef char* free = workspace
     b.total = <real*>place(&free, (2 * PIXELS * BLOCK + LANES) * sizeof(real))
     b.packed = <real*>place(&free, 0 if g.packed else g.T * g.R * g.S * padded(g.channel_block, BLOCK) * sizeof(real))
-    b.row = <Py_ssize_t*>place(&free, (g.T * g.R + 1) * sizeof(Py_ssize_t))
+    b.row = <Py_ssize_t*>place(&free, g.T * (g.R + 1) * sizeof(Py_ssize_t))
     b.column = <Py_ssize_t*>place(&free, max(g.S * PIXELS, 2 * PIXELS + g.S) * sizeof(Py_ssize_t))
-    b.image = <real*>place(&free, 0 if g.channels_last else reach(g, rows) * g.W * BLOCK * sizeof(real))
+    b.image = <real*>place(&free, 0 if g.channels_last else rows_read(g) * g.W * BLOCK * sizeof(real))
     b.sums = <real*>place(&free, pixels * NR * sizeof(real))
     b.turned = <real*>place(&free, pixels * NR * sizeof(real))
     return free - workspace
@@ -386,7 +409,7 @@ cdef void weights_pack(const Geometry* g, const real* w, Py_ssize_t channels, re
 cdef vec rows_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t p, Py_ssize_t p_stop, Py_ssize_t q, Py_ssize_t q_stop,
                   Py_ssize_t origin, Py_ssize_t k, Py_ssize_t channels, const real* w, Output* out) noexcept nogil:
     """Columns q to q_stop of the output rows from p on, in `channels` channels from k on; pixel 0 lies at y + origin."""
-    cdef bint square = (PAIRS and g.T == 1 and g.R == 3 and g.S == 3 and g.stride_h == 1 and g.stride_w == 1
+    cdef bint square = (PAIRS and g.R == 3 and g.S == 3 and g.stride_h == 1 and g.stride_w == 1
                         and g.dilation_h == 1 and g.dilation_w == 1), pair
     cdef vec odd = vec_zero()
     while p < p_stop:
@@ -415,16 +438,20 @@ cdef void rows_turn(const Geometry* g, const real* x, Py_ssize_t first, Py_ssize
         turn(x + row // g.H * g.x_d + row % g.H * g.x_h, g.x_c, channels, g.W, image + (row - first) * g.W * BLOCK, BLOCK)
 
 
-cdef vec planes_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, Py_ssize_t p, Py_ssize_t p_stop, Py_ssize_t k,
-                    Py_ssize_t channels, const real* w) noexcept nogil:
-    """Channels first: the output rows p to p_stop of at most BLOCK planes from k on."""
-    cdef Py_ssize_t first = 0, rows = g.D * g.H, at = n * g.y_n + k * g.y_k + p * g.Q
+cdef vec planes_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, Py_ssize_t o, Py_ssize_t o_stop, Py_ssize_t p,
+                    Py_ssize_t p_stop, Py_ssize_t k, Py_ssize_t channels, const real* w) noexcept nogil:
+    """Channels first: the slices o to o_stop, or rows p to p_stop of the only slice, of at most BLOCK planes from k on."""
+    cdef Py_ssize_t first = 0, rows = g.D * g.H, start = o * g.P + p, stop = (o_stop - 1) * g.P + p_stop
+    cdef Py_ssize_t at = n * g.y_n + k * g.y_k + start * g.Q
     cdef Geometry last = g[0]
     cdef Arrays raw = a[0]
     cdef Output out
-    if p_stop - p < g.O * g.P:
+    if p_stop - p < g.P:
         first = min(g.H, max(<Py_ssize_t>0, p * g.stride_h - g.pad_h))
         rows = max(<Py_ssize_t>0, min(g.H, (p_stop - 1) * g.stride_h - g.pad_h + (g.R - 1) * g.dilation_h + 1) - first)
+    elif o_stop - o < g.O:
+        first = g.H * min(g.D, max(<Py_ssize_t>0, o * g.stride_d - g.pad_d))
+        rows = max(<Py_ssize_t>0, g.H * min(g.D, (o_stop - 1) * g.stride_d - g.pad_d + (g.T - 1) * g.dilation_d + 1) - first)
     rows_turn(g, a.x + n * g.x_n + k * g.x_c, first, rows, channels, b.image)
     last.x_w = BLOCK
     last.x_h = g.W * BLOCK
@@ -432,21 +459,22 @@ cdef vec planes_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, P
     last.y_q = NR
     last.activation = 0
     last.watch = 0
+    last.past_caches = 0
     raw.y = b.sums
     raw.bias = raw.residual = NULL
     b.direct = output_open(&last, NULL, NR, &out)
     b.x = b.image - first * g.W * BLOCK
-    rows_sum(&last, &raw, b, p, p_stop, 0, g.Q, -p * g.Q * NR, 0, channels, w, &out)
+    rows_sum(&last, &raw, b, start, stop, 0, g.Q, -start * g.Q * NR, 0, channels, w, &out)
     return pixels_finish(g, b.sums, NULL if a.bias == NULL else a.bias + k, NULL if a.residual == NULL else a.residual + at,
-                         a.y + at, (p_stop - p) * g.Q, channels, 1, b.turned)
+                         a.y + at, (stop - start) * g.Q, channels, 1, b.turned)
 
 
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: some rows, or part of one row, of an image, in `channel_block` channels. g.K counts those of all groups."""
-    cdef Py_ssize_t taps = g.T * g.R * g.S, rows = max(<Py_ssize_t>1, g.pixel_block // g.Q), columns = min(g.Q, g.pixel_block)
+    cdef Py_ssize_t taps = g.T * g.R * g.S, rows = block_rows(g), columns = min(g.Q, g.pixel_block)
     cdef Py_ssize_t k_blocks = ceil_div(g.K, g.channel_block), q_blocks = ceil_div(g.Q, columns)
-    cdef Py_ssize_t p_blocks = ceil_div(g.O * g.P, rows), k = task % k_blocks * g.channel_block, p, p_stop, q, q_stop, n, c
-    cdef Py_ssize_t channels = min(g.channel_block, g.K - k)
+    cdef Py_ssize_t p_blocks = ceil_div(g.P, rows), o_blocks = ceil_div(g.O, g.chunk), o, o_stop, p, p_stop, q, q_stop, n, c
+    cdef Py_ssize_t k = task % k_blocks * g.channel_block, channels = min(g.channel_block, g.K - k)
     cdef const real* w = a.w + k * taps
     cdef vec odd = vec_zero()
     cdef Tile b
@@ -457,18 +485,22 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
         w = b.packed
     q = task // k_blocks % q_blocks * columns
     q_stop = min(g.Q, q + columns)
-    p = task // (k_blocks * q_blocks) % p_blocks * rows
-    p_stop = min(g.O * g.P, p + rows)
-    n = task // (k_blocks * q_blocks * p_blocks)
+    task //= k_blocks * q_blocks
+    p = task % p_blocks * rows
+    p_stop = min(g.P, p + rows)
+    o = task // p_blocks % o_blocks * g.chunk
+    o_stop = min(g.O, o + g.chunk)
+    n = task // (p_blocks * o_blocks)
     if not g.channels_last:
         c = 0
         while c < channels:
-            odd = odd + planes_sum(g, a, &b, n, p, p_stop, k + c, min(<Py_ssize_t>BLOCK, channels - c), w + c * taps)
+            odd = odd + planes_sum(g, a, &b, n, o, o_stop, p, p_stop, k + c, min(<Py_ssize_t>BLOCK, channels - c), w + c * taps)
             c += BLOCK
         return any_odd(odd)
     b.direct = output_open(g, a.residual, g.y_q, &out)
     b.x = a.x + n * g.x_n + k
-    odd = rows_sum(g, a, &b, p, p_stop, q, q_stop, n * g.y_n + k, k, channels, w, &out)
+    for o in range(o, o_stop):
+        odd = odd + rows_sum(g, a, &b, o * g.P + p, o * g.P + p_stop, q, q_stop, n * g.y_n + k, k, channels, w, &out)
     return any_odd(odd + out.odd)
 
 
@@ -484,9 +516,9 @@ cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
 
 cdef Division divide(Geometry* g) noexcept nogil:
     """Lanes are the channels of all groups: K counts them."""
-    cdef Py_ssize_t rows = max(<Py_ssize_t>1, g.pixel_block // g.Q), columns = min(g.Q, g.pixel_block)
     g.K *= g.G
-    return divided(<AnyTask>block, g.N * ceil_div(g.O * g.P, rows) * ceil_div(g.Q, columns) * ceil_div(g.K, g.channel_block))
+    return divided(<AnyTask>block, g.N * ceil_div(g.O, g.chunk) * ceil_div(g.P, block_rows(g)) * ceil_div(g.K, g.channel_block)
+                   * ceil_div(g.Q, min(g.Q, g.pixel_block)))
 
 
 cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:

@@ -24,8 +24,12 @@ cdef struct Output:         # where a tile whose sums are complete writes whole 
     vec odd                 # with `watch`: zero until a sum was NaN or infinite
 
 
-cdef inline void sums_finish(const int m, const int nv, const vec* acc, Output* out, const bint bias_of_rows) noexcept nogil:
-    """y rows = clip(acc + bias), with a bias for each row or for each lane; acc is (m, nv)."""
+cdef inline void sums_finish(const int m, const int nv, const vec* acc, Output* out, const bint bias_of_rows,
+                             const bint may_stream) noexcept nogil:
+    """y rows = clip(acc + bias), with a bias for each row or for each lane; acc is (m, nv).
+
+    `may_stream`: such tiles are many, and worth the code of stores that go past the caches.
+    """
     cdef vec odd[4]
     cdef vec added[NV]
     cdef vec low = vec_splat(out.low), high = vec_splat(out.high)
@@ -41,7 +45,7 @@ cdef inline void sums_finish(const int m, const int nv, const vec* acc, Output* 
         out.odd = out.odd + (odd[0] + odd[1]) + (odd[2] + odd[3])
     for j in range(nv):
         added[j] = vec_zero() if bias_of_rows else vec_load(bias + j * LANES)
-    if m == MR and nv > 1 and out.stream:       # smaller tiles are few
+    if may_stream and out.stream:
         for i in range(m * nv):
             vec_stream(y + i // nv * step + i % nv * LANES, vec_at_most(vec_at_least(
                 acc[i] + (vec_splat(bias[i // nv]) if bias_of_rows else added[i % nv]), low), high))
@@ -83,7 +87,7 @@ cdef inline void tile_multiply(const int m, const int nv, Py_ssize_t n, const re
             panel += width
         b += distance
         if out != NULL:
-            sums_finish(m, nv, acc, out, True)
+            sums_finish(m, nv, acc, out, True, m == MR and nv > 1)
             out.y += nv * LANES
         else:
             sums_store(m, nv, acc, total)
@@ -112,7 +116,7 @@ cdef inline void tile_multiply_scattered(const int m, const int nv, Py_ssize_t n
             multiplier += MR
         offset += nv * LANES
         if out != NULL:
-            sums_finish(m, nv, acc, out, True)
+            sums_finish(m, nv, acc, out, True, m == MR and nv > 1)
             out.y += nv * LANES
         else:
             sums_store(m, nv, acc, total)
@@ -149,7 +153,7 @@ cdef inline void tile_multiply_rows(const int m, const int nv, Py_ssize_t runs, 
             panel += n * NR
             ahead += n * LANES
         if out != NULL:
-            sums_finish(m, nv, acc, out, False)
+            sums_finish(m, nv, acc, out, False, m == MR and nv > 1)
             out.y += m * out.step
         else:
             sums_store(m, nv, acc, total)
