@@ -27,13 +27,13 @@ cdef extern from *:
     """
     /* PIXELS * WIDTH sums, TAPS * WIDTH weights and WIDTH of x must fit the registers: 14 + 10 + 2 of 32, 7 + 5 + 1 of 16. */
     enum { PIXELS = 7, TAPS = 5, WIDTH = MR > 6 ? 2 : 1, BLOCK = WIDTH * LANES };
-    /* Of 32 registers two rows of sums take 14 and a 3 x 3 kernel 9. */
-    enum { PAIRS = MR > 6 };
+    /* Of 32 registers two rows of sums take 14 and a 3 x 3 kernel 9. Rows of 8, 10, 16 ... pixels have tiles of HALF, too. */
+    enum { PAIRS = MR > 6, HALF = 4 };
     """
-    enum: PIXELS, TAPS, WIDTH, BLOCK, PAIRS
+    enum: PIXELS, TAPS, WIDTH, BLOCK, PAIRS, HALF
 
 cdef struct Tile:               # PIXELS pixels of one output row and BLOCK channels, and the buffers of a task
-    Py_ssize_t q, count         # the first pixel, and how many are wanted
+    Py_ssize_t q, count, width  # the first pixel, how many are wanted, and how many computed
     const real* x               # the image, from the first of the channels on
     const real* w               # (T R S, BLOCK)
     Py_ssize_t* row             # (T, R), or (T, R + 1) of two output rows: offsets of the rows that the taps read; -1: padding
@@ -171,25 +171,27 @@ cdef inline void tile(const Geometry* g, const Tile* b, const int step, const in
             vec_store(b.total + i // vectors * BLOCK + i % vectors * LANES, acc[i])
 
 
-cdef inline void pair_column(const int r, const int c, const bint careful, vec* acc, const real* x, const Py_ssize_t* offset,
-                             unsigned lanes, const vec* weight) noexcept nogil:
+cdef inline void pair_column(const int r, const int c, const int width, const bint careful, vec* acc, const real* x,
+                             const Py_ssize_t* offset, unsigned lanes, const vec* weight) noexcept nogil:
     """Column c of input row r into the sums of both output rows."""
     cdef vec v
     cdef int i
+    if c >= width + 2:
+        return
     if careful:         # no lane of a column in zero padding is read
         v = vec_keep(vec_mask_load(vec_zero(), 0 if offset[c] < 0 else lanes, x + offset[c]))
     else:
         v = vec_load_once(x)
-    for i in range(PIXELS):
+    for i in range(width):
         if i <= c and c < i + 3:
             if r < 3:
                 acc[i] = vec_keep(acc[i] + weight[r * 3 + c - i] * v)
             if r > 0:
-                acc[PIXELS + i] = vec_keep(acc[PIXELS + i] + weight[(r - 1) * 3 + c - i] * v)
+                acc[width + i] = vec_keep(acc[width + i] + weight[(r - 1) * 3 + c - i] * v)
 
 
-cdef inline void pair_row(const int r, const Geometry* g, const Tile* b, const Py_ssize_t* row, const bint careful, vec* acc,
-                          const vec* weight) noexcept nogil:
+cdef inline void pair_row(const int r, const Geometry* g, const Tile* b, const Py_ssize_t* row, const int width,
+                          const bint careful, vec* acc, const vec* weight) noexcept nogil:
     """Row r of the four that two output rows read in one slice."""
     cdef Py_ssize_t x_w = 0 if careful else g.x_w
     cdef const real* x = b.x + row[r]
@@ -197,46 +199,46 @@ cdef inline void pair_row(const int r, const Geometry* g, const Tile* b, const P
         return
     if not careful:
         x += (b.q - g.pad_w) * x_w
-    pair_column(r, 0, careful, acc, x, b.column, b.lanes, weight)
+    pair_column(r, 0, width, careful, acc, x, b.column, b.lanes, weight)
     x += x_w
-    pair_column(r, 1, careful, acc, x, b.column, b.lanes, weight)
+    pair_column(r, 1, width, careful, acc, x, b.column, b.lanes, weight)
     x += x_w
-    pair_column(r, 2, careful, acc, x, b.column, b.lanes, weight)
+    pair_column(r, 2, width, careful, acc, x, b.column, b.lanes, weight)
     x += x_w
-    pair_column(r, 3, careful, acc, x, b.column, b.lanes, weight)
+    pair_column(r, 3, width, careful, acc, x, b.column, b.lanes, weight)
     x += x_w
-    pair_column(r, 4, careful, acc, x, b.column, b.lanes, weight)
+    pair_column(r, 4, width, careful, acc, x, b.column, b.lanes, weight)
     x += x_w
-    pair_column(r, 5, careful, acc, x, b.column, b.lanes, weight)
+    pair_column(r, 5, width, careful, acc, x, b.column, b.lanes, weight)
     x += x_w
-    pair_column(r, 6, careful, acc, x, b.column, b.lanes, weight)
+    pair_column(r, 6, width, careful, acc, x, b.column, b.lanes, weight)
     x += x_w
-    pair_column(r, 7, careful, acc, x, b.column, b.lanes, weight)
+    pair_column(r, 7, width, careful, acc, x, b.column, b.lanes, weight)
     x += x_w
-    pair_column(r, 8, careful, acc, x, b.column, b.lanes, weight)
+    pair_column(r, 8, width, careful, acc, x, b.column, b.lanes, weight)
 
 
-cdef inline void pair_tile(const Geometry* g, const Tile* b, const bint careful, Output* out) noexcept nogil:
-    """3 x 3 taps at stride 1, of any slices: PIXELS pixels of two output rows, one vector of channels; else as `tile`."""
+cdef inline void pair_tile(const Geometry* g, const Tile* b, const int width, const bint careful, Output* out) noexcept nogil:
+    """3 x 3 taps at stride 1, of any slices: `width` pixels of two output rows, one vector of channels; else as `tile`."""
     cdef vec acc[2 * PIXELS]
     cdef vec weight[9]
     cdef Py_ssize_t t
     cdef int i
-    for i in range(2 * PIXELS):
+    for i in range(2 * width):
         acc[i] = vec_keep(vec_zero())
     for t in range(g.T):
         for i in range(9):
             weight[i] = vec_load_once(b.w + (t * 9 + i) * BLOCK)
-        pair_row(0, g, b, b.row + 4 * t, careful, acc, weight)
-        pair_row(1, g, b, b.row + 4 * t, careful, acc, weight)
-        pair_row(2, g, b, b.row + 4 * t, careful, acc, weight)
-        pair_row(3, g, b, b.row + 4 * t, careful, acc, weight)
+        pair_row(0, g, b, b.row + 4 * t, width, careful, acc, weight)
+        pair_row(1, g, b, b.row + 4 * t, width, careful, acc, weight)
+        pair_row(2, g, b, b.row + 4 * t, width, careful, acc, weight)
+        pair_row(3, g, b, b.row + 4 * t, width, careful, acc, weight)
     if out != NULL:
-        sums_finish(PIXELS, 1, acc, out, False, not careful)
+        sums_finish(width, 1, acc, out, False, not careful)
         out.y += g.Q * g.y_q
-        sums_finish(PIXELS, 1, acc + PIXELS, out, False, not careful)
+        sums_finish(width, 1, acc + width, out, False, not careful)
     else:
-        for i in range(2 * PIXELS):
+        for i in range(2 * width):
             vec_store(b.total + i * BLOCK, acc[i])
 
 
@@ -336,11 +338,12 @@ cdef vec pair_pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at,
                      const real* w, Output* out) noexcept nogil:
     """As `pixels`, of two output rows."""
     cdef Py_ssize_t first = b.q - g.pad_w, c = 0, n, row
-    cdef bint inside = b.count == PIXELS and first >= 0 and first + PIXELS + 1 < g.W, direct = b.direct and b.count == PIXELS
+    cdef Py_ssize_t last = first + b.width + 1
+    cdef bint inside = b.count == b.width and first >= 0 and last < g.W, direct = b.direct and b.count == b.width, whole
     cdef const real* x = b.x
     cdef Output* here
     cdef vec odd = vec_zero()
-    if not inside or not lanes_follow(g, first + PIXELS + 1, channels):
+    if not inside or not lanes_follow(g, last, channels):
         find_columns(g, b, True)
     while c < channels:
         n = min(<Py_ssize_t>LANES, channels - c)
@@ -349,13 +352,18 @@ cdef vec pair_pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at,
         b.w = w + c // BLOCK * BLOCK * 9 * g.T + c % BLOCK
         output_place(a.y + at + c, a.bias, k + c, out)
         here = out if direct and n == LANES else NULL
-        if inside and lanes_follow(g, first + PIXELS + 1, n):
-            pair_tile(g, b, False, here)
+        whole = inside and lanes_follow(g, last, n)
+        if b.width == HALF and whole:
+            pair_tile(g, b, HALF, False, here)
+        elif b.width == HALF:
+            pair_tile(g, b, HALF, True, here)
+        elif whole:
+            pair_tile(g, b, PIXELS, False, here)
         else:
-            pair_tile(g, b, True, here)
+            pair_tile(g, b, PIXELS, True, here)
         if here == NULL:
             for row in range(2):
-                odd = odd + tile_finish(g, b.total + row * PIXELS * BLOCK, b.count, BLOCK,
+                odd = odd + tile_finish(g, b.total + row * b.width * BLOCK, b.count, BLOCK,
                                         NULL if a.bias == NULL else a.bias + k + c, 1,
                                         NULL if a.residual == NULL else a.residual + at + row * g.Q * g.y_q + c,
                                         a.y + at + row * g.Q * g.y_q + c, g.y_q, n)
@@ -406,23 +414,37 @@ cdef void weights_pack(const Geometry* g, const real* w, Py_ssize_t channels, re
         channels -= BLOCK
 
 
+cdef inline Py_ssize_t halves_of(Py_ssize_t pixels) noexcept nogil:
+    """How many tiles of HALF pixels a row is cut into, behind those of PIXELS: a tile costs a pixel besides its own."""
+    cdef Py_ssize_t halves, best = 0, cost, least = ceil_div(pixels, PIXELS) * (PIXELS + 1)
+    for halves in range(1, PIXELS - 1):
+        cost = halves * (HALF + 1) + ceil_div(max(<Py_ssize_t>0, pixels - halves * HALF), PIXELS) * (PIXELS + 1)
+        if cost < least:
+            least = cost
+            best = halves
+    return best
+
+
 cdef vec rows_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t p, Py_ssize_t p_stop, Py_ssize_t q, Py_ssize_t q_stop,
                   Py_ssize_t origin, Py_ssize_t k, Py_ssize_t channels, const real* w, Output* out) noexcept nogil:
     """Columns q to q_stop of the output rows from p on, in `channels` channels from k on; pixel 0 lies at y + origin."""
     cdef bint square = (PAIRS and g.R == 3 and g.S == 3 and g.stride_h == 1 and g.stride_w == 1
                         and g.dilation_h == 1 and g.dilation_w == 1), pair
+    cdef Py_ssize_t at, halves = halves_of(q_stop - q) if PAIRS and square else 0
     cdef vec odd = vec_zero()
     while p < p_stop:
         pair = square and p + 1 < p_stop and p % g.P + 1 < g.P
         find_rows(g, b, p // g.P, p % g.P, pair)
-        b.q = q
-        while b.q < q_stop:
-            b.count = min(<Py_ssize_t>PIXELS, q_stop - b.q)
+        at = q
+        while at < q_stop:
+            b.width = HALF if pair and q_stop - at <= halves * HALF else PIXELS
+            b.q = max(q, min(at, q_stop - b.width))         # the last may compute pixels of the one before once more
+            b.count = min(b.width, q_stop - b.q)
+            at = b.q + b.count
             if PAIRS and pair:
                 odd = odd + pair_pixels(g, a, b, origin + (p * g.Q + b.q) * g.y_q, k, channels, w, out)
             else:
                 odd = odd + pixels(g, a, b, origin + (p * g.Q + b.q) * g.y_q, k, channels, w, out)
-            b.q += b.count
         p += 1 + pair
     return odd
 
