@@ -10,6 +10,7 @@ import numpy as np
 
 from . import config
 from .arrays import COMPUTED, REALS, as_array, begin_result, common_type, contiguous, end_result, with_rows
+from .phases import PhasePlan, phase_plan
 from .plan import Plan, forgetting, make_plan, place, plan_together
 from .problem import Problem, arranged, convolution_problem
 from .transposed_problem import AxisPhase, TransposedProblem, merge, transposed_problem
@@ -24,6 +25,7 @@ class Step(NamedTuple):
     plan: Plan
     crop: list[tuple[int, int]]             # what it reads of each axis of the input
     phase: tuple[AxisPhase, ...] | None     # None: all
+    panels: PhasePlan | None = None         # None: the plan takes kernels (K, C / G, *taps)
 
 
 def phase_weight(problem: TransposedProblem, weight: np.ndarray, taps: tuple[tuple[int, ...], ...]) -> np.ndarray:
@@ -34,24 +36,13 @@ def phase_weight(problem: TransposedProblem, weight: np.ndarray, taps: tuple[tup
     return np.ascontiguousarray(taken.reshape(problem.K, C, *taken.shape[3:]))
 
 
-def merged_weight(problem: TransposedProblem, weight: np.ndarray) -> np.ndarray:
-    """The kernels (G * phases * K / G, C / G, *taps) of all phases: that of phase a has taps a, a + stride, ..., turned."""
-    axes, taps = len(problem.size), [-(-k // s) for k, s in zip(problem.kernel, problem.stride)]
-    missing = [(0, t * s - k) for t, s, k in zip(taps, problem.stride, problem.kernel)]
-    if any(after for _, after in missing):
-        weight = np.pad(weight, [(0, 0), (0, 0), *missing])
-    split = weight.reshape(problem.G, problem.C // problem.G, problem.K // problem.G,
-                           *(n for axis in zip(taps, problem.stride) for n in axis))
-    split = split.transpose(0, *range(4, 4 + 2 * axes, 2), 2, 1, *range(3, 3 + 2 * axes, 2))
-    return np.ascontiguousarray(split[(..., *(slice(None, None, -1),) * axes)]).reshape(-1, problem.C // problem.G, *taps)
-
-
 @lru_cache(1024)
 def steps_of(problem: TransposedProblem, algorithm: str, threads: int) -> list[Step]:
     """All phases at once where a row can and that is predicted to be quicker, else one by one."""
     phases, merged = phases_of(problem, algorithm, threads), merge(problem)
     plan = merged and plan_together(problem, merged.problem, [step.plan for step in phases], algorithm, threads)
-    return [Step(plan, merged.crop, None)] if plan else phases
+    steps = [Step(plan, merged.crop, None)] if plan else phases
+    return [step._replace(panels=phase_plan(step.plan, problem, step.phase)) for step in steps]
 
 
 def phases_of(problem: TransposedProblem, algorithm: str, threads: int) -> list[Step]:
@@ -87,6 +78,7 @@ def run_steps(problem: TransposedProblem, steps: list[Step], x, weight, bias, re
     before = (slice(None),) * (1 if problem.channels_last else 2)
     if not steps or (steps[0].phase is not None and problem.holes):
         fill_holes(problem, bias, residual, y)
+<<<<<<< HEAD
     for plan, crop, phase in steps:
         part = with_rows(x[(*before, *(slice(*axis) for axis in crop))], x.dtype)
         taps = phase and tuple(axis.taps for axis in phase)
@@ -109,6 +101,38 @@ def run_steps(problem: TransposedProblem, steps: list[Step], x, weight, bias, re
         plan.run(part, kernels, bias, rest, target, packed)
         if target is not y:
             place(target, y[sites], config.get_num_threads())
+=======
+    for plan, crop, phase, panels in steps:
+        part = x if crop == problem.whole else with_rows(x[(*before, *(slice(*axis) for axis in crop))], x.dtype)
+        target, sites = y, None
+        if phase and prod(problem.stride) > 1:
+            sites = (*before, *(slice(axis.first, None, s) for axis, s in zip(phase, problem.stride)))
+            target = np.empty(plan.problem.output_shape, y.dtype)
+        rest = residual if residual is None or sites is None else np.ascontiguousarray(residual[sites])
+        packed = kernels_of(problem, plan, phase, panels, weight, kept)
+        if panels is None:
+            plan.run(part, packed[0], bias, rest, target, packed[1])
+        elif panels.run(part, weight, packed, bias, rest, target):
+            plain = phases_of(replace(problem, packed=False), PLAIN_SUMS, plan.threads)
+            return run_steps(problem, plain, x, weight, bias, residual, y)
+        if sites is not None:
+            place(target, y[sites], config.get_num_threads())
+>>>>>>> 085d517 (Transposed: kernels of phases are packed straight from the weights, by all threads)
+
+
+def kernels_of(problem: TransposedProblem, plan: Plan, phase, panels: PhasePlan | None, weight, kept):
+    """Packed kernels of a step; without panels, those of the phase and what the plan makes of them."""
+    key = phase and tuple(axis.taps for axis in phase), plan.row.name, plan.file, plan.isa
+    if kept is not None and key in kept:
+        return kept[key]
+    if panels is not None:
+        packed = panels.pack(weight)
+    else:
+        kernels = phase_weight(problem, weight, key[0])
+        packed = kernels, None if kept is None else plan.pack(kernels)
+    if kept is not None:
+        kept[key] = packed
+    return packed
 
 
 def conv_transpose(operation, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size,

@@ -9,9 +9,9 @@ import fastconv
 from fastconv import kernels, reference
 from fastconv.algorithms import PANELS, refusal
 from fastconv.arrays import with_rows
+from fastconv.phases import PhasePlan
 from fastconv.plan import make_plan
 from fastconv.problem import convolution_problem
-from fastconv.transposed import merged_weight
 from fastconv.transposed_problem import axis_phases, merge, transposed_problem
 
 # C, K, G, size, kernel, stride, padding, output_padding, dilation
@@ -73,8 +73,8 @@ def test_all_phases_at_once(case, channels_last, isa, monkeypatch):
     """The merged convolution by every row that can, whatever costs say."""
     monkeypatch.setattr(kernels, "isa", isa)
     x, w, b = arrays(case, np.float32, channels_last)
-    problem = transposed_problem(function(case).__name__, x.shape, w.shape, "f32", **arguments(case),
-                                 channels_last=channels_last, activation="tanh", bias=True, residual=True)
+    problem = transposed = transposed_problem(function(case).__name__, x.shape, w.shape, "f32", **arguments(case),
+                                              channels_last=channels_last, activation="tanh", bias=True, residual=True)
     merged = merge(problem)
     if merged is None:
         return
@@ -87,9 +87,10 @@ def test_all_phases_at_once(case, channels_last, isa, monkeypatch):
         for problem in (merged.problem, replace(merged.problem, activation=("none", 0.0, 0.0))):
             y = np.full(problem.output_shape, np.nan, np.float32)
             for threads in (2, 1):
-                make_plan(problem, row.name, isa, threads).run(part, merged_weight(transposed_problem(
-                    function(case).__name__, x.shape, w.shape, "f32", **arguments(case), channels_last=channels_last), w), b,
-                    residual, y)
+                for packed in (False, True):
+                    one = replace(problem, packed=packed)
+                    panels = PhasePlan(make_plan(one, row.name, isa, threads), transposed, None)
+                    panels.run(part, w, panels.pack(w), b, residual, y)
                 if problem.activation[0] == "none" and row.error == 1:
                     np.testing.assert_array_equal(y, sums)
                 else:
