@@ -67,6 +67,7 @@ class Problem:
     gated: bool = False         # half of the K kernels are gates: K / 2 output channels
     scales: int = 0             # planes of scales of sums, one or one for each group; they come in place of a residual
     shuffle: Shuffle | None = None      # the kernels are those of all phases of a transposed convolution
+    turns: int = 1              # it takes turns with so many others like it: caches see the weights of all
 
     @cached_property
     def output_size(self) -> tuple[int, ...]:
@@ -99,6 +100,11 @@ class Problem:
     def pixels(self) -> int:
         """Output pixels of one image, of one phase if there are phases."""
         return prod(self.output_size)
+
+    @property
+    def live_pixels(self) -> int:
+        """Those that become outputs: sums of a phase may be cut off."""
+        return prod(self.shuffle.size) // prod(self.shuffle.stride) if self.shuffle else self.pixels
 
     @property
     def taps(self) -> int:

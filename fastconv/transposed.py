@@ -9,12 +9,28 @@ from typing import NamedTuple
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, REALS, as_array, begin_result, common_type, contiguous, end_result, with_rows
+from .arrays import (
+    COMPUTED,
+    REALS,
+    allocator,
+    as_array,
+    begin_result,
+    common_type,
+    contiguous,
+    direct_target,
+    end_result,
+    with_rows,
+)
+from .convolution import F32, F64, MOST_KNOWN, is_plain
 from .phases import PhasePlan, phase_plan
 from .plan import Plan, forgetting, make_plan, place, plan_together
 from .problem import Problem, arranged, convolution_problem
 from .transposed_problem import AxisPhase, TransposedProblem, merge, transposed_problem
 from .validation import check_transposed
+
+# Calls that were made before, as in convolution.py: (problem, steps, what allocates the result).
+_known: dict[tuple, tuple] = {}
+forgetting.append(_known.clear)
 
 PLAIN_SUMS = "im2col"           # the row that computes a call again in which an infinity met a zero of ours
 
@@ -60,7 +76,7 @@ def phase_problem(problem: TransposedProblem, phase: tuple[AxisPhase, ...]) -> P
         (problem.K, problem.C // problem.G, *(len(axis.taps) for axis in phase)), problem.real, 1,
         [axis.padding for axis in phase], tuple(axis.dilation for axis in phase), problem.G,
         channels_last=problem.channels_last, bias=problem.bias, residual=problem.residual, packed=problem.packed)
-    return replace(plain, activation=problem.activation)
+    return replace(plain, activation=problem.activation, turns=len(problem.phases))
 
 
 def fill_holes(problem: TransposedProblem, bias, residual, y: np.ndarray) -> None:
@@ -78,30 +94,6 @@ def run_steps(problem: TransposedProblem, steps: list[Step], x, weight, bias, re
     before = (slice(None),) * (1 if problem.channels_last else 2)
     if not steps or (steps[0].phase is not None and problem.holes):
         fill_holes(problem, bias, residual, y)
-<<<<<<< HEAD
-    for plan, crop, phase in steps:
-        part = with_rows(x[(*before, *(slice(*axis) for axis in crop))], x.dtype)
-        taps = phase and tuple(axis.taps for axis in phase)
-        key, packed, kernels = (taps, plan.row.name, plan.file, plan.isa), None, weight
-        if kept is None or key not in kept:
-            kernels = phase_weight(problem, weight, taps) if phase else merged_weight(problem, weight)
-        if kept is not None:
-            if key not in kept:
-                kept[key] = plan.pack(kernels), kernels if plan.again else weight
-            packed = kept[key][0]
-            kernels = kept[key][1]
-        if phase is None:
-            if plan.run(part, kernels, bias, residual, y, packed):
-                run_steps(problem, phases_of(replace(problem, packed=False), PLAIN_SUMS, plan.threads), x, weight, bias,
-                          residual, y)
-            return
-        sites = (*before, *(slice(axis.first, None, s) for axis, s in zip(phase, problem.stride)))
-        target = y if prod(problem.stride) == 1 else np.empty(plan.problem.output_shape, y.dtype)
-        rest = None if residual is None else np.ascontiguousarray(residual[sites])
-        plan.run(part, kernels, bias, rest, target, packed)
-        if target is not y:
-            place(target, y[sites], config.get_num_threads())
-=======
     for plan, crop, phase, panels in steps:
         part = x if crop == problem.whole else with_rows(x[(*before, *(slice(*axis) for axis in crop))], x.dtype)
         target, sites = y, None
@@ -117,7 +109,6 @@ def run_steps(problem: TransposedProblem, steps: list[Step], x, weight, bias, re
             return run_steps(problem, plain, x, weight, bias, residual, y)
         if sites is not None:
             place(target, y[sites], config.get_num_threads())
->>>>>>> 085d517 (Transposed: kernels of phases are packed straight from the weights, by all threads)
 
 
 def kernels_of(problem: TransposedProblem, plan: Plan, phase, panels: PhasePlan | None, weight, kept):
@@ -138,6 +129,24 @@ def kernels_of(problem: TransposedProblem, plan: Plan, phase, panels: PhasePlan 
 def conv_transpose(operation, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size,
                    channels_last, activation, residual, algorithm, out, kept=None):
     """conv_transpose1d, 2d and 3d, whose signatures say what each argument means."""
+    key = None
+    if (type(input) is np.ndarray and type(weight) is np.ndarray and input.dtype is weight.dtype and residual is None
+            and (input.dtype is F32 or input.dtype is F64) and type(groups) is int and type(channels_last) is bool
+            and type(algorithm) is str and (activation is None or type(activation) is str) and kept is None
+            and all(is_plain(value) for value in (stride, padding, output_padding, dilation))
+            and (output_size is None or is_plain(output_size))):
+        key = (operation, input.dtype is F32, input.shape, weight.shape, bias is None, stride, padding, output_padding, groups,
+               dilation, output_size, channels_last, activation, algorithm, config.get_num_threads())
+        known = _known.get(key)
+        if (known is not None and input.flags.carray and weight.flags.carray and not config.validating
+                and (bias is None or (type(bias) is np.ndarray and bias.dtype is input.dtype
+                                      and bias.shape == (known[0].K,) and bias.flags.carray))):
+            problem, steps, allocate = known
+            y = direct_target(out, problem.output_shape, input.dtype, allocate, *((input, weight) if bias is None else
+                                                                                  (input, weight, bias)))
+            if y is not None:
+                run_steps(problem, steps, input, weight, bias, None, y)
+                return y
     x, w = as_array(input, "input"), as_array(weight, "weight")
     b = None if bias is None else as_array(bias, "bias")
     r = None if residual is None else as_array(residual, "residual")
@@ -160,6 +169,10 @@ def conv_transpose(operation, input, weight, bias, stride, padding, output_paddi
         if config.validating:
             check_transposed(problem, x, w, b, r, problem.activation, whole,
                              max((step.plan.row.error for step in steps), default=1))
+    if key is not None and batched and y.size:
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        _known[key] = problem, steps, allocator(problem.output_shape)
     return end_result(y, out, dtype)
 
 

@@ -14,7 +14,7 @@ Needs    x (N, D, H, W, G C), channels contiguous, or (N, G C, D, H, W) with row
          packed; y in the layout of x; distinct buffers.
 Leaves   y written in full.
 Rounds   one fused chain per output, in order t, r, s, c; then bias, residual, activation.
-Costs    2 N G K C T R S O P Q flop, less the taps at which all pixels of a tile see zero padding.
+Costs    2 N G K C T R S O P Q flop, less the taps at which all pixels of a tile see zero padding, and sums that are cut off.
 """
 from libc.string cimport memset
 
@@ -43,6 +43,8 @@ cdef struct Block:          # one task: what it computes and where its workspace
     real* weights           # one packed panel (T R S C, NR), if the weights do not come packed
     real* totals            # (pixels, NR)
     real* turned            # (NR, pixels) sums of channels-first output
+    Py_ssize_t begin[3]     # sums that the panel at hand makes outputs of: begin .. end along each axis ...
+    Py_ssize_t end[3]       # ... since those of a phase may be cut off
 
 
 cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept nogil:
@@ -161,6 +163,34 @@ cdef void tile(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_
     any_tile_multiply_rows(m, nv, runs, n, a, stride, live, tiles, b, ahead, 1, total, first, out)
 
 
+cdef inline void find_phase(const Geometry* g, Block* b, Py_ssize_t k, Py_ssize_t channels) noexcept nogil:
+    """begin and end of the panel with `channels` kernels from k on: of its phase, if all are of one."""
+    cdef Py_ssize_t low = k // g.parts // g.y_channels, high = ((k + channels) // g.parts - 1) // g.y_channels, axis, a
+    cdef const Py_ssize_t* up = &g.up_d
+    cdef const Py_ssize_t* cut = &g.cut_d
+    cdef const Py_ssize_t* full = &g.full_d
+    cdef const Py_ssize_t* sums = &g.O
+    b.begin[0] = b.begin[1] = b.begin[2] = 0
+    b.end[0], b.end[1], b.end[2] = g.O, g.P, g.Q
+    if low == high:
+        for axis in range(1 if g.parts > 1 else 2, -1, -1):
+            a = low % up[axis]
+            low //= up[axis]
+            b.begin[axis] = max(<Py_ssize_t>0, ceil_div(cut[axis] - a, up[axis]))
+            b.end[axis] = min(sums[axis], ceil_div(full[axis] + cut[axis] - a, up[axis]))
+
+
+cdef inline Py_ssize_t tile_clip(const Geometry* g, const Block* b, Py_ssize_t q, Py_ssize_t* stop) noexcept nogil:
+    """The first of the pixels q .. stop of a tile that are not cut off; stop becomes where they end."""
+    cdef Py_ssize_t row = (b.q0 + q) // g.Q, column = b.q0 + q - row * g.Q
+    if column + stop[0] - q > g.Q:
+        return q                            # it goes on in the next row
+    if not b.begin[0] <= row // g.P < b.end[0] or not b.begin[1] <= row % g.P < b.end[1]:
+        stop[0] = q
+    stop[0] = min(stop[0], q + b.end[2] - column)
+    return q + max(<Py_ssize_t>0, b.begin[2] - column)
+
+
 cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights, const real* ahead, int nv,
                          Output* out) noexcept nogil:
     """totals (pixels, NR) = all windows times one panel of weights, in chunks that stay in L1; with `out`, y instead.
@@ -177,10 +207,13 @@ cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights,
         runs = min(runs, b.runs - u)
         n = min(min(b.length, g.chunk), b.length - c)
         last = out != NULL and u + runs == b.runs and c + n == b.length
-        stop = 0
         for i in range(b.tiles):
-            q = stop
+            q = i * b.pixels // b.tiles
             stop = (i + 1) * b.pixels // b.tiles
+            if g.up_w:
+                q = tile_clip(g, b, q, &stop)
+                if q >= stop:
+                    continue
             fetched = ahead + runs * n * i * LANES          # a vector for each step
             if last:
                 out.y = y + q * out.step
@@ -261,6 +294,8 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
             ahead = a.w + (b.group * g.K + k + NR) * g.C * taps
         whole = direct and channels % LANES == 0
         output_place(a.y + b.n * g.y_n + (b.group * g.K + k) * g.y_k + b.q0 * g.y_q, a.bias, b.group * g.K + k, &out)
+        if g.up_w:
+            find_phase(g, &b, k, channels)
         panel_multiply(g, &b, weights, ahead, <int>ceil_div(channels, LANES), &out if whole else NULL)
         if not whole:
             odd = odd + panel_finish(g, a, &b, b.group * g.K + k, channels)
