@@ -94,7 +94,7 @@ class Plan:
         fields |= zip(("pad_d", "pad_h", "pad_w"), p.in_three_axes([before for before, _ in p.padding], 0))
         fields |= {"padding_mode": PADDING_MODES.index(p.padding_mode), "channels_last": int(p.channels_last),
                    "y_channels": p.output_channels // p.G, "watch": int(self.watches),
-                   "past_caches": int(prod(p.output_shape) * p.itemsize > m.L3),
+                   "past_caches": int(2 * p.bytes > m.L3),
                    "activation": ACTIVATIONS.index(p.activation[0]), "low": p.activation[1], "high": p.activation[2],
                    "packed": int(p.packed and self.module.packs), "in_place": int(self.row.name == "pointwise")}
         pixels = prod(p.shuffle.size) if p.shuffle else p.pixels

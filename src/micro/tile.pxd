@@ -41,7 +41,7 @@ cdef inline void sums_finish(const int m, const int nv, const vec* acc, Output* 
         out.odd = out.odd + (odd[0] + odd[1]) + (odd[2] + odd[3])
     for j in range(nv):
         added[j] = vec_zero() if bias_of_rows else vec_load(bias + j * LANES)
-    if m == MR and nv > 1 and out.stream:       # smaller tiles are few
+    if m * 4 >= MR * 3 and nv > 1 and out.stream:       # smaller tiles are few
         for i in range(m * nv):
             vec_stream(y + i // nv * step + i % nv * LANES, vec_at_most(vec_at_least(
                 acc[i] + (vec_splat(bias[i // nv]) if bias_of_rows else added[i % nv]), low), high))
