@@ -30,7 +30,7 @@ class PhasePlan:
         for values, missing in zip((p.kernel, taps, phases, first, steps), lacking):
             numbers += p.in_three_axes(values, missing)
         numbers += self.width, plan.parts or 1, taps_first, min(C, ceil_div(TASKS, max(1, G * ceil_div(K, self.width))))
-        self.kernel = kernels.load("phases", plan.isa, p.real)
+        self.kernel = kernels.load("phase_panels", plan.isa, p.real)
         self.numbers = self.kernel.geometry({"numbers": np.array(numbers, np.int64).tobytes()})
         self.threads = plan.threads if p.C * K * prod(p.kernel) >= SHARED else 1
         total = K * prod(phases)
