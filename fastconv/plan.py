@@ -301,6 +301,11 @@ def make_plan(problem: Problem, algorithm: str = "auto", isa: str | None = None,
     return plan
 
 
+def exact_plan(problem: Problem, threads: int) -> Plan:
+    """A plan that is exact on integers."""
+    return make_plan(problem, exact_row(problem, machine(kernels.isa, problem.real)), threads=threads)
+
+
 def plain_plan(problem: Problem, algorithm: str, isa: str, threads: int) -> Plan:
     return Plan(problem, choose(problem, algorithm, isa, threads), isa, threads)
 
