@@ -54,7 +54,8 @@ class Plan:
         self.machine = machine(isa, problem.real)
         # Kernels whose sums make one output, or outputs side by side, are parts of one panel, whose width they divide.
         self.panel = self.machine.MR if self.file == "im2col_pixels" else self.machine.NR
-        beside = problem.shuffle.stride[-1] if problem.shuffle and not problem.channels_last else 1
+        several = problem.shuffle and problem.shuffle.phases > 1 and not problem.channels_last
+        beside = problem.shuffle.stride[-1] if several else 1
         self.parts = 2 if problem.gated else beside if beside <= MOST_PARTS and self.panel % beside == 0 else 1
         self.parts *= problem.combined
         self.threads = threads if problem.macs >= SERIAL_MACS else 1

@@ -40,7 +40,8 @@ class Shuffle(NamedTuple):
     stride: tuple[int, ...]
     cut: tuple[int, ...]
     size: tuple[int, ...]       # of the output
-    even: bool                  # all phases have as many taps as the kernel: none of its weights is a zero put there
+    phases: int                 # all of a transposed convolution, or one
+    even: bool = True           # all phases have as many taps as the kernel: none of its weights is a zero put there
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Problem:
 
     @property
     def output_channels(self) -> int:
-        return self.K // 2 if self.gated else self.K // prod(self.shuffle.stride) if self.shuffle else self.K
+        return self.K // 2 if self.gated else self.K // self.shuffle.phases if self.shuffle else self.K
 
     @property
     def output_shape(self) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ from .arrays import (
 from .convolution import F32, F64, MOST_KNOWN, is_plain
 from .phases import PhasePlan, phase_plan
 from .plan import Plan, forgetting, make_plan, place, plan_together
-from .problem import Problem, arranged, convolution_problem
+from .problem import Problem, Shuffle, arranged, convolution_problem
 from .transposed_problem import AxisPhase, TransposedProblem, merge, transposed_problem
 from .validation import check_transposed
 
@@ -57,13 +57,22 @@ def steps_of(problem: TransposedProblem, algorithm: str, threads: int) -> list[S
     """All phases at once where a row can and that is predicted to be quicker, else one by one."""
     phases, merged = phases_of(problem, algorithm, threads), merge(problem)
     plan = merged and plan_together(problem, merged.problem, [step.plan for step in phases], algorithm, threads)
-    steps = [Step(plan, merged.crop, None)] if plan else phases
+    steps = [Step(plan, merged.crop, None)] if plan else [straight(problem, step, threads) for step in phases]
     return [step._replace(panels=phase_plan(step.plan, problem, step.phase)) for step in steps]
 
 
 def phases_of(problem: TransposedProblem, algorithm: str, threads: int) -> list[Step]:
     return [Step(make_plan(phase_problem(problem, phase), algorithm, threads=threads), [axis.crop for axis in phase], phase)
             for phase in problem.phases]
+
+
+def straight(problem: TransposedProblem, step: Step, threads: int) -> Step:
+    """The step, but its outputs are written into place, if its row can and they are not side by side anyhow."""
+    if prod(problem.stride) == 1 or not step.plan.row.combines or any(axis.dilation > 1 for axis in step.phase):
+        return step
+    shuffle = Shuffle(problem.stride, tuple(-axis.first for axis in step.phase), problem.output_size, 1)
+    plan = make_plan(replace(step.plan.problem, shuffle=shuffle), step.plan.row.name, threads=threads)
+    return step._replace(plan=plan)
 
 
 forgetting.append(steps_of.cache_clear)
@@ -97,7 +106,7 @@ def run_steps(problem: TransposedProblem, steps: list[Step], x, weight, bias, re
     for plan, crop, phase, panels in steps:
         part = x if crop == problem.whole else with_rows(x[(*before, *(slice(*axis) for axis in crop))], x.dtype)
         target, sites = y, None
-        if phase and prod(problem.stride) > 1:
+        if plan.problem.shuffle is None and prod(problem.stride) > 1:
             sites = (*before, *(slice(axis.first, None, s) for axis, s in zip(phase, problem.stride)))
             target = np.empty(plan.problem.output_shape, y.dtype)
         rest = residual if residual is None or sites is None else np.ascontiguousarray(residual[sites])

@@ -105,7 +105,7 @@ def merge(p: TransposedProblem) -> Merged | None:
                                   channels_last=p.channels_last)
     even = all(k % s == 0 for k, s in zip(p.kernel, p.stride))
     return Merged(replace(problem, activation=p.activation, bias=p.bias, residual=p.residual, packed=p.packed,
-                          shuffle=Shuffle(p.stride, tuple(cut), p.output_size, even)), crop)
+                          shuffle=Shuffle(p.stride, tuple(cut), p.output_size, prod(p.stride), even)), crop)
 
 
 class AxisPhase(NamedTuple):
