@@ -67,8 +67,9 @@ def phases_of(problem: TransposedProblem, algorithm: str, threads: int) -> list[
 
 
 def straight(problem: TransposedProblem, step: Step, threads: int) -> Step:
-    """The step, but its outputs are written into place, if its row can and they are not side by side anyhow."""
-    if prod(problem.stride) == 1 or not step.plan.row.combines or any(axis.dilation > 1 for axis in step.phase):
+    """The step, but its outputs are written into place, if its row can and they are whole pixels that lie apart."""
+    dilated = any(axis.dilation > 1 for axis in step.phase)
+    if not problem.channels_last or prod(problem.stride) == 1 or dilated or not step.plan.row.combines:
         return step
     shuffle = Shuffle(problem.stride, tuple(-axis.first for axis in step.phase), problem.output_size, 1)
     plan = make_plan(replace(step.plan.problem, shuffle=shuffle), step.plan.row.name, threads=threads)
