@@ -38,11 +38,12 @@ class PhasePlan:
         self.size = G * padded(total, self.width) * C * prod(taps)
         # Winograd's algorithm transforms them further: as all plans do, once for a layer or a call, or in every task.
         self.plan = copy(plan)
-        self.transforms = plan.row.alpha > 0
-        self.beforehand = self.transforms and (plan.problem.packed or plan.pack_first)
-        changes = {"packed": int(self.beforehand), "in_place": 1} if self.transforms else {"packed": 1}
-        self.plan.geometry = self.plan.pack_geometry(**changes)
-        self.plan.pack_first = False
+        self.plan.pack_first = self.beforehand = False
+        if plan.row.alpha:
+            self.plan.geometry = self.plan.pack_geometry(packed=0, in_place=1)
+            self.beforehand = plan.problem.packed or self.plan.shares_weights()
+        if self.beforehand or not plan.row.alpha:
+            self.plan.geometry = self.plan.pack_geometry(packed=1, **({"in_place": 1} if plan.row.alpha else {}))
 
     def pack(self, weight: np.ndarray) -> np.ndarray:
         """The weights as the kernel reads them."""

@@ -73,9 +73,7 @@ class Plan:
             apart = Gating if problem.gated else Scaling if problem.scales else make_plan
             self.again = apart(plain, other, isa, threads)
         # Whether a call packs all weights before it runs, rather than each task those that it needs.
-        self.pack_first = self.packs and not problem.packed and (
-            problem.combined or row.fourier or not self.workspace or self.workspace > WORKSPACE
-            or self.tasks_of_pixels() > (1 if problem.K * problem.sum_length > MANY_WEIGHTS else 2))
+        self.pack_first = self.packs and not problem.packed and (problem.combined or row.fourier or self.shares_weights())
         if self.pack_first:                 # then the kernel sees packed weights and needs no room to pack them
             self.geometry = self.pack_geometry(packed=1)
 
@@ -121,6 +119,11 @@ class Plan:
         self.shared = self.module.shared_bytes(self.module.geometry(fields))
         self.blocks = {name: fields[name] for name in ("chunk", "pixel_block", "channel_block")}
         return self.module.geometry(fields | {"workspace": self.workspace, "shared": self.shared}) + constants
+
+    def shares_weights(self) -> bool:
+        """Whether weights that are not packed are better packed once for all tasks than by each that needs them."""
+        few = 1 if self.problem.K * self.problem.sum_length > MANY_WEIGHTS else 2
+        return not self.workspace or self.workspace > WORKSPACE or self.tasks_of_pixels() > few
 
     def tasks_of_pixels(self) -> int:
         """Tasks of a call that use the same weights."""
