@@ -42,6 +42,11 @@ def exact_row(problem: Problem, one: Machine) -> str:
     return min(rows, key=lambda row: row.cost(problem, one)).name
 
 
+def past_caches(p: Problem, m: Machine) -> bool:
+    """Whether stores go past the caches: L3 does not hold y; or, where pixels are whole lines, half of it not the call."""
+    return 2 * p.bytes > m.L3 if p.channels_last else prod(p.output_shape) * p.itemsize > m.L3
+
+
 class Plan:
     """One problem, the row that computes it, and all that the kernel needs to know. Immutable and shared."""
 
@@ -93,7 +98,7 @@ class Plan:
         fields |= zip(("pad_d", "pad_h", "pad_w"), p.in_three_axes([before for before, _ in p.padding], 0))
         fields |= {"padding_mode": PADDING_MODES.index(p.padding_mode), "channels_last": int(p.channels_last),
                    "y_channels": p.output_channels // p.G, "watch": int(self.watches),
-                   "past_caches": int(2 * p.bytes > m.L3),
+                   "past_caches": int(past_caches(p, m)),
                    "activation": ACTIVATIONS.index(p.activation[0]), "low": p.activation[1], "high": p.activation[2],
                    "packed": int(p.packed and self.module.packs), "in_place": int(self.row.name == "pointwise")}
         pixels = prod(p.shuffle.size) if p.shuffle else p.pixels
