@@ -1,4 +1,4 @@
-"""Chain: plans of a depthwise convolution and of the one behind it, pointwise or along rows, run strip by strip of the image."""
+"""Chain: plans of a depthwise convolution and of one behind it, pointwise or along rows, run strip by strip of the image."""
 from __future__ import annotations
 
 from copy import copy
@@ -11,7 +11,7 @@ from .blocks import WORKSPACE, padded
 from .kernels.call import run_chain
 from .plan import Plan
 
-DEPTHWISE, POINTWISE = ("depthwise", "turned"), "pointwise"     # rows whose kernels write, and read, part of an image anywhere
+DEPTHWISE, POINTWISE = ("depthwise", "turned"), "pointwise"     # rows whose kernels write and read part of an image anywhere
 FEWEST_PIXELS = 48                              # of a strip, for each of which the second kernel reads its weights
 
 

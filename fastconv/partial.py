@@ -13,6 +13,7 @@ from .plan import Plan, apply_mask, exact_plan, forgetting, make_plan
 from .problem import Problem, arranged, convolution_problem
 from .validation import check
 
+
 def partial_conv2d(input, mask, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, channels_last=False,
                    activation=None, algorithm="auto", out=None):
     """Partial convolution: sums over the valid pixels of a window alone, scaled up to the whole window.

@@ -136,27 +136,39 @@ def kernels_of(problem: TransposedProblem, plan: Plan, phase, panels: PhasePlan 
     return packed
 
 
+def key_of(operation, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size, channels_last,
+           activation, algorithm) -> tuple | None:
+    """All that can change the plans of a call whose arguments are of the plainest types, for which there is a key."""
+    if (type(input) is np.ndarray and type(weight) is np.ndarray and (input.dtype is F32 or input.dtype is F64)
+            and type(groups) is int and type(channels_last) is bool and type(algorithm) is str
+            and (activation is None or type(activation) is str) and (output_size is None or is_plain(output_size))
+            and is_plain(stride) and is_plain(padding) and is_plain(output_padding) and is_plain(dilation)):
+        return (operation, input.dtype is F32, input.shape, weight.shape, None if bias is None else np.shape(bias), stride,
+                padding, output_padding, groups, dilation, output_size, channels_last, activation, algorithm,
+                config.get_num_threads())
+    return None
+
+
+def can_read(input: np.ndarray, weight: np.ndarray, bias) -> bool:
+    """Whether kernels may read them as they are."""
+    return input.flags.carray and weight.dtype is input.dtype and weight.flags.carray and (
+        bias is None or (type(bias) is np.ndarray and bias.dtype is input.dtype and bias.flags.carray))
+
+
 def conv_transpose(operation, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size,
                    channels_last, activation, residual, algorithm, out, kept=None):
     """conv_transpose1d, 2d and 3d, whose signatures say what each argument means."""
     key = None
-    if (type(input) is np.ndarray and type(weight) is np.ndarray and input.dtype is weight.dtype and residual is None
-            and (input.dtype is F32 or input.dtype is F64) and type(groups) is int and type(channels_last) is bool
-            and type(algorithm) is str and (activation is None or type(activation) is str) and kept is None
-            and all(is_plain(value) for value in (stride, padding, output_padding, dilation))
-            and (output_size is None or is_plain(output_size))):
-        key = (operation, input.dtype is F32, input.shape, weight.shape, bias is None, stride, padding, output_padding, groups,
-               dilation, output_size, channels_last, activation, algorithm, config.get_num_threads())
-        known = _known.get(key)
-        if (known is not None and input.flags.carray and weight.flags.carray and not config.validating
-                and (bias is None or (type(bias) is np.ndarray and bias.dtype is input.dtype
-                                      and bias.shape == (known[0].K,) and bias.flags.carray))):
-            problem, steps, allocate = known
-            y = direct_target(out, problem.output_shape, input.dtype, allocate, *((input, weight) if bias is None else
-                                                                                  (input, weight, bias)))
-            if y is not None:
-                run_steps(problem, steps, input, weight, bias, None, y)
-                return y
+    if residual is None and kept is None:
+        key = key_of(operation, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size,
+                     channels_last, activation, algorithm)
+    known = key and _known.get(key)
+    if known and can_read(input, weight, bias) and not config.validating:
+        problem, steps, allocate = known
+        y = direct_target(out, problem.output_shape, input.dtype, allocate, input, weight, bias)
+        if y is not None:
+            run_steps(problem, steps, input, weight, bias, None, y)
+            return y
     x, w = as_array(input, "input"), as_array(weight, "weight")
     b = None if bias is None else as_array(bias, "bias")
     r = None if residual is None else as_array(residual, "residual")

@@ -80,7 +80,8 @@ cdef bint pack_kernels(const Panels* p, const Streams* arrays, Py_ssize_t task, 
     cdef Py_ssize_t k = task // p.shares % blocks * p.width, stop = min(p.K, k + p.width)
     cdef Py_ssize_t group = task // (p.shares * blocks), zeros, run, phase, c, t, i
     cdef Py_ssize_t* place = <Py_ssize_t*>workspace
-    cdef real* packed = <real*>arrays.output[0] + group * ceil_div(product(p.phases) * p.K, p.width) * p.width * product(p.taps) * p.C
+    cdef Py_ssize_t panels = ceil_div(product(p.phases) * p.K, p.width)
+    cdef real* packed = <real*>arrays.output[0] + group * panels * p.width * product(p.taps) * p.C
     cdef real* target
     cdef const real* w
     cdef vec block[LANES]
