@@ -139,18 +139,18 @@ def live_share(problem: Problem, machine: Machine) -> float:
 def channels_cost(problem: Problem, machine: Machine) -> float:
     """Output channels on the lanes: whole vectors of channels are multiplied, windows are found."""
     C, K, length = problem.C // problem.G, problem.K // problem.G, problem.sum_length
-    vectors = ceil_div(K, machine.lanes)
+    vectors, pixels = ceil_div(K, machine.lanes), problem.live_pixels
     chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L1)
-    tiles = ceil_div(problem.pixels, machine.MR) * ceil_div(K, machine.NR) * chunks
+    tiles = ceil_div(pixels, machine.MR) * ceil_div(K, machine.NR) * chunks
     runs = problem.taps // problem.kernel[-1] if rows_are_runs(problem, machine) else problem.taps
-    windows = problem.pixels * runs * WINDOW
+    windows = pixels * runs * WINDOW
     turned = 0 if problem.channels_last else C * volume(problem)
     if machine.MR > MOST_POINTERS:      # which then are loaded again for each product: a single vector takes as long as two
         vectors = ceil_div(K, machine.NR) * (machine.NR // machine.lanes)
-    cycles = length * tile_cycles(problem.pixels, vectors, machine) * live_share(problem, machine)
+    cycles = length * tile_cycles(pixels, vectors, machine) * live_share(problem, machine)
     cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows
     cycles += 0 if problem.channels_last else turned * TURN_NUMBER + ROUND / problem.G
-    cycles += packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
+    cycles += packings(problem, pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
     return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
 
 
@@ -211,7 +211,7 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         calls = elements * ceil_div(tiles, machine.MR) * ceil_div(K, machine.NR)
         cycles = elements * C * tile_cycles(tiles, ceil_div(K, machine.lanes), machine) + calls * PRODUCT_START
         weights = unique * C * K
-        nbytes = weights * problem.G * problem.itemsize
+        nbytes = weights * problem.G * problem.itemsize * problem.turns
         if nbytes > machine.L2:
             number = STREAM_MEMORY if nbytes > machine.L3 / 3 else STREAM_L3
             cycles = max(cycles, number * weights * blocks)

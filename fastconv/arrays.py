@@ -164,11 +164,11 @@ def end_result(y: np.ndarray, out: np.ndarray | None, dtype: np.dtype) -> np.nda
     return out
 
 
-def direct_target(out, shape: tuple[int, ...], dtype: np.dtype, allocate, *inputs: np.ndarray) -> np.ndarray | None:
+def direct_target(out, shape: tuple[int, ...], dtype: np.dtype, allocate, *inputs: np.ndarray | None) -> np.ndarray | None:
     """`out`, or what `allocate` gives without it, if kernels may write the result of a call straight into it; else None."""
     if out is None:
         return allocate(shape, dtype)
     if (type(out) is np.ndarray and out.dtype is dtype and out.shape == shape and out.flags.carray
-            and not any(np.may_share_memory(out, a) for a in inputs)):
+            and not any(a is not None and np.may_share_memory(out, a) for a in inputs)):
         return out
     return None

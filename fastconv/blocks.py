@@ -63,7 +63,7 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
         k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
         for q_parts in range(ceil_div(p.pixels, most), ceil_div(p.pixels, most) + 2 * threads):
             q_block = ceil_div(p.pixels, q_parts)
-            if p.padded and q_block >= p.output_size[-1]:       # whole rows
+            if (p.padded or p.shuffle) and q_block >= p.output_size[-1]:        # whole rows
                 q_block = padded(q_block, p.output_size[-1])
             tasks = p.N * p.G * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
             vectors = ceil_div(min(K, k_block), m.lanes)

@@ -1,4 +1,4 @@
-"""Chain: plans of a depthwise convolution and of the pointwise one behind it, run strip by strip of the image."""
+"""Chain: plans of a depthwise convolution and of one behind it, pointwise or along rows, run strip by strip of the image."""
 from __future__ import annotations
 
 from copy import copy
@@ -11,7 +11,7 @@ from .blocks import WORKSPACE, padded
 from .kernels.call import run_chain
 from .plan import Plan
 
-FIRST, SECOND = ("depthwise", "turned"), "pointwise"        # rows whose kernels write, and read, part of an image anywhere
+DEPTHWISE, POINTWISE = ("depthwise", "turned"), "pointwise"     # rows whose kernels write and read part of an image anywhere
 FEWEST_PIXELS = 48                              # of a strip, for each of which the second kernel reads its weights
 
 
@@ -24,18 +24,32 @@ class Chain:
         first, second = copy(first), copy(second)           # whose workspaces change
         strip = {"pixel_block": pixels, "channel_block": p.K, "packed": int(first.packs), "y_n": 0,
                  "y_k": 1 if p.channels_last else pixels, "past_caches": 0, "y_q": p.K if p.channels_last else 1}
+        next_pixels = rows * q.output_size[1]
         self.geometries = (first.pack_geometry(**strip), second.pack_geometry(
-            pixel_block=pixels, channel_block=padded(q.K, m.MR * m.NR), packed=1))
-        self.fits = first.blocks["pixel_block"] == second.blocks["pixel_block"] == pixels
+            pixel_block=next_pixels, channel_block=padded(q.K, m.MR * m.NR) if second.row.name == POINTWISE else q.K,
+            packed=int(second.packs)))
+        self.fits = (first.blocks["pixel_block"], second.blocks["pixel_block"]) == (pixels, next_pixels)
         self.kernels = first.module, second.module
         self.strip = padded((pixels * p.K + m.NR) * p.itemsize, 64)
         self.workspace = self.strip + max(first.workspace, second.workspace)
         self.threads = max(first.threads, second.threads)
 
     def run(self, x, packed, next_packed, bias, residual, y) -> bool:
-        """Compute y; whether a sum of the first convolution was NaN or infinite."""
+        """Compute y; whether a sum was NaN or infinite."""
         return run_chain(*self.kernels, *self.geometries, self.strip, self.workspace, x, packed, next_packed, bias, residual,
                          y, self.threads)
+
+
+def can_follow(plan: Plan) -> bool:
+    """Whether every row of its output needs that row of its input alone."""
+    q = plan.problem
+    return plan.row.name == POINTWISE or (plan.row.name in DEPTHWISE and q.kernel[0] == q.stride[0] == 1
+                                          and not any(q.padding[0]))
+
+
+def reads_strips(plan: Plan) -> bool:
+    """Whether its kernel computes some rows by themselves: one that turns images turns whole ones to repeat them."""
+    return plan.row.name != "turned" or not plan.problem.padded or plan.problem.padding_mode == "zeros"
 
 
 @lru_cache(1024)
@@ -45,14 +59,16 @@ def chain_of(first: Plan, second: Plan) -> Chain | None:
     The numbers of a strip take half of L2; there are strips for all threads.
     """
     p, m = first.problem, first.machine
-    if first.row.name not in FIRST or second.row.name != SECOND or len(p.size) != 2 or not p.N:
+    if len(p.size) != 2 or not p.N or first.row.name not in DEPTHWISE or not can_follow(second):
         return None
-    if first.row.name == "turned" and p.padded and p.padding_mode != "zeros":       # turns whole images alone
+    if not reads_strips(first) or not reads_strips(second):
         return None
     P, Q = p.output_size
     most = min(m.L2 // 2 // (Q * p.K * p.itemsize), P)
     if not p.channels_last:         # the blocks of these kernels fit their caches
         most = min(most, first.blocks["pixel_block"] // Q)
+        if second.row.name != POINTWISE:
+            most = min(most, second.blocks["pixel_block"] // second.problem.output_size[1])
     if most * Q < FEWEST_PIXELS:
         return None
     threads = max(first.threads, second.threads)
@@ -76,7 +92,8 @@ def run_pair(first: Plan, second: Plan, x, weight, next_weight, bias, residual, 
     if chain is not None:
         both = [plan.pack(w) if kept is None else kept
                 for plan, w, kept in zip((first, second), (weight, next_weight), packed)]
-        if not chain.run(x, *both, bias, residual, y) or not first.watches or np.isfinite(weight).all():
+        odd = chain.run(x, *both, bias, residual, y)
+        if not odd or all(np.isfinite(w).all() for plan, w in ((first, weight), (second, next_weight)) if plan.watches):
             return
     between = np.empty(first.problem.output_shape, y.dtype)
     first.run(x, weight, None, None, between, packed[0])

@@ -7,13 +7,11 @@ from functools import lru_cache
 import numpy as np
 
 from . import config
-from .algorithms import list_algorithms
 from .arrays import COMPUTED, REALS, allocator, as_array, can_write, check_out, common_type, contiguous, end_result
-from .plan import Plan, apply_mask, make_plan
+from .convolution import is_plain
+from .plan import Plan, apply_mask, exact_plan, forgetting, make_plan
 from .problem import Problem, arranged, convolution_problem
 from .validation import check
-
-EXACT = list_algorithms("conv2d")[-1]       # sums of masks: the row that neither refuses nor rounds small integers
 
 
 def partial_conv2d(input, mask, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *, channels_last=False,
@@ -69,10 +67,12 @@ def partial_conv2d(input, mask, weight, bias=None, stride=1, padding=0, dilation
         raise ValueError(f"mask must have shape {single} or {x.shape}, got {m.shape}")
     batched = x.ndim == 4
     real = COMPUTED[REALS[dtype.name]]
-    problem = convolution_problem("conv2d", x.shape if batched else (1, *x.shape), w.shape, REALS[dtype.name], stride,
-                                  padding, dilation, groups, "zeros", channels_last, activation, b is not None)
-    problem = replace(problem, scales=1 if m.shape == single else problem.G)
-    plan = make_plan(problem, algorithm, threads=config.get_num_threads())
+    arguments = (x.shape if batched else (1, *x.shape), w.shape, REALS[dtype.name], m.shape == single, stride, padding,
+                 dilation, groups, channels_last, activation, b is not None, algorithm, config.get_num_threads())
+    plain = (all(map(is_plain, (stride, padding, dilation, groups, algorithm))) and type(channels_last) is bool
+             and (activation is None or type(activation) is str))
+    plan = (known_plan if plain else partial_plan)(*arguments)
+    problem = plan.problem
     if b is not None and b.shape != (problem.K,):
         raise ValueError(f"bias must have shape {(problem.K,)}, one number per output channel, got {b.shape}")
     shape = problem.output_shape if batched else problem.output_shape[1:]
@@ -81,21 +81,32 @@ def partial_conv2d(input, mask, weight, bias=None, stride=1, padding=0, dilation
     x, m = (contiguous(a if batched else a[None], real) for a in (x, m))
     y = out if out is not None and can_write(out, real, x, m, w, b) else allocator(shape)(shape, real)
     valid, masks = apply_mask(x, m, problem, plan.threads) if x.size else (x, m)
-    scales = scales_of(problem, masks, 1 if m.shape[axis + (not batched)] == 1 else problem.C // problem.G)
+    scales, live = scales_of(problem, masks, 1 if m.shape[axis + (not batched)] == 1 else problem.C // problem.G)
     if y.size:
         w, b = contiguous(w, real), None if b is None else contiguous(b, real)
         plan.run(valid, w, b, scales, y if batched else y[None])
         if config.validating:
             check(problem, valid, w, b, scales, y if batched else y[None], plan.row.error)
-    live = (scales > 0).astype(dtype)
+    live = live.astype(dtype)
     if m.shape != single and live.shape != problem.output_shape:
         live = np.repeat(live, problem.K // problem.G, -1 if channels_last else 1)
     live = live if batched else live[0]
     return end_result(y, out, dtype), live
 
 
-def scales_of(problem: Problem, masks: np.ndarray, channels: int) -> np.ndarray:
-    """The whole window by what the masks of each window sum up to; 0 where that is nothing.
+def partial_plan(input_shape, weight_shape, real, single, stride, padding, dilation, groups, channels_last, activation, bias,
+                 algorithm, threads) -> Plan:
+    problem = convolution_problem("conv2d", input_shape, weight_shape, real, stride, padding, dilation, groups, "zeros",
+                                  channels_last, activation, bias)
+    return make_plan(replace(problem, scales=1 if single else problem.G), algorithm, threads=threads)
+
+
+known_plan = lru_cache(1024)(partial_plan)
+forgetting.append(known_plan.cache_clear)
+
+
+def scales_of(problem: Problem, masks: np.ndarray, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """The whole window by what the masks of each window sum up to, 0 where that is nothing; and where it is something.
 
     `masks` are sums over `channels` channels of one mask, or of one for each group.
     """
@@ -103,8 +114,12 @@ def scales_of(problem: Problem, masks: np.ndarray, channels: int) -> np.ndarray:
     count = np.empty(plan.problem.output_shape, masks.dtype)
     if count.size:
         plan.run(masks.reshape(plan.problem.input_shape), ones, None, None, count)
-    scales = np.divide(channels * problem.taps, count, out=np.zeros_like(count), where=count > 0)
-    return scales.reshape(arranged(problem.N, problem.scales, problem.output_size, problem.channels_last))
+    live = count > 0
+    scales = np.where(live, count, count.dtype.type(1))
+    np.divide(channels * problem.taps, scales, out=scales)
+    scales *= live
+    shape = arranged(problem.N, problem.scales, problem.output_size, problem.channels_last)
+    return scales.reshape(shape), live.reshape(shape)
 
 
 @lru_cache(256)
@@ -113,4 +128,4 @@ def counting(problem: Problem, threads: int) -> tuple[Plan, np.ndarray]:
     G = problem.scales
     plain = Problem("conv2d", problem.real, problem.N, G, G, G, problem.size, problem.kernel, problem.stride,
                     problem.dilation, problem.padding, channels_last=problem.channels_last and G > 1)
-    return make_plan(plain, EXACT, threads=threads), np.ones((G, 1, *problem.kernel), COMPUTED[problem.real])
+    return exact_plan(plain, threads), np.ones((G, 1, *problem.kernel), COMPUTED[problem.real])

@@ -42,6 +42,12 @@ def exact_row(problem: Problem, one: Machine) -> str:
     return min(rows, key=lambda row: row.cost(problem, one)).name
 
 
+def past_caches(p: Problem, m: Machine) -> bool:
+    """Whether stores go past the caches: L3 does not hold the call, or, where pixels are whole lines, half of it does not."""
+    y = prod(p.output_shape) * p.itemsize
+    return 2 * p.bytes > m.L3 if p.channels_last else 2 * y > m.L3 and y + prod(p.input_shape) * p.itemsize > m.L3
+
+
 class Plan:
     """One problem, the row that computes it, and all that the kernel needs to know. Immutable and shared."""
 
@@ -54,7 +60,8 @@ class Plan:
         self.machine = machine(isa, problem.real)
         # Kernels whose sums make one output, or outputs side by side, are parts of one panel, whose width they divide.
         self.panel = self.machine.MR if self.file == "im2col_pixels" else self.machine.NR
-        beside = problem.shuffle.stride[-1] if problem.shuffle and not problem.channels_last else 1
+        several = problem.shuffle and problem.shuffle.phases > 1 and not problem.channels_last
+        beside = problem.shuffle.stride[-1] if several else 1
         self.parts = 2 if problem.gated else beside if beside <= MOST_PARTS and self.panel % beside == 0 else 1
         self.parts *= problem.combined
         self.threads = threads if problem.macs >= SERIAL_MACS else 1
@@ -72,9 +79,7 @@ class Plan:
             apart = Gating if problem.gated else Scaling if problem.scales else make_plan
             self.again = apart(plain, other, isa, threads)
         # Whether a call packs all weights before it runs, rather than each task those that it needs.
-        self.pack_first = self.packs and not problem.packed and (
-            problem.combined or row.fourier or not self.workspace or self.workspace > WORKSPACE
-            or self.tasks_of_pixels() > (1 if problem.K * problem.sum_length > MANY_WEIGHTS else 2))
+        self.pack_first = self.packs and not problem.packed and (problem.combined or row.fourier or self.shares_weights())
         if self.pack_first:                 # then the kernel sees packed weights and needs no room to pack them
             self.geometry = self.pack_geometry(packed=1)
 
@@ -92,10 +97,9 @@ class Plan:
         fields |= zip(("stride_d", "stride_h", "stride_w"), p.in_three_axes(p.stride, 1))
         fields |= zip(("dilation_d", "dilation_h", "dilation_w"), p.in_three_axes(p.dilation, 1))
         fields |= zip(("pad_d", "pad_h", "pad_w"), p.in_three_axes([before for before, _ in p.padding], 0))
-        y = prod(p.output_shape) * p.itemsize
         fields |= {"padding_mode": PADDING_MODES.index(p.padding_mode), "channels_last": int(p.channels_last),
                    "y_channels": p.output_channels // p.G, "watch": int(self.watches),
-                   "past_caches": int(y > m.L3 // 2 and y + prod(p.input_shape) * p.itemsize > m.L3),
+                   "past_caches": int(past_caches(p, m)),
                    "activation": ACTIVATIONS.index(p.activation[0]), "low": p.activation[1], "high": p.activation[2],
                    "packed": int(p.packed and self.module.packs), "in_place": int(self.row.name == "pointwise")}
         pixels = prod(p.shuffle.size) if p.shuffle else p.pixels
@@ -121,6 +125,11 @@ class Plan:
         self.shared = self.module.shared_bytes(self.module.geometry(fields))
         self.blocks = {name: fields[name] for name in ("chunk", "pixel_block", "channel_block")}
         return self.module.geometry(fields | {"workspace": self.workspace, "shared": self.shared}) + constants
+
+    def shares_weights(self) -> bool:
+        """Whether weights that are not packed are better packed once for all tasks than by each that needs them."""
+        few = 1 if self.problem.K * self.problem.sum_length > MANY_WEIGHTS else 2
+        return not self.workspace or self.workspace > WORKSPACE or self.tasks_of_pixels() > few
 
     def tasks_of_pixels(self) -> int:
         """Tasks of a call that use the same weights."""
@@ -300,6 +309,11 @@ def make_plan(problem: Problem, algorithm: str = "auto", isa: str | None = None,
             if len(_plans) > MOST_PLANS:
                 _plans.popitem(last=False)
     return plan
+
+
+def exact_plan(problem: Problem, threads: int) -> Plan:
+    """A plan that is exact on integers."""
+    return make_plan(problem, exact_row(problem, machine(kernels.isa, problem.real)), threads=threads)
 
 
 def plain_plan(problem: Problem, algorithm: str, isa: str, threads: int) -> Plan:

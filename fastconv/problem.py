@@ -40,7 +40,8 @@ class Shuffle(NamedTuple):
     stride: tuple[int, ...]
     cut: tuple[int, ...]
     size: tuple[int, ...]       # of the output
-    even: bool                  # all phases have as many taps as the kernel: none of its weights is a zero put there
+    phases: int                 # all of a transposed convolution, or one
+    even: bool = True           # all phases have as many taps as the kernel: none of its weights is a zero put there
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Problem:
     gated: bool = False         # half of the K kernels are gates: K / 2 output channels
     scales: int = 0             # planes of scales of sums, one or one for each group; they come in place of a residual
     shuffle: Shuffle | None = None      # the kernels are those of all phases of a transposed convolution
+    turns: int = 1              # it takes turns with so many others like it: caches see the weights of all
 
     @cached_property
     def output_size(self) -> tuple[int, ...]:
@@ -88,7 +90,7 @@ class Problem:
 
     @property
     def output_channels(self) -> int:
-        return self.K // 2 if self.gated else self.K // prod(self.shuffle.stride) if self.shuffle else self.K
+        return self.K // 2 if self.gated else self.K // self.shuffle.phases if self.shuffle else self.K
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -99,6 +101,11 @@ class Problem:
     def pixels(self) -> int:
         """Output pixels of one image, of one phase if there are phases."""
         return prod(self.output_size)
+
+    @property
+    def live_pixels(self) -> int:
+        """Those that become outputs: sums of a phase may be cut off."""
+        return prod(self.shuffle.size) // prod(self.shuffle.stride) if self.shuffle else self.pixels
 
     @property
     def taps(self) -> int:

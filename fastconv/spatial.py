@@ -1,11 +1,13 @@
-"""Convolutions that are separable in space: two one-dimensional passes."""
+"""Convolutions that are separable in space: along columns, then along rows, strip by strip where a chain of both can."""
 from __future__ import annotations
 
 import numpy as np
 
+from . import config
 from .arrays import COMPUTED, REALS, as_array, common_type
-from .convolution import conv2d
-from .problem import per_axis, resolve_padding
+from .plan import make_plan
+from .problem import convolution_problem, per_axis, resolve_padding
+from .separable import finish
 
 
 def spatial_separable_conv2d(input, column, row, bias=None, stride=1, padding=0, dilation=1, *, padding_mode="zeros",
@@ -37,7 +39,9 @@ def spatial_separable_conv2d(input, column, row, bias=None, stride=1, padding=0,
              [0., 0.]]]])
     """
     x, column, row = as_array(input, "input"), as_array(column, "column"), as_array(row, "row")
-    common_type(input=x, column=column, row=row)
+    b = None if bias is None else as_array(bias, "bias")
+    r = None if residual is None else as_array(residual, "residual")
+    dtype = common_type(input=x, column=column, row=row, bias=b, residual=r)
     if x.ndim not in (3, 4):
         raise ValueError(f"input must have 4 axes, or 3 without a batch; got shape {x.shape}")
     C, size = x.shape[-1 if channels_last else -3], x.shape[-3:-1] if channels_last else x.shape[-2:]
@@ -46,10 +50,14 @@ def spatial_separable_conv2d(input, column, row, bias=None, stride=1, padding=0,
             raise ValueError(f"{name} must have shape ({C}, length) for input of shape {x.shape}, got {weight.shape}")
     stride, dilation = per_axis(stride, 2, "stride", 1), per_axis(dilation, 2, "dilation", 1)
     pads = resolve_padding(padding, size, (column.shape[1], row.shape[1]), stride, dilation)
-    shared = {"padding_mode": padding_mode, "channels_last": channels_last, "algorithm": algorithm}
-    part = conv2d(x, row[:, None, None, :], None, (1, stride[1]), [(0, 0), pads[1]], (1, dilation[1]), C, **shared)
-    return conv2d(part, column[:, None, :, None], bias, (stride[0], 1), [pads[0], (0, 0)], (dilation[0], 1), C, **shared,
-                  activation=activation, residual=residual, out=out)
+    column, row = column[:, None, :, None], row[:, None, None, :]
+    first = convolution_problem("conv2d", x.shape if x.ndim == 4 else (1, *x.shape), column.shape, REALS[dtype.name],
+                                (stride[0], 1), [pads[0], (0, 0)], (dilation[0], 1), C, padding_mode, channels_last)
+    second = convolution_problem("conv2d", first.output_shape, row.shape, first.real, (1, stride[1]), [(0, 0), pads[1]],
+                                 (1, dilation[1]), C, padding_mode, channels_last, activation, b is not None, r is not None)
+    threads = config.get_num_threads()
+    plans = make_plan(first, algorithm, threads=threads), make_plan(second, algorithm, threads=threads)
+    return finish(plans, x, column, row, b, r, out, dtype, x.ndim == 4)
 
 
 def decompose_separable(kernel, rtol=1e-6):

@@ -9,11 +9,28 @@ from typing import NamedTuple
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, REALS, as_array, begin_result, common_type, contiguous, end_result, with_rows
+from .arrays import (
+    COMPUTED,
+    REALS,
+    allocator,
+    as_array,
+    begin_result,
+    common_type,
+    contiguous,
+    direct_target,
+    end_result,
+    with_rows,
+)
+from .convolution import F32, F64, MOST_KNOWN, is_plain
+from .phases import PhasePlan, phase_plan
 from .plan import Plan, forgetting, make_plan, place, plan_together
-from .problem import Problem, arranged, convolution_problem
+from .problem import Problem, Shuffle, arranged, convolution_problem
 from .transposed_problem import AxisPhase, TransposedProblem, merge, transposed_problem
 from .validation import check_transposed
+
+# Calls that were made before, as in convolution.py: (problem, steps, what allocates the result).
+_known: dict[tuple, tuple] = {}
+forgetting.append(_known.clear)
 
 PLAIN_SUMS = "im2col"           # the row that computes a call again in which an infinity met a zero of ours
 
@@ -24,6 +41,7 @@ class Step(NamedTuple):
     plan: Plan
     crop: list[tuple[int, int]]             # what it reads of each axis of the input
     phase: tuple[AxisPhase, ...] | None     # None: all
+    panels: PhasePlan | None = None         # None: the plan takes kernels (K, C / G, *taps)
 
 
 def phase_weight(problem: TransposedProblem, weight: np.ndarray, taps: tuple[tuple[int, ...], ...]) -> np.ndarray:
@@ -34,29 +52,28 @@ def phase_weight(problem: TransposedProblem, weight: np.ndarray, taps: tuple[tup
     return np.ascontiguousarray(taken.reshape(problem.K, C, *taken.shape[3:]))
 
 
-def merged_weight(problem: TransposedProblem, weight: np.ndarray) -> np.ndarray:
-    """The kernels (G * phases * K / G, C / G, *taps) of all phases: that of phase a has taps a, a + stride, ..., turned."""
-    axes, taps = len(problem.size), [-(-k // s) for k, s in zip(problem.kernel, problem.stride)]
-    missing = [(0, t * s - k) for t, s, k in zip(taps, problem.stride, problem.kernel)]
-    if any(after for _, after in missing):
-        weight = np.pad(weight, [(0, 0), (0, 0), *missing])
-    split = weight.reshape(problem.G, problem.C // problem.G, problem.K // problem.G,
-                           *(n for axis in zip(taps, problem.stride) for n in axis))
-    split = split.transpose(0, *range(4, 4 + 2 * axes, 2), 2, 1, *range(3, 3 + 2 * axes, 2))
-    return np.ascontiguousarray(split[(..., *(slice(None, None, -1),) * axes)]).reshape(-1, problem.C // problem.G, *taps)
-
-
 @lru_cache(1024)
 def steps_of(problem: TransposedProblem, algorithm: str, threads: int) -> list[Step]:
     """All phases at once where a row can and that is predicted to be quicker, else one by one."""
     phases, merged = phases_of(problem, algorithm, threads), merge(problem)
     plan = merged and plan_together(problem, merged.problem, [step.plan for step in phases], algorithm, threads)
-    return [Step(plan, merged.crop, None)] if plan else phases
+    steps = [Step(plan, merged.crop, None)] if plan else [straight(problem, step, threads) for step in phases]
+    return [step._replace(panels=phase_plan(step.plan, problem, step.phase)) for step in steps]
 
 
 def phases_of(problem: TransposedProblem, algorithm: str, threads: int) -> list[Step]:
     return [Step(make_plan(phase_problem(problem, phase), algorithm, threads=threads), [axis.crop for axis in phase], phase)
             for phase in problem.phases]
+
+
+def straight(problem: TransposedProblem, step: Step, threads: int) -> Step:
+    """The step, but its outputs are written into place, if its row can and they are whole pixels that lie apart."""
+    dilated = any(axis.dilation > 1 for axis in step.phase)
+    if not problem.channels_last or prod(problem.stride) == 1 or dilated or not step.plan.row.combines:
+        return step
+    shuffle = Shuffle(problem.stride, tuple(-axis.first for axis in step.phase), problem.output_size, 1)
+    plan = make_plan(replace(step.plan.problem, shuffle=shuffle), step.plan.row.name, threads=threads)
+    return step._replace(plan=plan)
 
 
 forgetting.append(steps_of.cache_clear)
@@ -69,7 +86,7 @@ def phase_problem(problem: TransposedProblem, phase: tuple[AxisPhase, ...]) -> P
         (problem.K, problem.C // problem.G, *(len(axis.taps) for axis in phase)), problem.real, 1,
         [axis.padding for axis in phase], tuple(axis.dilation for axis in phase), problem.G,
         channels_last=problem.channels_last, bias=problem.bias, residual=problem.residual, packed=problem.packed)
-    return replace(plain, activation=problem.activation)
+    return replace(plain, activation=problem.activation, turns=len(problem.phases))
 
 
 def fill_holes(problem: TransposedProblem, bias, residual, y: np.ndarray) -> None:
@@ -87,33 +104,71 @@ def run_steps(problem: TransposedProblem, steps: list[Step], x, weight, bias, re
     before = (slice(None),) * (1 if problem.channels_last else 2)
     if not steps or (steps[0].phase is not None and problem.holes):
         fill_holes(problem, bias, residual, y)
-    for plan, crop, phase in steps:
-        part = with_rows(x[(*before, *(slice(*axis) for axis in crop))], x.dtype)
-        taps = phase and tuple(axis.taps for axis in phase)
-        key, packed, kernels = (taps, plan.row.name, plan.file, plan.isa), None, weight
-        if kept is None or key not in kept:
-            kernels = phase_weight(problem, weight, taps) if phase else merged_weight(problem, weight)
-        if kept is not None:
-            if key not in kept:
-                kept[key] = plan.pack(kernels), kernels if plan.again else weight
-            packed = kept[key][0]
-            kernels = kept[key][1]
-        if phase is None:
-            if plan.run(part, kernels, bias, residual, y, packed):
-                run_steps(problem, phases_of(replace(problem, packed=False), PLAIN_SUMS, plan.threads), x, weight, bias,
-                          residual, y)
-            return
-        sites = (*before, *(slice(axis.first, None, s) for axis, s in zip(phase, problem.stride)))
-        target = y if prod(problem.stride) == 1 else np.empty(plan.problem.output_shape, y.dtype)
-        rest = None if residual is None else np.ascontiguousarray(residual[sites])
-        plan.run(part, kernels, bias, rest, target, packed)
-        if target is not y:
+    for plan, crop, phase, panels in steps:
+        part = x if crop == problem.whole else with_rows(x[(*before, *(slice(*axis) for axis in crop))], x.dtype)
+        target, sites = y, None
+        if plan.problem.shuffle is None and prod(problem.stride) > 1:
+            sites = (*before, *(slice(axis.first, None, s) for axis, s in zip(phase, problem.stride)))
+            target = np.empty(plan.problem.output_shape, y.dtype)
+        rest = residual if residual is None or sites is None else np.ascontiguousarray(residual[sites])
+        packed = kernels_of(problem, plan, phase, panels, weight, kept)
+        if panels is None:
+            plan.run(part, packed[0], bias, rest, target, packed[1])
+        elif panels.run(part, weight, packed, bias, rest, target):
+            plain = phases_of(replace(problem, packed=False), PLAIN_SUMS, plan.threads)
+            return run_steps(problem, plain, x, weight, bias, residual, y)
+        if sites is not None:
             place(target, y[sites], config.get_num_threads())
+
+
+def kernels_of(problem: TransposedProblem, plan: Plan, phase, panels: PhasePlan | None, weight, kept):
+    """Packed kernels of a step; without panels, those of the phase and what the plan makes of them."""
+    key = phase and tuple(axis.taps for axis in phase), plan.row.name, plan.file, plan.isa
+    if kept is not None and key in kept:
+        return kept[key]
+    if panels is not None:
+        packed = panels.pack(weight)
+    else:
+        kernels = phase_weight(problem, weight, key[0])
+        packed = kernels, None if kept is None else plan.pack(kernels)
+    if kept is not None:
+        kept[key] = packed
+    return packed
+
+
+def key_of(operation, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size, channels_last,
+           activation, algorithm) -> tuple | None:
+    """All that can change the plans of a call whose arguments are of the plainest types, for which there is a key."""
+    if (type(input) is np.ndarray and type(weight) is np.ndarray and (input.dtype is F32 or input.dtype is F64)
+            and type(groups) is int and type(channels_last) is bool and type(algorithm) is str
+            and (activation is None or type(activation) is str) and (output_size is None or is_plain(output_size))
+            and is_plain(stride) and is_plain(padding) and is_plain(output_padding) and is_plain(dilation)):
+        return (operation, input.dtype is F32, input.shape, weight.shape, None if bias is None else np.shape(bias), stride,
+                padding, output_padding, groups, dilation, output_size, channels_last, activation, algorithm,
+                config.get_num_threads())
+    return None
+
+
+def can_read(input: np.ndarray, weight: np.ndarray, bias) -> bool:
+    """Whether kernels may read them as they are."""
+    return input.flags.carray and weight.dtype is input.dtype and weight.flags.carray and (
+        bias is None or (type(bias) is np.ndarray and bias.dtype is input.dtype and bias.flags.carray))
 
 
 def conv_transpose(operation, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size,
                    channels_last, activation, residual, algorithm, out, kept=None):
     """conv_transpose1d, 2d and 3d, whose signatures say what each argument means."""
+    key = None
+    if residual is None and kept is None:
+        key = key_of(operation, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size,
+                     channels_last, activation, algorithm)
+    known = key and _known.get(key)
+    if known and can_read(input, weight, bias) and not config.validating:
+        problem, steps, allocate = known
+        y = direct_target(out, problem.output_shape, input.dtype, allocate, input, weight, bias)
+        if y is not None:
+            run_steps(problem, steps, input, weight, bias, None, y)
+            return y
     x, w = as_array(input, "input"), as_array(weight, "weight")
     b = None if bias is None else as_array(bias, "bias")
     r = None if residual is None else as_array(residual, "residual")
@@ -136,6 +191,10 @@ def conv_transpose(operation, input, weight, bias, stride, padding, output_paddi
         if config.validating:
             check_transposed(problem, x, w, b, r, problem.activation, whole,
                              max((step.plan.row.error for step in steps), default=1))
+    if key is not None and batched and y.size:
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        _known[key] = problem, steps, allocator(problem.output_shape)
     return end_result(y, out, dtype)
 
 

@@ -81,7 +81,7 @@ class ConvolutionTranspose:
         shape = (1, *shape) if len(shape) == int(self.operation[-2]) + 1 else shape
         problem = self.problem(shape)
         lines = [f"{self.operation} of {shape} with weights {self.weight.shape} -> {problem.output_shape}"]
-        for plan, _, phase in steps_of(problem, self.options["algorithm"], config.get_num_threads()):
+        for plan, _, phase, _ in steps_of(problem, self.options["algorithm"], config.get_num_threads()):
             outputs = "all outputs" if phase is None else f"outputs from {tuple(axis.first for axis in phase)}"
             lines.append(f"  {outputs}: {' x '.join(map(str, plan.problem.kernel))} taps, {plan.row.name} ({plan.file}), "
                          f"{plan.problem.flops / 1e9:.3g} GFLOP")

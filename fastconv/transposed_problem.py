@@ -49,6 +49,11 @@ class TransposedProblem(Problem):
         """Every input meets every tap, those that are cut off included."""
         return self.N * self.K * prod(self.size) * self.sum_length
 
+    @cached_property
+    def whole(self) -> list[tuple[int, int]]:
+        """The input, start .. stop along each axis."""
+        return [(0, n) for n in self.size]
+
     @property
     def phases(self) -> list[tuple[AxisPhase, ...]]:
         """All combinations of the phases of the axes; outputs in none of them are bias (and residual) alone."""
@@ -100,7 +105,7 @@ def merge(p: TransposedProblem) -> Merged | None:
                                   channels_last=p.channels_last)
     even = all(k % s == 0 for k, s in zip(p.kernel, p.stride))
     return Merged(replace(problem, activation=p.activation, bias=p.bias, residual=p.residual, packed=p.packed,
-                          shuffle=Shuffle(p.stride, tuple(cut), p.output_size, even)), crop)
+                          shuffle=Shuffle(p.stride, tuple(cut), p.output_size, prod(p.stride), even)), crop)
 
 
 class AxisPhase(NamedTuple):
@@ -108,7 +113,8 @@ class AxisPhase(NamedTuple):
 
     first: int
     count: int
-    taps: tuple[int, ...]       # in the order in which the convolution reads them
+    taps: tuple[int, ...]       # in the order in which the convolution reads them ...
+    step: int                   # ... so far apart
     dilation: int
     padding: tuple[int, int]
     crop: tuple[int, int]       # the part start .. stop of the input that it reads
@@ -125,7 +131,7 @@ def axis_phases(n: int, k: int, stride: int, padding: int, dilation: int, out: i
         stop = start + count + reach * (len(taps) - 1)
         low, high = max(0, start), min(n, stop)
         if count > 0 and low < high:
-            phases.append(AxisPhase(first, count, tuple(taps), reach, (low - start, stop - high), (low, high)))
+            phases.append(AxisPhase(first, count, tuple(taps), step, reach, (low - start, stop - high), (low, high)))
     return sorted(phases)
 
 

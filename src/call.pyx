@@ -255,17 +255,16 @@ cdef bint link(const void* chain, const void* _arrays, Py_ssize_t task, char* wo
     into.y = <real*>(workspace - task % c.strips * c.strip_step)
     out_of.x = into.y
     odd = c.one(&c.first, &into, task, workspace + c.strip_bytes)
-    c.other(&c.second, &out_of, task, workspace + c.strip_bytes)
-    return odd
+    return odd | c.other(&c.second, &out_of, task, workspace + c.strip_bytes)
 
 
 def run_chain(Kernel one, Kernel other, bytes first, bytes second, Py_ssize_t strip_bytes, Py_ssize_t workspace, x, w, next_w,
               bias, residual, y, int threads, /):
     """Two kernels of one build, strip by strip: what the first makes goes from cache into the second.
 
-    The blocks of both are the same whole rows of pixels and all channels; what the first writes is what the second reads,
-    with the strides of one strip. Each thread gets `workspace` bytes, of which `strip_bytes` are those of the strip.
-    Returns whether a sum of the first kernel was NaN or infinite.
+    The blocks of both are as many whole rows of pixels and all channels, for each of which the second reads that row alone;
+    what the first writes is what the second reads, with the strides of one strip. Each thread gets `workspace` bytes, of
+    which `strip_bytes` are those of the strip. Returns whether a sum was NaN or infinite.
     """
     cdef Chain c
     cdef Division d

@@ -14,12 +14,12 @@ Needs    x (N, D, H, W, G C), channels contiguous, or (N, G C, D, H, W) with row
          packed; y in the layout of x; distinct buffers.
 Leaves   y written in full.
 Rounds   one fused chain per output, in order t, r, s, c; then bias, residual, activation.
-Costs    2 N G K C T R S O P Q flop, less the taps at which all pixels of a tile see zero padding.
+Costs    2 N G K C T R S O P Q flop, less the taps at which all pixels of a tile see zero padding, and sums that are cut off.
 """
 from libc.string cimport memset
 
 from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, divided_in_rounds, offer
-from micro.combine cimport Target, pixels_combine, target_of
+from micro.combine cimport Target, pixels_combine, row_of, target_of
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns
@@ -43,6 +43,10 @@ cdef struct Block:          # one task: what it computes and where its workspace
     real* weights           # one packed panel (T R S C, NR), if the weights do not come packed
     real* totals            # (pixels, NR)
     real* turned            # (NR, pixels) sums of channels-first output
+    bint in_rows            # no tile goes on in the next row of pixels
+    Py_ssize_t phase        # of a transposed convolution that the panel at hand belongs to; -1: several
+    Py_ssize_t begin[3]     # sums of which it makes outputs: begin .. end along each axis, since those of a phase may be cut off
+    Py_ssize_t end[3]
 
 
 cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept nogil:
@@ -73,12 +77,11 @@ cdef void copy_row(const Geometry* g, const Block* b, const real* row, Py_ssize_
         copy += g.C
 
 
-cdef Py_ssize_t tiles_of(const Geometry* g, Py_ssize_t q0, Py_ssize_t pixels) noexcept nogil:
-    """How many equal tiles a block is cut into. With padding, and whole rows that fill tiles well, none crosses rows:
-    then more of them see nothing but padding at some tap."""
-    if g.pad_h + g.pad_w > 0 and g.Q >= SHORTEST_ROW and q0 % g.Q == 0 and pixels % g.Q == 0:
-        return pixels // g.Q * ceil_div(g.Q, MR)
-    return ceil_div(pixels, MR)
+cdef void find_tiles(const Geometry* g, Block* b) noexcept nogil:
+    """Into how many equal tiles the block is cut. With padding or phases, and whole rows that fill tiles well, none crosses
+    rows: then more of them see nothing but padding at some tap, and outputs of a phase have one distance."""
+    b.in_rows = ((g.pad_h + g.pad_w > 0 or g.up_w > 0) and g.Q >= SHORTEST_ROW and b.q0 % g.Q == 0 and b.pixels % g.Q == 0)
+    b.tiles = b.pixels // g.Q * ceil_div(g.Q, MR) if b.in_rows else ceil_div(b.pixels, MR)
 
 
 cdef inline void row_fill(const Block* b, Py_ssize_t u, Py_ssize_t i, Py_ssize_t pixels, const real* first,
@@ -161,6 +164,39 @@ cdef void tile(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_
     any_tile_multiply_rows(m, nv, runs, n, a, stride, live, tiles, b, ahead, 1, total, first, out)
 
 
+cdef inline void find_phase(const Geometry* g, Block* b, Py_ssize_t k, Py_ssize_t channels) noexcept nogil:
+    """phase, begin and end of the panel with `channels` kernels from k on."""
+    cdef Py_ssize_t low = k // g.parts // g.y_channels, high = ((k + channels) // g.parts - 1) // g.y_channels, axis, a
+    cdef const Py_ssize_t* up = &g.up_d
+    cdef const Py_ssize_t* cut = &g.cut_d
+    cdef const Py_ssize_t* full = &g.full_d
+    cdef const Py_ssize_t* sums = &g.O
+    b.begin[0] = b.begin[1] = b.begin[2] = 0
+    b.end[0], b.end[1], b.end[2] = g.O, g.P, g.Q
+    b.phase = low if low == high else -1
+    if b.phase >= 0 and b.in_rows:
+        for axis in range(1 if g.parts > 1 else 2, -1, -1):
+            a = low % up[axis]
+            low //= up[axis]
+            b.begin[axis] = max(<Py_ssize_t>0, ceil_div(cut[axis] - a, up[axis]))
+            b.end[axis] = min(sums[axis], ceil_div(full[axis] + cut[axis] - a, up[axis]))
+
+
+cdef inline Py_ssize_t tile_clip(const Geometry* g, const Block* b, Py_ssize_t q, Py_ssize_t* stop) noexcept nogil:
+    """The first of the pixels q .. stop of a tile in one row that are not cut off; stop becomes where they end."""
+    cdef Py_ssize_t row = (b.q0 + q) // g.Q, column = b.q0 + q - row * g.Q
+    if not b.begin[0] <= row // g.P < b.end[0] or not b.begin[1] <= row % g.P < b.end[1]:
+        stop[0] = q
+    stop[0] = min(stop[0], q + b.end[2] - column)
+    return q + max(<Py_ssize_t>0, b.begin[2] - column)
+
+
+cdef inline Py_ssize_t output_of(const Geometry* g, const Block* b, Py_ssize_t q) noexcept nogil:
+    """The output pixel of sum q of the phase at hand."""
+    cdef Py_ssize_t row = (b.q0 + q) // g.Q, column = b.q0 + q - row * g.Q
+    return row_of(g, row, b.phase // g.up_w) * g.full_w + column * g.up_w - g.cut_w + b.phase % g.up_w
+
+
 cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights, const real* ahead, int nv,
                          Output* out) noexcept nogil:
     """totals (pixels, NR) = all windows times one panel of weights, in chunks that stay in L1; with `out`, y instead.
@@ -177,13 +213,16 @@ cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights,
         runs = min(runs, b.runs - u)
         n = min(min(b.length, g.chunk), b.length - c)
         last = out != NULL and u + runs == b.runs and c + n == b.length
-        stop = 0
         for i in range(b.tiles):
-            q = stop
+            q = i * b.pixels // b.tiles
             stop = (i + 1) * b.pixels // b.tiles
+            if g.up_w and b.in_rows:
+                q = tile_clip(g, b, q, &stop)
+                if q >= stop:
+                    continue
             fetched = ahead + runs * n * i * LANES          # a vector for each step
             if last:
-                out.y = y + q * out.step
+                out.y = y + (output_of(g, b, q) * g.y_q if g.up_w else q * out.step)
             if n == b.length:
                 tile(<int>(stop - q), nv, runs, n, b.window + u * b.apart + q, b.apart, b.live + u * b.tiles + i,
                      b.tiles, weights, fetched, b.totals + q * NR, first, out if last else NULL)
@@ -223,17 +262,17 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef Py_ssize_t taps = g.T * g.R * g.S, pixels = g.O * g.P * g.Q
     cdef Py_ssize_t k_blocks = ceil_div(g.K, g.channel_block), q_blocks = ceil_div(pixels, g.pixel_block)
     cdef Py_ssize_t k = task % k_blocks * g.channel_block, k1 = min(g.K, k + g.channel_block), channels
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, channel
     cdef const real* weights
     cdef const real* ahead
     cdef vec odd = vec_zero()
     cdef Block b
     cdef Output out
-    cdef bint direct = output_open(g, a.residual, g.y_q, &out) and g.channels_last, whole
+    cdef bint direct = output_open(g, a.residual, g.y_q * max(<Py_ssize_t>1, g.up_w), &out) and g.channels_last, whole
     layout(g, &b, workspace)
     b.q0 = task // k_blocks % q_blocks * g.pixel_block
     b.pixels = min(pixels - b.q0, g.pixel_block)
-    b.tiles = tiles_of(g, b.q0, b.pixels)
+    find_tiles(g, &b)
     b.group = task // (k_blocks * q_blocks) % g.G
     b.n = task // (k_blocks * q_blocks * g.G)
     if g.channels_last:
@@ -260,7 +299,14 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
             weights = b.weights
             ahead = a.w + (b.group * g.K + k + NR) * g.C * taps
         whole = direct and channels % LANES == 0
-        output_place(a.y + b.n * g.y_n + (b.group * g.K + k) * g.y_k + b.q0 * g.y_q, a.bias, b.group * g.K + k, &out)
+        if g.up_w:
+            find_phase(g, &b, k, channels)
+            whole = whole and b.in_rows and b.phase >= 0
+            channel = b.group * g.y_channels + k - b.phase * g.y_channels
+            output_place(a.y + b.n * g.y_n + channel, a.bias, channel, &out)
+        else:
+            channel = b.group * g.K + k
+            output_place(a.y + b.n * g.y_n + channel * g.y_k + b.q0 * g.y_q, a.bias, channel, &out)
         panel_multiply(g, &b, weights, ahead, <int>ceil_div(channels, LANES), &out if whole else NULL)
         if not whole:
             odd = odd + panel_finish(g, a, &b, b.group * g.K + k, channels)

@@ -72,7 +72,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef bint in_place = g.in_place and (g.H == 1 or g.x_h == g.W) and (g.D == 1 or g.x_d == g.H * g.W)
     cdef vec odd = vec_zero()
     cdef Output out
-    cdef bint direct = output_open(g, a.residual, g.y_k, &out), last, whole, place
+    cdef bint direct = output_open(g, a.residual, g.y_k, &out) and g.parts == 0, last, whole, place
     while c < g.C:
         channels = min(g.chunk, g.C - c)
         last = c + channels == g.C

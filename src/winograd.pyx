@@ -13,8 +13,8 @@ and one on the odd pixels: along such an axis the alpha elements are followed by
 weights are all the same; 2 alpha - 1 products instead of 3 m.
 
 Needs    stride 1 along the transformed axes, or 2, three taps and alpha <= 6; x rows (channels last: pixels) contiguous;
-         w (G K, C, T, R, S) or packed; y in the layout of x; distinct buffers. After the Geometry come B' A' G of
-         fastconv/transforms.py.
+         w (G K, C, T, R, S), with `in_place` panels (G, ceil(K / NR), T R S, C, NR) of it, or packed; y in the layout of x;
+         distinct buffers. After the Geometry come B' A' G of fastconv/transforms.py.
 Leaves   y written in full.
 Rounds   as a sum over C T of transformed numbers: growth in transforms.growth. A NaN or infinity reaches all outputs of its
          tiles; the plan then has the call repeated by another row.
@@ -94,7 +94,7 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
     b.V = <real*>place(&free, b.elements * b.v_step * sizeof(real))
     b.M = <real*>place(&free, b.elements * b.m_step * ceil_div(min(g.chunk, g.K), NR) * sizeof(real))
     b.weights = <real*>place(&free, 0 if g.packed else unique * b.depth * NR * sizeof(real))
-    b.plain = <real*>place(&free, 0 if g.packed else g.T * g.R * g.S * g.C * NR * sizeof(real))
+    b.plain = <real*>place(&free, 0 if g.packed or g.in_place else g.T * g.R * g.S * g.C * NR * sizeof(real))
     b.sums = <real*>place(&free, (b.m_h * line * NR + LANES) * sizeof(real))
     b.turned = <real*>place(&free, 0 if g.channels_last else line * NR * sizeof(real))
     return free - workspace
@@ -355,12 +355,15 @@ cdef inline void panel_transform(const Geometry* g, const double* G, const real*
                     vec_store(packed + (i * depth + t * g.C + c) * NR + j * LANES, vec_load(line + i * NR + j * LANES))
 
 
-cdef void pack_panel(const Geometry* g, const double* constants, const real* w, Py_ssize_t channels, real* plain,
+cdef void pack_panel(const Geometry* g, const Arrays* a, Py_ssize_t group, Py_ssize_t k, real* plain,
                      real* packed) noexcept nogil:
-    """packed (unique_weights, T C, NR) <- w (channels, C, T, R, S); `plain` (T R S, C, NR) is overwritten."""
+    """packed (unique_weights, T C, NR) <- NR kernels of a group from k on; `plain` (T R S, C, NR) is overwritten."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, alpha = g.alpha_w
-    cdef const double* G = constants + alpha * alpha + (alpha - (2 if g.stride_w == 2 else g.S) + 1) * alpha
-    pack_columns(w, g.C * taps, <int>channels, g.C, taps, plain)
+    cdef const double* G = a.constants + alpha * alpha + (alpha - (2 if g.stride_w == 2 else g.S) + 1) * alpha
+    if g.in_place:
+        plain = <real*>a.w + (group * padded(g.K, NR) + k) * g.C * taps
+    else:
+        pack_columns(a.w + (group * g.K + k) * g.C * taps, g.C * taps, <int>min(<Py_ssize_t>NR, g.K - k), g.C, taps, plain)
     if g.stride_w == 2:
         if alpha == 4:
             panel_transform(g, G, plain, packed, 4, 2)
@@ -376,7 +379,7 @@ cdef void pack_panel(const Geometry* g, const double* constants, const real* w, 
 
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task; returns whether a sum was NaN or infinite."""
-    cdef Py_ssize_t taps = g.T * g.R * g.S, k_blocks = ceil_div(g.K, g.channel_block), t_blocks, panel, panels, e, k, k0, k1
+    cdef Py_ssize_t k_blocks = ceil_div(g.K, g.channel_block), t_blocks, panel, panels, e, k, k0, k1
     cdef Py_ssize_t size, channels, i, unique = unique_weights(g)
     cdef const real* weights
     cdef real* products
@@ -413,7 +416,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
             channels = min(<Py_ssize_t>NR, k1 - k)
             products = b.M + panel * b.elements * b.m_step
             if not g.packed:
-                pack_panel(g, a.constants, a.w + (b.group * g.K + k) * g.C * taps, channels, b.plain, b.weights)
+                pack_panel(g, a, b.group, k, b.plain, b.weights)
                 for e in range(b.elements):
                     multiply_element(&b, e, b.weights + b.weights_of[e] * size, b.weights, products + e * b.m_step,
                                      <int>ceil_div(channels, LANES))
@@ -425,8 +428,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
 cdef bint pack_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: NR output channels of one group."""
     cdef Py_ssize_t panels = ceil_div(g.K, NR), group = task // panels, k = task % panels * NR
-    pack_panel(g, a.constants, a.w + (group * g.K + k) * g.C * g.T * g.R * g.S, min(<Py_ssize_t>NR, g.K - k),
-               <real*>workspace, a.y + task * NR * unique_weights(g) * g.C * g.T)
+    pack_panel(g, a, group, k, <real*>workspace, a.y + task * NR * unique_weights(g) * g.C * g.T)
     return False
 
 
@@ -448,7 +450,8 @@ cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
 
 cdef Division packing(Geometry* g) noexcept nogil:
     """packed (G, ceil(K / NR), unique_weights, T C, NR) <- w (G K, C, T, R, S), transformed in float64 and rounded once."""
-    return divided(<AnyTask>pack_task, g.G * ceil_div(g.K, NR), g.T * g.R * g.S * g.C * NR * sizeof(real))
+    return divided(<AnyTask>pack_task, g.G * ceil_div(g.K, NR),
+                   0 if g.in_place else g.T * g.R * g.S * g.C * NR * sizeof(real))
 
 
 cdef Table table

@@ -24,12 +24,13 @@ LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(),
          "plan": {"problem", "algorithms", "blocks", "fft_tiles", "machine", "kernels", "transforms", "tuned"},
          "tuned": {"__version__", "config", "machine", "problem"}, "deform_problem": {"problem"},
          "chain": {"algorithms", "blocks", "kernels", "plan"},
+         "phases": {"algorithms", "blocks", "kernels", "plan", "transposed_problem"},
          "stream_plan": {"algorithms", "machine", "kernels", "row"}, "reference_deformable": {"reference"},
          "validation": {"config", "reference", "reference_deformable", "reference_pooling", "reference_regions",
                         "reference_resampling"}}
 ABOUT_KERNELS = {"introspection"}       # tells what is installed and how fast it could be, and has to ask
 ONCE = {"cpu", "call", "lattice"}       # built once: what the CPU can run, calls, and a copy of single numbers
-PREPARING = {"masking"}                 # prepares what a row reads
+PREPARING = {"masking", "phase_panels"}       # prepare what a row reads
 YARDSTICK = "peak"                      # measures the machine: no convolution, called by nothing that convolves
 INSTRUCTION_SETS = re.compile(r"\b(v[234]|neon|avx\w*|sse\w*|AVX\w*|SSE\w*)\b|\b_mm\d*_")
 NUMERIC = {"numpy", "scipy", "ml_dtypes"}
@@ -91,8 +92,8 @@ def test_no_module_calls_itself_over_others():
 
 
 @pytest.mark.parametrize("module", sorted(set(MODULES) - ABOUT_KERNELS - {
-    "algorithms", "pool_algorithms", "resample_algorithms", "machine", "blocks", "plan", "stream_plan", "chain", "reference",
-    "kernels"}))
+    "algorithms", "pool_algorithms", "resample_algorithms", "machine", "blocks", "plan", "stream_plan", "chain", "phases",
+    "reference", "kernels"}))
 def test_users_modules_name_no_kernel(module):
     kernels = {path.stem for path in SOURCES.glob("*.pyx")} - ONCE
     assert not kernels & names(MODULES[module])

@@ -9,9 +9,9 @@ import fastconv
 from fastconv import kernels, reference
 from fastconv.algorithms import PANELS, refusal
 from fastconv.arrays import with_rows
-from fastconv.plan import make_plan
+from fastconv.phases import PhasePlan
+from fastconv.plan import forget_plans, make_plan
 from fastconv.problem import convolution_problem
-from fastconv.transposed import merged_weight
 from fastconv.transposed_problem import axis_phases, merge, transposed_problem
 
 # C, K, G, size, kernel, stride, padding, output_padding, dilation
@@ -73,8 +73,8 @@ def test_all_phases_at_once(case, channels_last, isa, monkeypatch):
     """The merged convolution by every row that can, whatever costs say."""
     monkeypatch.setattr(kernels, "isa", isa)
     x, w, b = arrays(case, np.float32, channels_last)
-    problem = transposed_problem(function(case).__name__, x.shape, w.shape, "f32", **arguments(case),
-                                 channels_last=channels_last, activation="tanh", bias=True, residual=True)
+    problem = transposed = transposed_problem(function(case).__name__, x.shape, w.shape, "f32", **arguments(case),
+                                              channels_last=channels_last, activation="tanh", bias=True, residual=True)
     merged = merge(problem)
     if merged is None:
         return
@@ -87,14 +87,58 @@ def test_all_phases_at_once(case, channels_last, isa, monkeypatch):
         for problem in (merged.problem, replace(merged.problem, activation=("none", 0.0, 0.0))):
             y = np.full(problem.output_shape, np.nan, np.float32)
             for threads in (2, 1):
-                make_plan(problem, row.name, isa, threads).run(part, merged_weight(transposed_problem(
-                    function(case).__name__, x.shape, w.shape, "f32", **arguments(case), channels_last=channels_last), w), b,
-                    residual, y)
+                for packed in (False, True):
+                    one = replace(problem, packed=packed)
+                    panels = PhasePlan(make_plan(one, row.name, isa, threads), transposed, None)
+                    panels.run(part, w, panels.pack(w), b, residual, y)
                 if problem.activation[0] == "none" and row.error == 1:
                     np.testing.assert_array_equal(y, sums)
                 else:
                     np.testing.assert_allclose(y, np.tanh(sums) if problem.activation[0] == "tanh" else sums,
                                                atol=2e-5 * max(row.error, 50))
+
+
+@pytest.mark.parametrize("isa", kernels.available())
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_infinite_weight_reaches_its_outputs_alone(channels_last, isa, monkeypatch):
+    """Phases by every row: zeros of ours, in the padding and for taps that a phase lacks, never meet the infinity."""
+    monkeypatch.setattr(kernels, "isa", isa)
+    forget_plans()
+    for case in CASES[1], CASES[9], (40, 50, 1, (9, 11), (4, 4), 2, 1, 0, 1):
+        x, w, _ = arrays(case, np.float32, channels_last)
+        w[0, 1, 0, 1] = np.inf
+        x = np.abs(x) + 1
+        problem = transposed_problem(function(case).__name__, x.shape, w.shape, "f32", **arguments(case),
+                                     channels_last=channels_last)
+        finite = np.isfinite(reference.transposed(problem, x, w))
+        assert not finite.all() and finite.any()
+        for algorithm in ("auto", "im2col", "direct"):
+            y = function(case)(x, w, **arguments(case), channels_last=channels_last, algorithm=algorithm)
+            np.testing.assert_array_equal(np.isfinite(y), finite, err_msg=f"{case} {algorithm}")
+
+
+def test_calls_made_before_see_what_changed():
+    """The second call of a shape takes the fast way: new weights, a bias of another type, out, overlap."""
+    case = (40, 50, 1, (9, 11), (4, 4), 2, 1, 0, 1)
+    x, w, b = arrays(case, np.float32)
+    call = dict(stride=2, padding=1)
+    first = fastconv.conv_transpose2d(x, w, b, **call)
+    np.testing.assert_array_equal(fastconv.conv_transpose2d(x, w, b, **call), first)
+    np.testing.assert_array_equal(fastconv.conv_transpose2d(x, -w, b * 0, **call), b[:, None, None] - first)
+    out = np.empty_like(first)
+    assert fastconv.conv_transpose2d(x, w, b, **call, out=out) is out
+    np.testing.assert_array_equal(out, first)
+    np.testing.assert_array_equal(fastconv.conv_transpose2d(x[::-1], w, b, **call), first[::-1])
+    columns = x.transpose(0, 1, 3, 2).copy().transpose(0, 1, 3, 2)
+    np.testing.assert_array_equal(fastconv.conv_transpose2d(columns, w, b, **call), first)
+    with pytest.raises(TypeError, match="bias"):
+        fastconv.conv_transpose2d(x, w, b.astype(float), **call)
+    with pytest.raises(ValueError, match="bias"):
+        fastconv.conv_transpose2d(x, w, b[1:], **call)
+    with pytest.raises(ValueError, match="out"):
+        fastconv.conv_transpose2d(x, w, b, **call, out=out[..., 1:])
+    with pytest.raises(TypeError, match="stride"):
+        fastconv.conv_transpose2d(x, w, b, stride=2.0, padding=1)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -21,7 +21,7 @@ cdef inline bint output_open(const Geometry* g, const real* residual, Py_ssize_t
     out.past_caches = g.past_caches and step * REAL_BYTES % VECTOR_BYTES == 0
     out.stream = False
     out.odd = vec_zero()
-    return residual == NULL and g.activation <= CLIP and g.parts == 0
+    return residual == NULL and g.activation <= CLIP and (g.parts == 0 or g.up_w > 0)
 
 
 cdef inline void output_place(real* y, const real* bias, Py_ssize_t k, Output* out) noexcept nogil:

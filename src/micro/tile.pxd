@@ -153,7 +153,7 @@ cdef inline void tile_multiply_rows(const int m, const int nv, Py_ssize_t runs, 
             panel += n * NR
             ahead += n * LANES
         if out != NULL:
-            sums_finish(m, nv, acc, out, False, m == MR and nv > 1)
+            sums_finish(m, nv, acc, out, False, m * 4 >= MR * 3 and nv > 1)
             out.y += m * out.step
         else:
             sums_store(m, nv, acc, total)
