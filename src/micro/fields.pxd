@@ -38,6 +38,10 @@ cdef struct Regions:
     Py_ssize_t at_least_one     # a box is at least one pixel wide
     Py_ssize_t samples          # of a bin along each axis; 0: as many as it has pixels
     Py_ssize_t channels_last
+    Py_ssize_t channels         # of a block
+    Py_ssize_t shares           # of the boxes, one for each task
+    Py_ssize_t whole            # images are turned as a whole, not what a box covers
+    Py_ssize_t room             # numbers of turned pixels
     double scale, shift, gamma
 
 cdef struct Resample:
