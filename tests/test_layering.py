@@ -24,7 +24,8 @@ LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(),
          "plan": {"problem", "algorithms", "blocks", "fft_tiles", "machine", "kernels", "transforms", "tuned"},
          "tuned": {"__version__", "config", "machine", "problem"}, "deform_problem": {"problem"},
          "chain": {"algorithms", "blocks", "kernels", "plan"},
-         "stream_plan": {"algorithms", "machine", "kernels", "row"}, "reference_deformable": {"reference"},
+         "stream_plan": {"algorithms", "machine", "kernels", "row"}, "recall": {"arrays", "config", "stream_plan"},
+         "reference_deformable": {"reference"},
          "validation": {"config", "reference", "reference_deformable", "reference_pooling", "reference_regions",
                         "reference_resampling"}}
 ABOUT_KERNELS = {"introspection"}       # tells what is installed and how fast it could be, and has to ask
