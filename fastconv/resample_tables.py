@@ -13,8 +13,9 @@ import numpy as np
 from .resample_problem import SAMPLE_MODES, SAMPLE_PADDING, Padding, Rearrangement, Resampling, Sampling, Windows
 from .row import Machine, ceil_div
 
-WAYS = ("across", "along", "channels", "at once")     # of src/resample.pyx
+WAYS = ("across", "along", "channels", "at once", "picked")     # of src/resample.pyx
 MOST_ACROSS = 16                # taps; more are added up along the window
+PICKED_TAPS = (2, 4)            # for which the kernel has a loop of its own
 MOST_DIRECT = 8                 # taps on all axes together, read without a row of sums
 ROOM = 8 << 10                  # bytes of a row of sums: with those ahead of it, less than L1
 LARGEST_ROOM = 4 << 20
@@ -244,7 +245,9 @@ def resample_fields(problem: Resampling, machine: Machine, threads: int) -> dict
               "c_block": C}
     columns = None
     if C < machine.lanes and width[1].shape[1] <= MOST_ACROSS and W < SPARSE * Q:
-        columns = across_columns(*width, C, machine.lanes, dtype)
+        if prod(t[1].shape[1] for t in (depth, height)) <= MOST_DIRECT:
+            columns = picked_columns(*width, C, W * C, machine.lanes, dtype)
+        columns = columns or across_columns(*width, C, machine.lanes, dtype)
     columns = columns or window_columns(*width, C, W >= SPARSE * Q, machine.lanes, dtype)
     if columns["way"] == WAYS.index("channels") and prod(t[1].shape[1] for t in (depth, height, width)) <= MOST_DIRECT:
         columns["way"] = WAYS.index("at once")
@@ -262,15 +265,39 @@ def resample_fields(problem: Resampling, machine: Machine, threads: int) -> dict
     return fields | {"numbers": b"".join(packed)}
 
 
-def across_columns(first: np.ndarray, weights: np.ndarray, C: int, lanes: int, dtype: np.dtype) -> dict | None:
-    """Tables of whole vectors of numbers, pixels of C numbers; None if they would need too much room."""
-    taps = weights.shape[1]
+def vector_tables(first: np.ndarray, weights: np.ndarray, C: int, lanes: int, dtype: np.dtype) -> Table:
+    """The table of an axis of numbers, C for each pixel, as first (vectors, lanes) and weights (vectors, taps, lanes)."""
     numbers = (first[:, None] * C + np.arange(C)).ravel()
     weights = np.repeat(weights, C, axis=0).astype(dtype)
     vectors = ceil_div(len(numbers), lanes)
     spare = vectors * lanes - len(numbers)
     numbers = np.pad(numbers, (0, spare), mode="edge").reshape(vectors, lanes)
-    weights = np.pad(weights, ((0, spare), (0, 0)), mode="edge").reshape(vectors, lanes, taps).transpose(0, 2, 1)
+    weights = np.pad(weights, ((0, spare), (0, 0)), mode="edge").reshape(vectors, lanes, -1).transpose(0, 2, 1)
+    return numbers, weights
+
+
+def lane_type(dtype: np.dtype) -> type:
+    """Integers as wide as a number."""
+    return np.int64 if dtype.itemsize == 8 else np.int32
+
+
+def picked_columns(first: np.ndarray, weights: np.ndarray, C: int, length: int, lanes: int, dtype: np.dtype) -> dict | None:
+    """Tables of vectors whose pixels lie in two vectors of a row of `length` numbers, at most; None if not all do."""
+    taps = weights.shape[1]
+    numbers, weights = vector_tables(first, weights, C, lanes, dtype)
+    base = np.minimum(numbers.min(axis=1), length - 2 * lanes)
+    at = numbers[:, None, :] + C * np.arange(taps)[:, None] - base[:, None, None]
+    if taps not in PICKED_TAPS or length < 2 * lanes or at.max() >= 2 * lanes:
+        return None
+    kind = (at >= lanes).any(axis=(1, 2)) | (weights == 0).any(axis=(1, 2))
+    return {"way": WAYS.index("picked"), "workspace": 0, "blocks": 0,
+            "tables": {"weight_w": weights, "base": base, "kind": kind.astype(np.int64), "at": at.astype(lane_type(dtype))}}
+
+
+def across_columns(first: np.ndarray, weights: np.ndarray, C: int, lanes: int, dtype: np.dtype) -> dict | None:
+    """Tables of whole vectors of numbers, pixels of C numbers; None if they would need too much room."""
+    numbers, weights = vector_tables(first, weights, C, lanes, dtype)
+    vectors, taps, _ = weights.shape
     base = numbers.min(axis=1)
     at = numbers - base[:, None]
     spread = at.max(axis=1)
@@ -285,7 +312,7 @@ def across_columns(first: np.ndarray, weights: np.ndarray, C: int, lanes: int, d
     room = AHEAD * padded(max(b[5] - b[4] for b in blocks) + 4 * lanes, 16) * dtype.itemsize
     if room > LARGEST_ROOM:
         return None
-    at = at.astype(np.int64 if dtype.itemsize == 8 else np.int32)
+    at = at.astype(lane_type(dtype))
     return {"way": WAYS.index("across"), "workspace": room, "blocks": len(blocks),
             "tables": {"weight_w": weights, "base": base, "kind": kind, "at": at, "block": np.array(blocks, np.int64)}}
 

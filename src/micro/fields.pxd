@@ -51,7 +51,7 @@ cdef struct Resample:
     Py_ssize_t blocks, block                        # how many blocks of columns, and where they are told (Block)
     Py_ssize_t first_d, weight_d, first_h, weight_h    # tables: where they begin behind this struct, in bytes
     Py_ssize_t first_w, weight_w                    # along, channels: first pixel of a window; (Q, padded taps)
-    Py_ssize_t base, kind, at                       # across: first number, kind and lanes of each vector
+    Py_ssize_t base, kind, at                       # across, picked: first number, kind and lanes of each vector
     Py_ssize_t workspace
 
 cdef struct Masking:
