@@ -53,7 +53,7 @@ def execute(problem: PoolProblem, x: np.ndarray, computed: np.dtype, dtype: np.d
             check_out(array, shape, kind)
         if problem.indices and np.may_share_memory(*outs):
             raise ValueError("out: values and indices share memory")
-    targets = [array if array is not None and can_write(array, kind, x) else allocator(shape)(shape, kind)
+    targets = [array if array is not None and can_write(array, kind, x) else np.empty(shape, kind)
                for array, kind in zip(outs, (computed, wanted[-1])[:len(wanted)])]
     if targets[0].size:
         x = contiguous(x, computed)
