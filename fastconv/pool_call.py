@@ -7,7 +7,7 @@ from math import inf, isnan, prod
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, REALS, allocator, as_array, can_write, check_out, common_type, compared_type, contiguous
+from .arrays import COMPUTED, REALS, as_array, can_write, check_out, common_type, compared_type, contiguous
 from .pool_problem import PoolProblem, adaptive_problem, pool_problem, split_shape, unpool_problem
 from .problem import index, is_sequence
 from .recall import key_of, recall, remember

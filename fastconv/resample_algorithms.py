@@ -50,7 +50,7 @@ RESAMPLING: dict[str, tuple[Algorithm, ...]] = {
     "pad": (row("gather", "rows copied by a table of each axis", moved(pad_fields)),),
     "unfold": (row("gather", "rows copied by a table of each axis", moved(unfold_fields)),),
     "fold": (row("fold_rows", "windows added up row by row", moved(fold_fields)),),
-    "interpolate": (row("gather", "rows copied by a table of each axis", moved(nearest_fields), gather_refuses),
+    "interpolate": (row("gather", "rows copied by a table of each axis", nearest_fields, gather_refuses),
                     row("resample", "weighted rows, then weighted columns", resample_fields, resample_refuses)),
     "grid_sample": (row("grid_taps", "taps of a block of pixels found once for all channels", moved(sample_fields)),),
 }

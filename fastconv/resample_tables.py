@@ -164,14 +164,14 @@ def task_share(steps: int, nbytes: int) -> int:
     return max(1, ceil_div(steps, max(1, steps * nbytes // TASK_BYTES)))
 
 
-def gather_plan(itemsize: int, unit: int, axes: list[tuple[int, int, int, np.ndarray | None]]) -> bytes:
+def gather_plan(itemsize: int, unit: int, axes: list[tuple[int, int, int, np.ndarray | None]], past: bool = False) -> bytes:
     """The numbers of src/gather.pyx for axes (extent, step in items of x, link, table)."""
     table = axes[-1][3]
     rows = np.zeros((1, 0), np.int64) if table is None else np.reshape(table, (-1, axes[-1][0]))
     repeat = 0
     if table is not None and len(rows) == 1:
         repeat = next((r for r in (2, 3, 4) if np.array_equal(rows[0], np.arange(rows.shape[1]) // r)), 0)
-    at = 7 + 4 * len(axes)
+    at = 8 + 4 * len(axes)
     head, tables = [], []
     for extent, step, link, values in axes:
         head += [extent, step, link, -1 if values is None else at]
@@ -180,8 +180,9 @@ def gather_plan(itemsize: int, unit: int, axes: list[tuple[int, int, int, np.nda
             at += values.size
     runs = [longest_run(r) if r.size else (0, 0) for r in rows]
     outer = prod(extent for extent, *_ in axes[:-1])
-    parts = [[len(axes), itemsize, unit, outer, task_share(outer, axes[-1][0] * unit * itemsize), repeat, at], head, *tables,
-             np.ravel(runs)]
+    share = padded(task_share(outer, axes[-1][0] * unit * itemsize), 2)         # rows that are alike come in pairs
+    parts = [[len(axes), itemsize, unit, outer, share, repeat, at, past], head,
+             *tables, np.ravel(runs)]
     return b"".join(np.asarray(part, np.int64).tobytes() for part in parts)
 
 
@@ -204,21 +205,22 @@ def pad_fields(problem: Padding) -> dict:
     return table_fields(problem.itemsize, problem.input_shape, tables)
 
 
-def nearest_fields(problem: Resampling) -> dict:
+def nearest_fields(problem: Resampling, machine: Machine, threads: int) -> dict:
     tables: list[np.ndarray | None] = [nearest_indices(n, out, scale, problem.mode == "nearest-exact")
                                        for n, out, scale in zip(problem.size, problem.output_size, problem.scales)]
     batch: list[np.ndarray | None] = [None]
     tables = [*batch, *tables, None] if problem.channels_last else [*batch, None, *tables]
-    return table_fields(problem.itemsize, problem.input_shape, tables)
+    return table_fields(problem.itemsize, problem.input_shape, tables,
+                        prod(problem.output_shape) * problem.itemsize > machine.L3)
 
 
-def table_fields(itemsize: int, shape: tuple[int, ...], tables: list[np.ndarray | None]) -> dict:
+def table_fields(itemsize: int, shape: tuple[int, ...], tables: list[np.ndarray | None], past: bool = False) -> dict:
     """One table or none for each axis of x. Last axes without a table are a pixel of several items."""
     unit, shape, tables = 1, shape or (1,), tables or [None]
     while len(shape) > 1 and tables[-1] is None:
         unit *= shape[-1]
         shape, tables = shape[:-1], tables[:-1]
-    return {"numbers": gather_plan(itemsize, unit, merged_axes(shape, tables))}
+    return {"numbers": gather_plan(itemsize, unit, merged_axes(shape, tables), past)}
 
 
 def unfold_fields(problem: Windows) -> dict:

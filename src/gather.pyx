@@ -15,7 +15,8 @@ from kernel cimport NUMBERS, Division, Streams, Table, divided, offer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from micro.simd cimport LANES, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_store, vec_zero
+from micro.simd cimport (LANES, VECTOR_BYTES, real, vec, vec_interleave, vec_load, vec_mask_load, vec_mask_store, vec_store,
+                         vec_stream, vec_zero)
 
 ctypedef fused item:
     uint8_t
@@ -37,6 +38,7 @@ cdef struct Header:
     int64_t rows, share             # of y; those of one task
     int64_t repeat                  # the last table is i // repeat; 0: it is not
     int64_t runs                    # where (first, last) of the longest run begin, for each row of the last table
+    int64_t past                    # y does not stay in a cache: repeated pixels are stored past them
 
 cdef struct Gather:
     const Header* head
@@ -44,7 +46,15 @@ cdef struct Gather:
     const int64_t* plan
 
 
-cdef inline void copy_items(const int columns, const int rows, Py_ssize_t n, const item* x, item* y, Py_ssize_t below) noexcept nogil:
+cdef inline void put(const bint past, real* y, vec v) noexcept nogil:
+    if past:
+        vec_stream(y, v)
+    else:
+        vec_store(y, v)
+
+
+cdef inline void copy_items(const int columns, const int rows, const bint past, Py_ssize_t n, const item* x, item* y,
+                            Py_ssize_t below) noexcept nogil:
     """n items of x, `columns` times one behind the other in y, and so in `rows` rows, `below` items apart."""
     cdef Py_ssize_t size = sizeof(item) // sizeof(real), numbers = n * size, k = 0
     cdef const real* a = <const real*>x
@@ -61,7 +71,7 @@ cdef inline void copy_items(const int columns, const int rows, Py_ssize_t n, con
         v = vec_load(a + k)
         for i in range(rows):
             for j in range(columns):
-                vec_store(b + i * below * size + j * numbers + k, v)
+                put(past, b + i * below * size + j * numbers + k, v)
         k += LANES
     if k < numbers:
         lanes = (1u << (numbers - k)) - 1
@@ -87,13 +97,37 @@ cdef inline void repeat_items(const int r, const int rows, Py_ssize_t n, const i
             other[i] = x[i // r]
 
 
+cdef inline void repeat_twice(const int rows, const bint past, Py_ssize_t n, const real* x, real* y, Py_ssize_t below) noexcept nogil:
+    """repeat_items of 2 with numbers of this size, in vectors."""
+    cdef vec low, high
+    cdef unsigned lanes
+    cdef int i
+    while n >= 2 * LANES:
+        low = vec_load(x)
+        vec_interleave(low, low, &low, &high)
+        for i in range(rows):
+            put(past, y + i * below, low)
+            put(past, y + i * below + LANES, high)
+        x += LANES
+        y += 2 * LANES
+        n -= 2 * LANES
+    if n:
+        low = vec_mask_load(vec_zero(), (1u << (n + 1) // 2) - 1, x)
+        vec_interleave(low, low, &low, &high)
+        lanes = (1u << min(n, <Py_ssize_t>LANES)) - 1
+        for i in range(rows):
+            vec_mask_store(y + i * below, lanes, low)
+            if n > LANES:
+                vec_mask_store(y + i * below + LANES, (1u << (n - LANES)) - 1, high)
+
+
 cdef inline void by_table(const int rows, const int64_t* table, const item* x, Py_ssize_t unit, item value, item* y,
                           Py_ssize_t below, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef Py_ssize_t q, j
     cdef int i
     for q in range(first, last):
         if unit > 1 and table[q] >= 0:
-            copy_items(1, rows, unit, x + table[q] * unit, y + q * unit, below)
+            copy_items(1, rows, False, unit, x + table[q] * unit, y + q * unit, below)
             continue
         for i in range(rows):
             for j in range(unit):
@@ -106,12 +140,14 @@ cdef inline void fill_row(item* y, Py_ssize_t n, item value) noexcept nogil:
         y[i] = value
 
 
-cdef inline void row(const int rows, const Gather* g, const int64_t* table, const int64_t* run, const item* x, item value,
+cdef inline void row(const int rows, const bint past, const Gather* g, const int64_t* table, const int64_t* run, const item* x, item value,
                      item* y) noexcept nogil:
     """One row of y, all of whose items come from one row of x, or are the fill value; or two that are alike."""
     cdef Py_ssize_t n = g.axis[g.head.axes - 1].n, unit = g.head.unit, below = n * unit, q
     if table == NULL:
-        copy_items(1, rows, n * unit, x, y, below)
+        copy_items(1, rows, False, n * unit, x, y, below)
+    elif g.head.repeat == 2 and unit == 1 and sizeof(item) == sizeof(real):
+        repeat_twice(rows, past, n, <const real*>x, <real*>y, below)
     elif g.head.repeat == 2 and unit == 1:
         repeat_items(2, rows, n, x, y, below)
     elif g.head.repeat == 3 and unit == 1:
@@ -120,12 +156,12 @@ cdef inline void row(const int rows, const Gather* g, const int64_t* table, cons
         repeat_items(4, rows, n, x, y, below)
     elif g.head.repeat == 2:
         for q in range(n // 2):
-            copy_items(2, rows, unit, x + q * unit, y + 2 * q * unit, below)
+            copy_items(2, rows, past, unit, x + q * unit, y + 2 * q * unit, below)
         by_table(rows, table, x, unit, value, y, below, n // 2 * 2, n)
     else:
         by_table(rows, table, x, unit, value, y, below, 0, run[0])
         if run[1] > run[0]:
-            copy_items(1, rows, (run[1] - run[0]) * unit, x + table[run[0]] * unit, y + run[0] * unit, below)
+            copy_items(1, rows, False, (run[1] - run[0]) * unit, x + table[run[0]] * unit, y + run[0] * unit, below)
         by_table(rows, table, x, unit, value, y, below, run[1], n)
 
 
@@ -141,6 +177,9 @@ cdef inline void rows(const Gather* g, const item* from_x, const item* fill, ite
     cdef item* y = to_y + first * width
     cdef int64_t source
     cdef bint inside
+    cdef Py_ssize_t pixel = g.head.unit * sizeof(item)
+    cdef bint past = (g.head.past and <size_t>to_y % VECTOR_BYTES == 0 and width * sizeof(item) % VECTOR_BYTES == 0
+                      and (g.head.unit == 1 or pixel % VECTOR_BYTES == 0))
     which = first
     for k in range(last_axis - 1, -1, -1):
         at[k] = which % g.axis[k].n
@@ -166,10 +205,12 @@ cdef inline void rows(const Gather* g, const item* from_x, const item* fill, ite
             alike += before[1] == before[0]
         if not inside:
             fill_row(y, alike * width, fill[0])
+        elif alike == 2 and past:
+            row(2, sizeof(item) >= sizeof(real), g, table, g.plan + g.head.runs + 2 * which, x, fill[0], y)
         elif alike == 2:
-            row(2, g, table, g.plan + g.head.runs + 2 * which, x, fill[0], y)
+            row(2, False, g, table, g.plan + g.head.runs + 2 * which, x, fill[0], y)
         else:
-            row(1, g, table, g.plan + g.head.runs + 2 * which, x, fill[0], y)
+            row(1, False, g, table, g.plan + g.head.runs + 2 * which, x, fill[0], y)
         y += alike * width
         first += alike
         while k >= 0:
