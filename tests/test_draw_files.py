@@ -50,8 +50,8 @@ def test_pictures_of_operations(tmp_path, capsys):
         pytest.skip("the documents are not here: an installed package")
     pages = "".join((DOCS / f"{page}.md").read_text() for page in ("pooling", "resampling", "regions"))
     for path in paths:
-        assert f"figures/{path.name}" in pages
-        assert (DOCS / "figures" / path.name).is_file()
+        assert f"figures/operations/{path.name}" in pages
+        assert (DOCS / "figures" / "operations" / path.name).is_file()
 
 
 def test_files(tmp_path, capsys):
@@ -109,7 +109,7 @@ def test_gallery(tmp_path):
 def test_documents_are_small():
     if not DOCS.is_dir():
         pytest.skip("the documents are not here: an installed package")
-    for pattern, most in (("[!b]*", 600_000), ("b*", 250_000)):         # how convolutions read; charts of `fastconv bench`
+    for pattern, most in (("[!b]*.png", 600_000), ("b*", 250_000), ("operations/*", 400_000)):  # convolutions, charts, others
         assert sum(path.stat().st_size for path in (DOCS / "figures").glob(pattern)) < most
 
 
