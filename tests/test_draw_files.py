@@ -109,7 +109,7 @@ def test_gallery(tmp_path):
 def test_documents_are_small():
     if not DOCS.is_dir():
         pytest.skip("the documents are not here: an installed package")
-    for pattern, most in (("[!b]*.png", 600_000), ("b*", 250_000), ("operations/*", 400_000)):  # convolutions, charts, others
+    for pattern, most in (("[!b]*.png", 600_000), ("b*", 250_000), ("operations/*", 400_000)):
         assert sum(path.stat().st_size for path in (DOCS / "figures").glob(pattern)) < most
 
 

@@ -8,7 +8,8 @@ from fastconv import recall
 RNG = np.random.default_rng(11)
 X = RNG.standard_normal((1, 4, 8, 8)).astype(np.float32)
 CALLS = {
-    "max_pool2d": lambda x, **o: fastconv.max_pool2d(x, 2, **o), "avg_pool2d": lambda x, **o: fastconv.avg_pool2d(x, (2, 2), **o),
+    "max_pool2d": lambda x, **o: fastconv.max_pool2d(x, 2, **o),
+    "avg_pool2d": lambda x, **o: fastconv.avg_pool2d(x, (2, 2), **o),
     "adaptive": lambda x, **o: fastconv.adaptive_max_pool2d(x, 3, **o),
     "nearest": lambda x, **o: fastconv.interpolate(x, scale_factor=2, **o),
     "bilinear": lambda x, **o: fastconv.interpolate(x, (5, 19), mode="bilinear", **o),
