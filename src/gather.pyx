@@ -81,24 +81,28 @@ cdef inline void copy_items(const int columns, const int rows, const bint past, 
                 vec_mask_store(b + i * below * size + j * numbers + k, lanes, v)
 
 
-cdef inline void repeat_items(const int r, const int rows, Py_ssize_t n, const item* x, item* y, Py_ssize_t below) noexcept nogil:
-    """n items of y: each of x `r` times; in `rows` rows."""
-    cdef item* other = y + below
+cdef inline void repeat_items(const int r, Py_ssize_t n, const item* x, item* y) noexcept nogil:
     cdef Py_ssize_t i
     cdef int j
     for i in range(n // r):
         for j in range(r):
             y[i * r + j] = x[i]
-            if rows == 2:
-                other[i * r + j] = x[i]
     for i in range(n // r * r, n):
         y[i] = x[i // r]
-        if rows == 2:
-            other[i] = x[i // r]
+
+
+cdef void repeat_any(Py_ssize_t r, Py_ssize_t n, const item* x, item* y) noexcept nogil:
+    """n items of y: each of x `r` times, which is 2, 3 or 4."""
+    if r == 2:
+        repeat_items(2, n, x, y)
+    elif r == 3:
+        repeat_items(3, n, x, y)
+    else:
+        repeat_items(4, n, x, y)
 
 
 cdef inline void repeat_twice(const int rows, const bint past, Py_ssize_t n, const real* x, real* y, Py_ssize_t below) noexcept nogil:
-    """repeat_items of 2 with numbers of this size, in vectors."""
+    """repeat_any of 2 with numbers of this size, in vectors, in `rows` rows `below` numbers apart."""
     cdef vec low, high
     cdef unsigned lanes
     cdef int i
@@ -144,16 +148,14 @@ cdef inline void row(const int rows, const bint past, const Gather* g, const int
                      item* y) noexcept nogil:
     """One row of y, all of whose items come from one row of x, or are the fill value; or two that are alike."""
     cdef Py_ssize_t n = g.axis[g.head.axes - 1].n, unit = g.head.unit, below = n * unit, q
+    cdef int i
     if table == NULL:
         copy_items(1, rows, False, n * unit, x, y, below)
     elif g.head.repeat == 2 and unit == 1 and sizeof(item) == sizeof(real):
         repeat_twice(rows, past, n, <const real*>x, <real*>y, below)
-    elif g.head.repeat == 2 and unit == 1:
-        repeat_items(2, rows, n, x, y, below)
-    elif g.head.repeat == 3 and unit == 1:
-        repeat_items(3, rows, n, x, y, below)
-    elif g.head.repeat == 4 and unit == 1:
-        repeat_items(4, rows, n, x, y, below)
+    elif g.head.repeat and unit == 1:
+        for i in range(rows):
+            repeat_any(g.head.repeat, n, x, y + i * below)
     elif g.head.repeat == 2:
         for q in range(n // 2):
             copy_items(2, rows, past, unit, x + q * unit, y + 2 * q * unit, below)
@@ -205,8 +207,8 @@ cdef inline void rows(const Gather* g, const item* from_x, const item* fill, ite
             alike += before[1] == before[0]
         if not inside:
             fill_row(y, alike * width, fill[0])
-        elif alike == 2 and past:
-            row(2, sizeof(item) >= sizeof(real), g, table, g.plan + g.head.runs + 2 * which, x, fill[0], y)
+        elif alike == 2 and past and sizeof(item) == sizeof(real):
+            row(2, True, g, table, g.plan + g.head.runs + 2 * which, x, fill[0], y)
         elif alike == 2:
             row(2, False, g, table, g.plan + g.head.runs + 2 * which, x, fill[0], y)
         else:
