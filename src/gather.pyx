@@ -101,7 +101,8 @@ cdef void repeat_any(Py_ssize_t r, Py_ssize_t n, const item* x, item* y) noexcep
         repeat_items(4, n, x, y)
 
 
-cdef inline void repeat_twice(const int rows, const bint past, Py_ssize_t n, const real* x, real* y, Py_ssize_t below) noexcept nogil:
+cdef inline void repeat_twice(const int rows, const bint past, Py_ssize_t n, const real* x, real* y,
+                              Py_ssize_t below) noexcept nogil:
     """repeat_any of 2 with numbers of this size, in vectors, in `rows` rows `below` numbers apart."""
     cdef vec low, high
     cdef unsigned lanes
@@ -144,8 +145,8 @@ cdef inline void fill_row(item* y, Py_ssize_t n, item value) noexcept nogil:
         y[i] = value
 
 
-cdef inline void row(const int rows, const bint past, const Gather* g, const int64_t* table, const int64_t* run, const item* x, item value,
-                     item* y) noexcept nogil:
+cdef inline void row(const int rows, const bint past, const Gather* g, const int64_t* table, const int64_t* run, const item* x,
+                     item value, item* y) noexcept nogil:
     """One row of y, all of whose items come from one row of x, or are the fill value; or two that are alike."""
     cdef Py_ssize_t n = g.axis[g.head.axes - 1].n, unit = g.head.unit, below = n * unit, q
     cdef int i
