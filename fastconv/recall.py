@@ -57,9 +57,12 @@ def recall(key: tuple | None, inputs: tuple[np.ndarray, ...], out=None):
         if target is not None:
             plan.run(inputs + more, (target,))
         return target
-    if out is not None:
+    wanted = (None,) * len(results) if out is None else out
+    if type(wanted) is not tuple or len(wanted) != len(results):
         return None
-    targets = tuple(allocate(shape, dtype) for shape, dtype, allocate in results)
+    targets = tuple(direct_target(one, *result, *inputs) for one, result in zip(wanted, results))
+    if any(target is None for target in targets) or (out is not None and np.may_share_memory(*out)):
+        return None
     plan.run(inputs + more, targets)
     return targets
 

@@ -63,5 +63,13 @@ def test_arguments_that_are_equal_but_not_the_same():
     again = fastconv.max_pool2d(X, 2, return_indices=True)
     np.testing.assert_array_equal(again[0], y)
     np.testing.assert_array_equal(again[1], places)
+    given = np.empty_like(y), np.empty_like(places)
+    assert fastconv.max_pool2d(X, 2, return_indices=True, out=given)[1] is given[1]
+    np.testing.assert_array_equal(given[0], y)
+    np.testing.assert_array_equal(given[1], places)
+    room = np.zeros(2 * places.size)
+    with pytest.raises(ValueError, match="share memory"):
+        fastconv.max_pool2d(X, 2, return_indices=True, out=(room.view(np.float32)[:y.size].reshape(y.shape),
+                                                            room.view(np.int64)[:y.size].reshape(y.shape)))
     with fastconv.validation():
         np.testing.assert_array_equal(fastconv.max_pool2d(X, 2), y)
