@@ -10,6 +10,7 @@ REALS = {"float32": "f32", "float64": "f64", "float16": "f32", "bfloat16": "f32"
 WIDENED = {"int8": "f32", "uint8": "f32", "int16": "f32", "uint16": "f32", "int32": "f64", "uint32": "f64", "int64": "f64"}
 LINE = 64               # bytes of a cache line
 LARGE = 1 << 14         # numbers
+HUGE = 1 << 20          # numbers of a result that is only moved or read once: aligned if it may be stored past the caches
 COMPUTED = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
 
 
@@ -44,9 +45,9 @@ def lined(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return memory[first:first + n].reshape(shape)
 
 
-def allocator(shape: tuple[int, ...]):
-    """What makes arrays of this shape: `lined` where that is worth its microsecond."""
-    return lined if prod(shape) >= LARGE else np.empty
+def allocator(shape: tuple[int, ...], least: int = LARGE):
+    """What makes arrays of this shape: `lined` where that is worth its microsecond, from `least` numbers on."""
+    return lined if prod(shape) >= least else np.empty
 
 
 def common_type(**arrays: np.ndarray | None) -> np.dtype:

@@ -2,17 +2,25 @@
 from __future__ import annotations
 
 from . import config
+from .algorithms import PANELS
 from .plan import Plan, make_plan
 from .problem import convolution_problem
 
 
-def explain(operation: str, input_shape, weight_shape, stride=1, padding=0, dilation=1, groups=1, *, dtype="float32",
-            padding_mode="zeros", channels_last=False, activation=None, algorithm="auto", packed=False, offset_groups=1,
-            mask=False) -> str:
-    """Say which algorithm a call would use, why not the others, its FLOPs, workspace and predicted time.
+def explain(operation: str, input_shape, *shapes, dtype="float32", **arguments) -> str:
+    """Say which algorithm a call would use, why not the others, its work and workspace.
 
-    Parameters are those of the function that `operation` names, with shapes in place of arrays; `packed` tells whether
-    a layer holds the weights. deform_conv2d alone has `offset_groups`, and a `mask` or none.
+    Parameters
+    ----------
+    operation : str
+        The name of a function: any convolution, pooling, resampling, rearranging or region function.
+    input_shape, *shapes
+        Shapes in place of its arrays: a convolution's weights, a grid, boxes, offsets or indices.
+    dtype : str
+        Type of the arrays.
+    **arguments
+        Those of the function; of a convolution besides `packed`, whether a layer holds the weights, and of deform_conv2d
+        `offset_groups` and whether it has a `mask`.
 
     Raises
     ------
@@ -24,7 +32,19 @@ def explain(operation: str, input_shape, weight_shape, stride=1, padding=0, dila
     >>> import fastconv
     >>> print(fastconv.explain("conv2d", (1, 8, 8, 8), (8, 8, 1, 1)).splitlines()[0])
     conv2d of (1, 8, 8, 8) float32 with weights (8, 8, 1, 1) -> (1, 8, 8, 8)
+    >>> print(fastconv.explain("max_pool2d", (1, 8, 8, 8), kernel_size=2).splitlines()[0])
+    max_pool2d of (1, 8, 8, 8) float32 -> (1, 8, 4, 4)
     """
+    if operation not in PANELS:
+        from .stream_explanation import explain_stream  # imports all rows
+        return explain_stream(operation, (input_shape, *shapes), dtype, **arguments)
+    return explain_convolution(operation, input_shape, *shapes, dtype=dtype, **arguments)
+
+
+def explain_convolution(operation: str, input_shape, weight_shape, stride=1, padding=0, dilation=1, groups=1, *,
+                        dtype="float32", padding_mode="zeros", channels_last=False, activation=None, algorithm="auto",
+                        packed=False, offset_groups=1, mask=False) -> str:
+    """explain() of a convolution."""
     from .arrays import REALS
     if str(dtype) not in REALS:
         raise ValueError(f"dtype={dtype!r} is none of {', '.join(REALS)}")

@@ -43,7 +43,7 @@ def exact_row(problem: Problem, one: Machine) -> str:
 
 
 def past_caches(p: Problem, m: Machine) -> bool:
-    """Whether stores go past the caches: L3 does not hold the call, or, where pixels are whole lines, half of it does not."""
+    """Whether stores go past the caches: L3, or half of it where pixels are whole lines, does not hold the call."""
     y = prod(p.output_shape) * p.itemsize
     return 2 * p.bytes > m.L3 if p.channels_last else 2 * y > m.L3 and y + prod(p.input_shape) * p.itemsize > m.L3
 

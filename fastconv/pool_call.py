@@ -10,39 +10,19 @@ from . import config
 from .arrays import COMPUTED, REALS, as_array, can_write, check_out, common_type, compared_type, contiguous
 from .pool_problem import PoolProblem, adaptive_problem, pool_problem, split_shape, unpool_problem
 from .problem import index, is_sequence
-from .stream_plan import StreamPlan, make_stream_plan
+from .recall import key_of, recall, remember
+from .stream_plan import make_stream_plan
 from .validation import check_pool, check_unpool
 
 F32, F64 = COMPUTED["f32"], COMPUTED["f64"]
-MOST_KNOWN = 1024
-
-# Calls that were made before, by all that can change their plan: (plan, shape of the result).
-_known: dict[tuple, tuple[StreamPlan, tuple[int, ...]]] = {}
-
-
-def is_plain(value) -> bool:
-    kind = type(value)
-    return kind is int or kind is bool or value is None or (kind is tuple and all(type(v) is int for v in value))
 
 
 def pool(operation, input, arguments: tuple, channels_last, out, indices=False):
     """max_pool, avg_pool and the adaptive pools; `arguments` are those of pool_problem or adaptive_problem."""
-    key = None
-    if (type(input) is np.ndarray and not indices and (input.dtype is F32 or input.dtype is F64)
-            and type(channels_last) is bool and all(map(is_plain, arguments))):
-        # True == 1, but they are not of one type.
-        key = (operation, input.dtype is F32, input.shape, channels_last, arguments, *map(type, arguments),
-               config.get_num_threads())
-        known = _known.get(key)
-        if known is not None and input.flags.carray and not config.validating:
-            plan, shape = known
-            if out is None:
-                out = np.empty(shape, input.dtype)
-            elif type(out) is not np.ndarray or out.shape != shape or not can_write(out, input.dtype, input):
-                known = None
-            if known is not None:
-                plan.run((input,), (out,))
-                return out
+    key = key_of(operation, (input,), (*arguments, channels_last, indices))
+    known = recall(key, (input,), out)
+    if known is not None:
+        return known
     x = as_array(input, "input")
     if "max" in operation:
         dtype, computed, real = compared_type(x, "input")
@@ -53,18 +33,14 @@ def pool(operation, input, arguments: tuple, channels_last, out, indices=False):
     make_problem = adaptive_problem if operation.startswith("adaptive") else pool_problem
     problem = make_problem(operation, x.shape if batched else (1, *x.shape), real, *arguments, channels_last=channels_last,
                            indices=indices, integers=computed == np.int64)
-    y = execute(problem, x, computed, dtype, batched, out)
-    if key is not None and batched and y.size:
-        if len(_known) >= MOST_KNOWN:
-            _known.clear()
-        _known[key] = make_stream_plan(problem, threads=config.get_num_threads()), y.shape
-    return y
+    return execute(problem, x, computed, dtype, batched, out, key)
 
 
-def execute(problem: PoolProblem, x: np.ndarray, computed: np.dtype, dtype: np.dtype, batched: bool, out):
+def execute(problem: PoolProblem, x: np.ndarray, computed: np.dtype, dtype: np.dtype, batched: bool, out,
+            key: tuple | None = None):
     """Bring a checked input into the form that kernels read, plan, run; the result, in `out` if given.
 
-    With indices the result and `out` are pairs (values, indices).
+    With indices the result and `out` are pairs (values, indices). `key` is what recall.py knows the call by.
     """
     shape = problem.output_shape if batched else problem.output_shape[1:]
     wanted = (dtype, np.dtype(np.int64))[:1 + problem.indices]
@@ -81,7 +57,9 @@ def execute(problem: PoolProblem, x: np.ndarray, computed: np.dtype, dtype: np.d
                for array, kind in zip(outs, (computed, wanted[-1])[:len(wanted)])]
     if targets[0].size:
         x = contiguous(x, computed)
-        make_stream_plan(problem, threads=config.get_num_threads()).run((x,), tuple(targets))
+        plan = make_stream_plan(problem, threads=config.get_num_threads())
+        plan.run((x,), tuple(targets))
+        remember(key if computed == dtype else None, plan, tuple(targets))
         if config.validating:
             check_pool(problem, *(a if batched else a[None] for a in (x, *targets)))
         if dtype.kind in "iu" and any(d > 1 and p for d, p in zip(problem.dilation, problem.padding)):

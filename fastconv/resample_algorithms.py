@@ -1,6 +1,9 @@
 """Rows of resampling and rearranging. Each operation is computed by one kernel, interpolate by one of two."""
 from __future__ import annotations
 
+from math import prod
+
+from .region_problem import BY_POSITION, Regions
 from .resample_problem import NEAREST, Resampling
 from .resample_tables import (
     fold_fields,
@@ -11,7 +14,11 @@ from .resample_tables import (
     sample_fields,
     unfold_fields,
 )
-from .row import Algorithm, never_refuses
+from .row import Algorithm, Machine, ceil_div, never_refuses
+
+BLOCK = 64              # channels of a box that one task computes
+TURNED = 4 << 20        # bytes of turned pixels at most
+BIN_PIXELS = 8          # that a bin reads for certain, about: images with fewer are turned as a whole
 
 
 def free(problem, machine) -> float:
@@ -43,12 +50,29 @@ RESAMPLING: dict[str, tuple[Algorithm, ...]] = {
     "pad": (row("gather", "rows copied by a table of each axis", moved(pad_fields)),),
     "unfold": (row("gather", "rows copied by a table of each axis", moved(unfold_fields)),),
     "fold": (row("fold_rows", "windows added up row by row", moved(fold_fields)),),
-    "interpolate": (row("gather", "rows copied by a table of each axis", moved(nearest_fields), gather_refuses),
+    "interpolate": (row("gather", "rows copied by a table of each axis", nearest_fields, gather_refuses),
                     row("resample", "weighted rows, then weighted columns", resample_fields, resample_refuses)),
     "grid_sample": (row("grid_taps", "taps of a block of pixels found once for all channels", moved(sample_fields)),),
 }
 
+
+def region_blocks(problem: Regions, machine: Machine, threads: int) -> dict[str, int]:
+    """Blocks of region_bins. What decides on the order of sums, `channels` and `room`, looks at the images' shape alone."""
+    pixels, bins = prod(problem.size), prod(problem.bins)
+    itemsize = 8 if machine.real == "f64" else 4
+    channels, room = BLOCK, 0
+    if not problem.channels_last and problem.operation not in BY_POSITION:
+        while channels > machine.lanes and pixels * channels * itemsize > machine.L2:
+            channels //= 2
+        room = min(pixels * channels, TURNED // itemsize)
+    enough = problem.operation == "deform_roi_pool" or problem.K * bins * BIN_PIXELS >= problem.N * pixels
+    whole = 0 < pixels * channels <= room and enough
+    blocks = ceil_div(problem.channels, channels)
+    return {"channels": channels, "shares": ceil_div(threads, blocks) if whole else problem.K, "whole": int(whole),
+            "room": room}
+
+
 REGIONS: dict[str, tuple[Algorithm, ...]] = dict.fromkeys(
     ("roi_pool", "roi_align", "ps_roi_pool", "ps_roi_align", "deform_roi_pool"),
     (Algorithm("region_bins", "pixels and weights of a box's bins found once for its channels", "region_bins", "region_bins",
-               never_refuses, free),))
+               never_refuses, free, blocks=region_blocks),))

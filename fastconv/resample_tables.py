@@ -13,8 +13,9 @@ import numpy as np
 from .resample_problem import SAMPLE_MODES, SAMPLE_PADDING, Padding, Rearrangement, Resampling, Sampling, Windows
 from .row import Machine, ceil_div
 
-WAYS = ("across", "along", "channels", "at once")     # of src/resample.pyx
+WAYS = ("across", "along", "channels", "at once", "picked")     # of src/resample.pyx
 MOST_ACROSS = 16                # taps; more are added up along the window
+PICKED_TAPS = (2, 4)            # for which the kernel has a loop of its own
 MOST_DIRECT = 8                 # taps on all axes together, read without a row of sums
 ROOM = 8 << 10                  # bytes of a row of sums: with those ahead of it, less than L1
 LARGEST_ROOM = 4 << 20
@@ -163,14 +164,14 @@ def task_share(steps: int, nbytes: int) -> int:
     return max(1, ceil_div(steps, max(1, steps * nbytes // TASK_BYTES)))
 
 
-def gather_plan(itemsize: int, unit: int, axes: list[tuple[int, int, int, np.ndarray | None]]) -> bytes:
+def gather_plan(itemsize: int, unit: int, axes: list[tuple[int, int, int, np.ndarray | None]], past: bool = False) -> bytes:
     """The numbers of src/gather.pyx for axes (extent, step in items of x, link, table)."""
     table = axes[-1][3]
     rows = np.zeros((1, 0), np.int64) if table is None else np.reshape(table, (-1, axes[-1][0]))
     repeat = 0
     if table is not None and len(rows) == 1:
         repeat = next((r for r in (2, 3, 4) if np.array_equal(rows[0], np.arange(rows.shape[1]) // r)), 0)
-    at = 7 + 4 * len(axes)
+    at = 8 + 4 * len(axes)
     head, tables = [], []
     for extent, step, link, values in axes:
         head += [extent, step, link, -1 if values is None else at]
@@ -179,8 +180,9 @@ def gather_plan(itemsize: int, unit: int, axes: list[tuple[int, int, int, np.nda
             at += values.size
     runs = [longest_run(r) if r.size else (0, 0) for r in rows]
     outer = prod(extent for extent, *_ in axes[:-1])
-    parts = [[len(axes), itemsize, unit, outer, task_share(outer, axes[-1][0] * unit * itemsize), repeat, at], head, *tables,
-             np.ravel(runs)]
+    share = padded(task_share(outer, axes[-1][0] * unit * itemsize), 2)         # rows that are alike come in pairs
+    parts = [[len(axes), itemsize, unit, outer, share, repeat, at, past], head,
+             *tables, np.ravel(runs)]
     return b"".join(np.asarray(part, np.int64).tobytes() for part in parts)
 
 
@@ -203,21 +205,22 @@ def pad_fields(problem: Padding) -> dict:
     return table_fields(problem.itemsize, problem.input_shape, tables)
 
 
-def nearest_fields(problem: Resampling) -> dict:
+def nearest_fields(problem: Resampling, machine: Machine, threads: int) -> dict:
     tables: list[np.ndarray | None] = [nearest_indices(n, out, scale, problem.mode == "nearest-exact")
                                        for n, out, scale in zip(problem.size, problem.output_size, problem.scales)]
     batch: list[np.ndarray | None] = [None]
     tables = [*batch, *tables, None] if problem.channels_last else [*batch, None, *tables]
-    return table_fields(problem.itemsize, problem.input_shape, tables)
+    return table_fields(problem.itemsize, problem.input_shape, tables,
+                        prod(problem.output_shape) * problem.itemsize > machine.L3)
 
 
-def table_fields(itemsize: int, shape: tuple[int, ...], tables: list[np.ndarray | None]) -> dict:
+def table_fields(itemsize: int, shape: tuple[int, ...], tables: list[np.ndarray | None], past: bool = False) -> dict:
     """One table or none for each axis of x. Last axes without a table are a pixel of several items."""
     unit, shape, tables = 1, shape or (1,), tables or [None]
     while len(shape) > 1 and tables[-1] is None:
         unit *= shape[-1]
         shape, tables = shape[:-1], tables[:-1]
-    return {"numbers": gather_plan(itemsize, unit, merged_axes(shape, tables))}
+    return {"numbers": gather_plan(itemsize, unit, merged_axes(shape, tables), past)}
 
 
 def unfold_fields(problem: Windows) -> dict:
@@ -244,7 +247,9 @@ def resample_fields(problem: Resampling, machine: Machine, threads: int) -> dict
               "c_block": C}
     columns = None
     if C < machine.lanes and width[1].shape[1] <= MOST_ACROSS and W < SPARSE * Q:
-        columns = across_columns(*width, C, machine.lanes, dtype)
+        if prod(t[1].shape[1] for t in (depth, height)) <= MOST_DIRECT:
+            columns = picked_columns(*width, C, W * C, machine.lanes, dtype)
+        columns = columns or across_columns(*width, C, machine.lanes, dtype)
     columns = columns or window_columns(*width, C, W >= SPARSE * Q, machine.lanes, dtype)
     if columns["way"] == WAYS.index("channels") and prod(t[1].shape[1] for t in (depth, height, width)) <= MOST_DIRECT:
         columns["way"] = WAYS.index("at once")
@@ -262,15 +267,39 @@ def resample_fields(problem: Resampling, machine: Machine, threads: int) -> dict
     return fields | {"numbers": b"".join(packed)}
 
 
-def across_columns(first: np.ndarray, weights: np.ndarray, C: int, lanes: int, dtype: np.dtype) -> dict | None:
-    """Tables of whole vectors of numbers, pixels of C numbers; None if they would need too much room."""
-    taps = weights.shape[1]
+def vector_tables(first: np.ndarray, weights: np.ndarray, C: int, lanes: int, dtype: np.dtype) -> Table:
+    """The table of an axis of numbers, C for each pixel, as first (vectors, lanes) and weights (vectors, taps, lanes)."""
     numbers = (first[:, None] * C + np.arange(C)).ravel()
     weights = np.repeat(weights, C, axis=0).astype(dtype)
     vectors = ceil_div(len(numbers), lanes)
     spare = vectors * lanes - len(numbers)
     numbers = np.pad(numbers, (0, spare), mode="edge").reshape(vectors, lanes)
-    weights = np.pad(weights, ((0, spare), (0, 0)), mode="edge").reshape(vectors, lanes, taps).transpose(0, 2, 1)
+    weights = np.pad(weights, ((0, spare), (0, 0)), mode="edge").reshape(vectors, lanes, -1).transpose(0, 2, 1)
+    return numbers, weights
+
+
+def lane_type(dtype: np.dtype) -> type:
+    """Integers as wide as a number."""
+    return np.int64 if dtype.itemsize == 8 else np.int32
+
+
+def picked_columns(first: np.ndarray, weights: np.ndarray, C: int, length: int, lanes: int, dtype: np.dtype) -> dict | None:
+    """Tables of vectors whose pixels lie in two vectors of a row of `length` numbers, at most; None if not all do."""
+    taps = weights.shape[1]
+    numbers, weights = vector_tables(first, weights, C, lanes, dtype)
+    base = np.minimum(numbers.min(axis=1), length - 2 * lanes)
+    at = numbers[:, None, :] + C * np.arange(taps)[:, None] - base[:, None, None]
+    if taps not in PICKED_TAPS or length < 2 * lanes or at.max() >= 2 * lanes:
+        return None
+    kind = (at >= lanes).any(axis=(1, 2)) | (weights == 0).any(axis=(1, 2))
+    return {"way": WAYS.index("picked"), "workspace": 0, "blocks": 0,
+            "tables": {"weight_w": weights, "base": base, "kind": kind.astype(np.int64), "at": at.astype(lane_type(dtype))}}
+
+
+def across_columns(first: np.ndarray, weights: np.ndarray, C: int, lanes: int, dtype: np.dtype) -> dict | None:
+    """Tables of whole vectors of numbers, pixels of C numbers; None if they would need too much room."""
+    numbers, weights = vector_tables(first, weights, C, lanes, dtype)
+    vectors, taps, _ = weights.shape
     base = numbers.min(axis=1)
     at = numbers - base[:, None]
     spread = at.max(axis=1)
@@ -285,7 +314,7 @@ def across_columns(first: np.ndarray, weights: np.ndarray, C: int, lanes: int, d
     room = AHEAD * padded(max(b[5] - b[4] for b in blocks) + 4 * lanes, 16) * dtype.itemsize
     if room > LARGEST_ROOM:
         return None
-    at = at.astype(np.int64 if dtype.itemsize == 8 else np.int32)
+    at = at.astype(lane_type(dtype))
     return {"way": WAYS.index("across"), "workspace": room, "blocks": len(blocks),
             "tables": {"weight_w": weights, "base": base, "kind": kind, "at": at, "block": np.array(blocks, np.int64)}}
 

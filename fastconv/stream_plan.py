@@ -11,6 +11,9 @@ and rows whose `kernel` names a file in src/ and whose `blocks` may size the par
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from threading import Lock
 from typing import Any, Protocol
 
@@ -35,6 +38,9 @@ class StreamProblem(Protocol):
     @property
     def work(self) -> int: ...
 
+    @property
+    def output_shape(self) -> tuple[int, ...]: ...
+
     def fields(self) -> dict[str, Any]: ...
 
 
@@ -54,6 +60,27 @@ class StreamPlan:
     def run(self, inputs: tuple[np.ndarray | None, ...], outputs: tuple[np.ndarray | None, ...]) -> bool:
         """Compute the outputs, all in C order; returns what the kernel reports."""
         return self.kernel(self.geometry, inputs, outputs, self.threads)
+
+
+class Planned(Exception):
+    """What ends a call inside `planning`, before it computes anything."""
+
+    def __init__(self, plan: StreamPlan):
+        super().__init__("a call was to be planned only")
+        self.plan = plan
+
+
+only_plan: ContextVar[bool] = ContextVar("fastconv_only_plan", default=False)
+
+
+@contextmanager
+def planning() -> Iterator[None]:
+    """Inside, in this thread, every call raises Planned as soon as it has a plan."""
+    token = only_plan.set(True)
+    try:
+        yield
+    finally:
+        only_plan.reset(token)
 
 
 _plans: OrderedDict[tuple, StreamPlan] = OrderedDict()
@@ -77,6 +104,8 @@ def make_stream_plan(problem: StreamProblem, algorithm: str = "auto", isa: str |
             _plans[key] = plan
             if len(_plans) > MOST_PLANS:
                 _plans.popitem(last=False)
+    if only_plan.get():
+        raise Planned(plan)
     return plan
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, as_array, can_write, check_out, contiguous
-from .stream_plan import make_stream_plan
+from .arrays import COMPUTED, HUGE, allocator, as_array, can_write, check_out, contiguous
+from .recall import remember
+from .stream_plan import StreamPlan, make_stream_plan
 from .validation import check_stream
 
 ITEMS = (1, 2, 4, 8)
@@ -27,28 +28,33 @@ def movable(value, name: str = "input") -> np.ndarray:
     return array if dtype.isnative else array.astype(dtype.newbyteorder("="))
 
 
-def move(problem, x: np.ndarray, out, shape: tuple[int, ...], fill=None) -> np.ndarray:
-    """Run a problem whose items are moved; `fill`, an array of one item, stands where nothing is moved to."""
+def move(problem, x: np.ndarray, out, shape: tuple[int, ...], fill=None, key: tuple | None = None) -> np.ndarray:
+    """Run a problem whose items are moved; `fill`, an array of one item, stands where nothing is moved to.
+
+    `key` is what recall.py knows the call by.
+    """
     dtype, item = x.dtype, np.dtype(f"u{x.itemsize}")
     if out is not None:
         check_out(out, shape, dtype)
     straight = out is not None and can_write(out, dtype, x)
-    y = out if straight else np.empty(shape, dtype)
+    y = out if straight else allocator(shape, HUGE)(shape, dtype)
     if y.size:
         inputs = tuple(None if a is None else contiguous(a, dtype).view(item) for a in (x, fill))
-        stream(problem, inputs, y.view(item))
+        remember(key, stream(problem, inputs, y.view(item)), (y,), inputs[1:])
     return finish(y, out, straight)
 
 
-def compute(problem, inputs: tuple[np.ndarray | None, ...], dtype: np.dtype, out, shape: tuple[int, ...]) -> np.ndarray:
-    """Run a problem on floats; `dtype` is that of the result."""
+def compute(problem, inputs: tuple[np.ndarray | None, ...], dtype: np.dtype, out, shape: tuple[int, ...],
+            key: tuple | None = None) -> np.ndarray:
+    """Run a problem on floats; `dtype` is that of the result, `key` what recall.py knows the call by."""
     real = COMPUTED[problem.real]
     if out is not None:
         check_out(out, shape, dtype)
     straight = out is not None and can_write(out, real, *inputs)
-    y = out if straight else np.empty(shape, real)
+    y = out if straight else allocator(shape, HUGE)(shape, real)
     if y.size:
-        stream(problem, tuple(as_read(a, real) for a in inputs), y)
+        plan = stream(problem, tuple(as_read(a, real) for a in inputs), y)
+        remember(key if dtype == real else None, plan, (y,))
     return finish(y if straight else y.astype(dtype, copy=False), out, straight)
 
 
@@ -57,10 +63,12 @@ def as_read(array: np.ndarray | None, real: np.dtype) -> np.ndarray | None:
     return None if array is None else contiguous(array, array.dtype if array.dtype.kind == "i" else real)
 
 
-def stream(problem, inputs: tuple[np.ndarray | None, ...], y: np.ndarray) -> None:
-    make_stream_plan(problem, threads=config.get_num_threads()).run(inputs, (y,))
+def stream(problem, inputs: tuple[np.ndarray | None, ...], y: np.ndarray) -> StreamPlan:
+    plan = make_stream_plan(problem, threads=config.get_num_threads())
+    plan.run(inputs, (y,))
     if config.validating:
         check_stream(problem, inputs, y)
+    return plan
 
 
 def finish(y: np.ndarray, out, straight: bool) -> np.ndarray:

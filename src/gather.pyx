@@ -2,7 +2,7 @@
 
 Loops, outermost first, and what each block is sized for:
     task        in parallel: a share of the rows of y
-    row         found by a table for each axis; a row that repeats the one before it is copied from there, out of L1
+    row         found by a table for each axis; two that are alike are written at once
     item        a run of neighbours is copied whole, repeated items are woven in with vectors, others come by the table
 
 Needs    x, y contiguous, items of 1, 2, 4 or 8 bytes, or pixels of `unit` such items; the geometry holds
@@ -15,6 +15,8 @@ from kernel cimport NUMBERS, Division, Streams, Table, divided, offer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from micro.simd cimport (LANES, VECTOR_BYTES, real, vec, vec_interleave, vec_load, vec_mask_load, vec_mask_store, vec_store,
+                         vec_stream, vec_zero)
 
 ctypedef fused item:
     uint8_t
@@ -36,11 +38,47 @@ cdef struct Header:
     int64_t rows, share             # of y; those of one task
     int64_t repeat                  # the last table is i // repeat; 0: it is not
     int64_t runs                    # where (first, last) of the longest run begin, for each row of the last table
+    int64_t past                    # y does not stay in a cache: repeated pixels are stored past them
 
 cdef struct Gather:
     const Header* head
     const Axis* axis
     const int64_t* plan
+
+
+cdef inline void put(const bint past, real* y, vec v) noexcept nogil:
+    if past:
+        vec_stream(y, v)
+    else:
+        vec_store(y, v)
+
+
+cdef inline void copy_items(const int columns, const int rows, const bint past, Py_ssize_t n, const item* x, item* y,
+                            Py_ssize_t below) noexcept nogil:
+    """n items of x, `columns` times one behind the other in y, and so in `rows` rows, `below` items apart."""
+    cdef Py_ssize_t size = sizeof(item) // sizeof(real), numbers = n * size, k = 0
+    cdef const real* a = <const real*>x
+    cdef real* b = <real*>y
+    cdef unsigned lanes
+    cdef vec v
+    cdef int i, j
+    if sizeof(item) < sizeof(real):
+        for i in range(rows):
+            for j in range(columns):
+                memcpy(y + i * below + j * n, x, n * sizeof(item))
+        return
+    while k + LANES <= numbers:
+        v = vec_load(a + k)
+        for i in range(rows):
+            for j in range(columns):
+                put(past, b + i * below * size + j * numbers + k, v)
+        k += LANES
+    if k < numbers:
+        lanes = (1u << (numbers - k)) - 1
+        v = vec_mask_load(vec_zero(), lanes, a + k)
+        for i in range(rows):
+            for j in range(columns):
+                vec_mask_store(b + i * below * size + j * numbers + k, lanes, v)
 
 
 cdef inline void repeat_items(const int r, Py_ssize_t n, const item* x, item* y) noexcept nogil:
@@ -53,17 +91,52 @@ cdef inline void repeat_items(const int r, Py_ssize_t n, const item* x, item* y)
         y[i] = x[i // r]
 
 
-cdef inline void by_table(const int64_t* table, const item* x, Py_ssize_t unit, item value, item* y, Py_ssize_t first,
-                          Py_ssize_t last) noexcept nogil:
+cdef void repeat_any(Py_ssize_t r, Py_ssize_t n, const item* x, item* y) noexcept nogil:
+    """n items of y: each of x `r` times, which is 2, 3 or 4."""
+    if r == 2:
+        repeat_items(2, n, x, y)
+    elif r == 3:
+        repeat_items(3, n, x, y)
+    else:
+        repeat_items(4, n, x, y)
+
+
+cdef inline void repeat_twice(const int rows, const bint past, Py_ssize_t n, const real* x, real* y,
+                              Py_ssize_t below) noexcept nogil:
+    """repeat_any of 2 with numbers of this size, in vectors, in `rows` rows `below` numbers apart."""
+    cdef vec low, high
+    cdef unsigned lanes
+    cdef int i
+    while n >= 2 * LANES:
+        low = vec_load(x)
+        vec_interleave(low, low, &low, &high)
+        for i in range(rows):
+            put(past, y + i * below, low)
+            put(past, y + i * below + LANES, high)
+        x += LANES
+        y += 2 * LANES
+        n -= 2 * LANES
+    if n:
+        low = vec_mask_load(vec_zero(), (1u << (n + 1) // 2) - 1, x)
+        vec_interleave(low, low, &low, &high)
+        lanes = (1u << min(n, <Py_ssize_t>LANES)) - 1
+        for i in range(rows):
+            vec_mask_store(y + i * below, lanes, low)
+            if n > LANES:
+                vec_mask_store(y + i * below + LANES, (1u << (n - LANES)) - 1, high)
+
+
+cdef inline void by_table(const int rows, const int64_t* table, const item* x, Py_ssize_t unit, item value, item* y,
+                          Py_ssize_t below, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef Py_ssize_t q, j
+    cdef int i
     for q in range(first, last):
-        if unit == 1:
-            y[q] = x[table[q]] if table[q] >= 0 else value
-        elif table[q] >= 0:
-            memcpy(y + q * unit, x + table[q] * unit, unit * sizeof(item))
-        else:
+        if unit > 1 and table[q] >= 0:
+            copy_items(1, rows, False, unit, x + table[q] * unit, y + q * unit, below)
+            continue
+        for i in range(rows):
             for j in range(unit):
-                y[q * unit + j] = value
+                y[i * below + q * unit + j] = x[table[q]] if table[q] >= 0 else value
 
 
 cdef inline void fill_row(item* y, Py_ssize_t n, item value) noexcept nogil:
@@ -72,39 +145,44 @@ cdef inline void fill_row(item* y, Py_ssize_t n, item value) noexcept nogil:
         y[i] = value
 
 
-cdef inline void row(const Gather* g, const int64_t* table, const int64_t* run, const item* x, item value,
-                     item* y) noexcept nogil:
-    """One row of y, all of whose items come from one row of x, or are the fill value."""
-    cdef Py_ssize_t n = g.axis[g.head.axes - 1].n, unit = g.head.unit
+cdef inline void row(const int rows, const bint past, const Gather* g, const int64_t* table, const int64_t* run, const item* x,
+                     item value, item* y) noexcept nogil:
+    """One row of y, all of whose items come from one row of x, or are the fill value; or two that are alike."""
+    cdef Py_ssize_t n = g.axis[g.head.axes - 1].n, unit = g.head.unit, below = n * unit, q
+    cdef int i
     if table == NULL:
-        memcpy(y, x, n * unit * sizeof(item))
-    elif g.head.repeat == 2 and unit == 1:
-        repeat_items(2, n, x, y)
-    elif g.head.repeat == 3 and unit == 1:
-        repeat_items(3, n, x, y)
-    elif g.head.repeat == 4 and unit == 1:
-        repeat_items(4, n, x, y)
+        copy_items(1, rows, False, n * unit, x, y, below)
+    elif g.head.repeat == 2 and unit == 1 and sizeof(item) == sizeof(real):
+        repeat_twice(rows, past, n, <const real*>x, <real*>y, below)
+    elif g.head.repeat and unit == 1:
+        for i in range(rows):
+            repeat_any(g.head.repeat, n, x, y + i * below)
+    elif g.head.repeat == 2:
+        for q in range(n // 2):
+            copy_items(2, rows, past, unit, x + q * unit, y + 2 * q * unit, below)
+        by_table(rows, table, x, unit, value, y, below, n // 2 * 2, n)
     else:
-        by_table(table, x, unit, value, y, 0, run[0])
+        by_table(rows, table, x, unit, value, y, below, 0, run[0])
         if run[1] > run[0]:
-            memcpy(y + run[0] * unit, x + table[run[0]] * unit, (run[1] - run[0]) * unit * sizeof(item))
-        by_table(table, x, unit, value, y, run[1], n)
+            copy_items(1, rows, False, (run[1] - run[0]) * unit, x + table[run[0]] * unit, y + run[0] * unit, below)
+        by_table(rows, table, x, unit, value, y, below, run[1], n)
 
 
 cdef inline void rows(const Gather* g, const item* from_x, const item* fill, item* to_y, Py_ssize_t first,
                       Py_ssize_t last) noexcept nogil:
     """Rows first .. last - 1 of y."""
-    cdef Py_ssize_t last_axis = g.head.axes - 1, width = g.axis[last_axis].n * g.head.unit, k, which
+    cdef Py_ssize_t last_axis = g.head.axes - 1, width = g.axis[last_axis].n * g.head.unit, k, which, alike
     cdef Py_ssize_t at[AXES]
     cdef const Axis* axis
     cdef const int64_t* table
+    cdef const int64_t* before
     cdef const item* x
-    cdef const item* before = NULL
-    cdef const int64_t* table_before = NULL
-    cdef const item* before_y = NULL
     cdef item* y = to_y + first * width
     cdef int64_t source
     cdef bint inside
+    cdef Py_ssize_t pixel = g.head.unit * sizeof(item)
+    cdef bint past = (g.head.past and <size_t>to_y % VECTOR_BYTES == 0 and width * sizeof(item) % VECTOR_BYTES == 0
+                      and (g.head.unit == 1 or pixel % VECTOR_BYTES == 0))
     which = first
     for k in range(last_axis - 1, -1, -1):
         at[k] = which % g.axis[k].n
@@ -112,33 +190,39 @@ cdef inline void rows(const Gather* g, const item* from_x, const item* fill, ite
     while first < last:
         x = from_x
         inside = True
+        before = NULL
         for k in range(last_axis):
             axis = &g.axis[k]
             source = at[k]
             if axis.table >= 0:
-                source = g.plan[axis.table + source + (0 if axis.link < 0 else at[axis.link] * axis.n)]
+                before = g.plan + axis.table + source + (0 if axis.link < 0 else at[axis.link] * axis.n)
+                source = before[0]
             inside = inside and source >= 0
             x += source * axis.step * g.head.unit
         axis = &g.axis[last_axis]
         which = 0 if axis.link < 0 else at[axis.link]
         table = NULL if axis.table < 0 else g.plan + axis.table + which * axis.n
+        k = last_axis - 1
+        alike = 1
+        if k >= 0 and g.axis[k].table >= 0 and axis.link != k and first + 1 < last and at[k] + 1 < g.axis[k].n:
+            alike += before[1] == before[0]
         if not inside:
-            fill_row(y, width, fill[0])
-            before_y = NULL
-        elif before_y != NULL and x == before and table == table_before:
-            memcpy(y, before_y, width * sizeof(item))
+            fill_row(y, alike * width, fill[0])
+        elif alike == 2 and past and sizeof(item) == sizeof(real):
+            row(2, True, g, table, g.plan + g.head.runs + 2 * which, x, fill[0], y)
+        elif alike == 2:
+            row(2, False, g, table, g.plan + g.head.runs + 2 * which, x, fill[0], y)
         else:
-            row(g, table, g.plan + g.head.runs + 2 * which, x, fill[0], y)
-            before_y = y
-        before = x
-        table_before = table
-        y += width
-        first += 1
-        for k in range(last_axis - 1, -1, -1):
-            at[k] += 1
+            row(1, False, g, table, g.plan + g.head.runs + 2 * which, x, fill[0], y)
+        y += alike * width
+        first += alike
+        while k >= 0:
+            at[k] += alike
             if at[k] < g.axis[k].n:
                 break
             at[k] = 0
+            alike = 1
+            k -= 1
 
 
 cdef bint block(const void* plan, const void* arrays, Py_ssize_t task, char* workspace) noexcept nogil:

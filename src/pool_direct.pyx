@@ -20,8 +20,11 @@ from kernel cimport POOL, AnyTask, Divide, Division, Streams, Table, divided, of
 from micro.fields cimport Pool
 from micro.geometry cimport ceil_div
 from micro.simd cimport (LANES, bits, ivec, ivec_load, ivec_splat, ivec_steps, ivec_store_wide, real, vec, vec_challenge,
-                         vec_mask_load, vec_mask_load_step, vec_mask_store, vec_splat, vec_store)
+                         vec_load, vec_mask_load, vec_mask_load_step, vec_mask_store, vec_splat, vec_store)
 from micro.windows cimport INFINITY, Window, axis_d, axis_h, axis_w, run_join, window
+
+cdef enum:
+    GROUP = 4                       # vectors of channels at a time
 
 ctypedef fused number:
     real
@@ -70,33 +73,56 @@ cdef void row_scan(const Pool* g, const number* x, Py_ssize_t row, number lowest
                 positions += 1
 
 
+cdef inline void channels_scan(const int vectors, const Pool* g, const real* x, Py_ssize_t where, Window d, Window h, Window w,
+                               unsigned count, real* y, int64_t* positions) noexcept nogil:
+    """One window in `vectors` vectors of channels, of a single one in `count`; `where`: the position if no pixel is taken."""
+    cdef Py_ssize_t step = g.dilation_w, next_tap = g.dilation_w * g.C, W = g.W, H = g.H, C = g.C, t, r, at
+    cdef Py_ssize_t down = g.dilation_h, deep = g.dilation_d, _s
+    cdef unsigned lanes = (1u << count) - 1
+    cdef vec best[GROUP]
+    cdef ivec place[GROUP]
+    cdef ivec now
+    cdef vec nothing = vec_splat(-INFINITY)
+    cdef const real* pixel
+    cdef int j
+    for j in range(vectors):
+        best[j] = nothing
+        place[j] = ivec_splat(<bits>where)
+    for t in range(d.count):
+        for r in range(h.count):
+            at = ((d.first + t * deep) * H + h.first + r * down) * W + w.first
+            pixel = x + at * C
+            for _s in range(w.count):
+                now = ivec_splat(<bits>at)
+                for j in range(vectors):
+                    vec_challenge(vec_load(pixel + j * LANES) if vectors > 1 else vec_mask_load(nothing, lanes, pixel), now,
+                                  &best[j], &place[j])
+                at += step
+                pixel += next_tap
+    for j in range(vectors):
+        if vectors > 1:
+            vec_store(y + j * LANES, best[j])
+        else:
+            vec_mask_store(y, lanes, best[j])
+        if positions != NULL:
+            ivec_store_wide(positions + j * LANES, LANES if vectors > 1 else count, place[j])
+
+
 cdef void row_of_channels(const Pool* g, const real* x, Py_ssize_t row, real* y, int64_t* positions) noexcept nogil:
     """Channels last: vectors of channels."""
     cdef Window d = window(g, axis_d(g), row // g.P % g.O), h = window(g, axis_h(g), row % g.P), w
-    cdef Py_ssize_t q, c, t, r, _s, taps, at, C = g.C, step = g.dilation_w, next_tap = g.dilation_w * g.C
-    cdef unsigned count, lanes
-    cdef vec best, nothing = vec_splat(-INFINITY)
-    cdef ivec where
-    cdef const real* pixel
+    cdef Py_ssize_t q, c, where
     for q in range(g.Q):
         w = window(g, axis_w(g), q)
-        for c in range(ceil_div(g.C, LANES)):
-            count = min(<Py_ssize_t>LANES, C - c * LANES)
-            lanes = (1u << count) - 1
-            taps = w.count
-            best = nothing
-            where = ivec_splat(<bits>first_of(g, d, h, w))
-            for t in range(d.count):
-                for r in range(h.count):
-                    at = ((d.first + t * g.dilation_d) * g.H + h.first + r * g.dilation_h) * g.W + w.first
-                    pixel = x + at * C + c * LANES
-                    for _s in range(taps):
-                        vec_challenge(vec_mask_load(nothing, lanes, pixel), ivec_splat(<bits>at), &best, &where)
-                        at += step
-                        pixel += next_tap
-            vec_mask_store(y + c * LANES, lanes, best)
-            if positions != NULL:
-                ivec_store_wide(positions + c * LANES, count, where)
+        where = first_of(g, d, h, w)
+        c = 0
+        while c + GROUP * LANES <= g.C:
+            channels_scan(GROUP, g, x + c, where, d, h, w, LANES, y + c, NULL if positions == NULL else positions + c)
+            c += GROUP * LANES
+        while c < g.C:
+            channels_scan(1, g, x + c, where, d, h, w, min(<Py_ssize_t>LANES, g.C - c), y + c,
+                          NULL if positions == NULL else positions + c)
+            c += LANES
         y += g.C
         if positions != NULL:
             positions += g.C
@@ -114,6 +140,7 @@ cdef inline void windows_scan(const Pool* g, const int stride, const int most, c
                               unsigned count, Window d, Window h, real* y, int64_t* positions) noexcept nogil:
     """`count` windows of a row from window q on. `stride`, `most`: that along the row, and its taps, if constant."""
     cdef Py_ssize_t t, r, s, i, at, step = stride if stride else g.stride_w, w = q * step - g.pad_w, taps = most if most else g.S
+    cdef Py_ssize_t W = g.W, H = g.H, down = g.dilation_h, deep = g.dilation_d, across = g.dilation_w
     cdef unsigned lanes = (1u << count) - 1
     cdef bits begin[LANES]
     cdef vec best = vec_splat(-INFINITY)
@@ -131,13 +158,13 @@ cdef inline void windows_scan(const Pool* g, const int stride, const int most, c
         where = steps + ivec_splat(<bits>((d.first * g.H + h.first) * g.W + w))
     for t in range(d.count):
         for r in range(h.count):
-            at = ((d.first + t * g.dilation_d) * g.H + h.first + r * g.dilation_h) * g.W + w
+            at = ((d.first + t * deep) * H + h.first + r * down) * W + w
             for s in range(taps):
                 if border:
-                    lanes = lanes_inside(w + s * g.dilation_w, step, g.W, count)
+                    lanes = lanes_inside(w + s * across, step, W, count)
                 vec_challenge(vec_mask_load_step(vec_splat(-INFINITY), lanes, x + at, step), steps + ivec_splat(<bits>at),
                               &best, &where)
-                at += g.dilation_w
+                at += across
     vec_mask_store(y + q, (1u << count) - 1, best)
     if positions != NULL:
         ivec_store_wide(positions + q, count, where)

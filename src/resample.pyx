@@ -3,8 +3,10 @@
 Loops, outermost first, and what each block is sized for:
     task        in parallel: a plane (channels first) or an image x a share of its rows x a block of columns
     o p         one row of y: the rows of x that it is made of are summed into one row        L1, read once by the next loop
-    q           the pixels of y out of that row, by one of three ways
-        across      lanes are numbers of y; they are picked out of few vectors by shuffles    few taps, few channels side by side
+    q           the pixels of y out of that row, by one of these ways
+        picked      lanes are numbers of y; they are picked by shuffles out of one or two     2 or 4 taps, few channels side by
+                    vectors of sums, which stay in registers: no row is stored                side, windows close together
+        across      the same out of a row                                                     other taps or windows
         along       lanes are taps, added up at last                                          many taps
         channels    lanes are channels                                                        channels last
         at once     lanes are channels, out of all pixels at once, without a row of sums      channels last, few taps
@@ -21,16 +23,22 @@ from libc.stdint cimport int64_t
 from kernel cimport RESAMPLE, Divide, Division, Measure, Streams, Table, divided, offer
 from micro.fields cimport Resample
 from micro.geometry cimport ceil_div
-from micro.simd cimport (FULL, LANES, bits, real, vec, vec_collect, vec_load, vec_mask_load, vec_mask_store, vec_pick,
-                         vec_pick_two, vec_splat, vec_store, vec_sum, vec_where_weighted, vec_zero)
+from micro.simd cimport (FULL, LANES, bits, ivec, ivec_load, real, vec, vec_collect, vec_load, vec_mask_load, vec_mask_store,
+                         vec_pick, vec_pick_two, vec_splat, vec_store, vec_sum, vec_where_weighted, vec_zero)
 
 cdef enum:
-    ACROSS, ALONG, CHANNELS, AT_ONCE    # in the order of resample_tables.WAYS
+    ACROSS, ALONG, CHANNELS, AT_ONCE, PICKED    # in the order of resample_tables.WAYS
 
 cdef enum:
     GROUP = 4                       # vectors that are summed at a time
     AHEAD = 4                       # rows that are summed before numbers are picked; resample_tables.AHEAD
+    MOST_PICKED = 4                 # taps; resample_tables.PICKED_TAPS
     FEW = 9                         # taps on all axes, resample_tables.MOST_DIRECT, and one to spare
+
+cdef struct Source:                 # of a row of y: rows of x, and their weights, without those that are zero
+    const real* row[FEW]
+    real weight[FEW]
+    Py_ssize_t n
 
 cdef struct Block:
     int64_t start, stop             # vectors (across) or pixels of y
@@ -117,10 +125,9 @@ cdef inline void across_any(const int taps, int64_t kind, Py_ssize_t step, const
         across_vector(taps, 5, step, x, at, weight, y, lanes)
 
 
-cdef inline void across(const int known_taps, const Resample* g, const char* tables, const Block* b, const real* x,
-                        real* y) noexcept nogil:
-    """Vectors of a row of y; x: the summed row from b.x on. `known_taps` is 0 if unknown when this is compiled."""
-    cdef int taps = known_taps if known_taps else <int>g.taps_w
+cdef void across(const Resample* g, const char* tables, const Block* b, const real* x, real* y) noexcept nogil:
+    """Vectors of a row of y; x: the summed row from b.x on."""
+    cdef int taps = <int>g.taps_w
     cdef const int64_t* base = <const int64_t*>(tables + g.base)
     cdef const int64_t* kind = <const int64_t*>(tables + g.kind)
     cdef const bits* at = <const bits*>(tables + g.at)
@@ -138,16 +145,77 @@ cdef inline void across(const int known_taps, const Resample* g, const char* tab
                    FULL >> ((i + 1) * LANES - numbers))
 
 
-cdef void across_two(const Resample* g, const char* tables, const Block* b, const real* x, real* y) noexcept nogil:
-    across(2, g, tables, b, x, y)
+cdef inline void source_find(const Resample* g, const char* tables, const real* x, Py_ssize_t row, Source* s) noexcept nogil:
+    """What row `row`, of all o and p, is the sum of."""
+    cdef Py_ssize_t o = row // g.P, p = row % g.P, line = g.W * g.C, d, h
+    cdef const real* weight_d = <const real*>(tables + g.weight_d) + o * g.taps_d
+    cdef const real* weight_h = <const real*>(tables + g.weight_h) + p * g.taps_h
+    x += ((<const int64_t*>(tables + g.first_d))[o] * g.H + (<const int64_t*>(tables + g.first_h))[p]) * line
+    s.n = 0
+    for d in range(g.taps_d):
+        for h in range(g.taps_h):
+            if weight_d[d] * weight_h[h] != 0:
+                s.row[s.n] = x + (d * g.H + h) * line
+                s.weight[s.n] = weight_d[d] * weight_h[h]
+                s.n += 1
 
 
-cdef void across_four(const Resample* g, const char* tables, const Block* b, const real* x, real* y) noexcept nogil:
-    across(4, g, tables, b, x, y)
+cdef inline void picked_vector(const int taps, const bint any_kind, const Source* source, Py_ssize_t rows, Py_ssize_t base,
+                               const bits* at, const real* weight, real* y, Py_ssize_t line, unsigned lanes) noexcept nogil:
+    """One vector in each of `rows` rows of y. any_kind: its pixels may lie in two vectors of x, and weights may be zero."""
+    cdef vec low, high = vec_zero(), acc, v, w
+    cdef vec weights[MOST_PICKED]
+    cdef ivec place[MOST_PICKED]
+    cdef const Source* s
+    cdef Py_ssize_t i, k
+    cdef int t
+    for t in range(taps):
+        weights[t] = vec_load(weight + t * LANES)
+        place[t] = ivec_load(at + t * LANES)
+    for i in range(rows):
+        s = source + i
+        low = vec_zero()
+        if any_kind:
+            high = vec_zero()
+        for k in range(s.n):
+            w = vec_splat(s.weight[k])
+            low = low + w * vec_load(s.row[k] + base)
+            if any_kind:
+                high = high + w * vec_load(s.row[k] + base + LANES)
+        acc = vec_zero()
+        for t in range(taps):
+            if any_kind:
+                v = vec_where_weighted(weights[t], vec_pick_two(low, high, <const bits*>&place[t]))
+            else:
+                v = vec_pick(low, <const bits*>&place[t])
+            acc = acc + weights[t] * v
+        if lanes == FULL:
+            vec_store(y + i * line, acc)
+        else:
+            vec_mask_store(y + i * line, lanes, acc)
 
 
-cdef void across_more(const Resample* g, const char* tables, const Block* b, const real* x, real* y) noexcept nogil:
-    across(0, g, tables, b, x, y)
+cdef inline void picked(const int taps, const Resample* g, const char* tables, const real* x, Py_ssize_t p, Py_ssize_t rows,
+                        real* y) noexcept nogil:
+    """`rows` rows of y, the first of which is row p."""
+    cdef const int64_t* base = <const int64_t*>(tables + g.base)
+    cdef const int64_t* kind = <const int64_t*>(tables + g.kind)
+    cdef const bits* at = <const bits*>(tables + g.at)
+    cdef const real* weight = <const real*>(tables + g.weight_w)
+    cdef Py_ssize_t numbers = g.Q * g.C, i
+    cdef Source source[AHEAD]
+    cdef unsigned lanes
+    for i in range(rows):
+        source_find(g, tables, x, p + i, &source[i])
+    for i in range(ceil_div(numbers, LANES)):
+        lanes = FULL if (i + 1) * LANES <= numbers else FULL >> ((i + 1) * LANES - numbers)
+        if kind[i] == 0 and lanes == FULL:
+            picked_vector(taps, False, source, rows, base[i], at, weight, y, numbers, FULL)
+        else:
+            picked_vector(taps, True, source, rows, base[i], at, weight, y, numbers, lanes)
+        at += taps * LANES
+        weight += taps * LANES
+        y += LANES
 
 
 cdef inline void along(const Resample* g, const char* tables, const Block* b, const real* x, real* y) noexcept nogil:
@@ -215,30 +283,21 @@ cdef inline void pixel_sum(const Py_ssize_t known, Py_ssize_t taps, const real**
         vec_mask_store(y + c, lanes, acc)
 
 
-cdef void at_once(const Resample* g, const char* tables, const real* x, Py_ssize_t o, Py_ssize_t p, real* y) noexcept nogil:
-    """Row (o, p), pixel after pixel, of at most FEW taps."""
+cdef void at_once(const Resample* g, const char* tables, const real* x, Py_ssize_t p, real* y) noexcept nogil:
+    """Row p, of all, pixel after pixel, of at most FEW taps."""
     cdef const int64_t* first = <const int64_t*>(tables + g.first_w)
-    cdef const real* weight_d = <const real*>(tables + g.weight_d) + o * g.taps_d
-    cdef const real* weight_h = <const real*>(tables + g.weight_h) + p * g.taps_h
     cdef const real* weight_w = <const real*>(tables + g.weight_w)
-    cdef Py_ssize_t width = ceil_div(g.taps_w, LANES) * LANES, rows = 0, q, d, h, i, t, taps
-    cdef const real* row[FEW]
+    cdef Py_ssize_t width = ceil_div(g.taps_w, LANES) * LANES, q, i, t, taps
     cdef const real* at[FEW]
-    cdef real row_weight[FEW]
     cdef real weight[FEW]
-    x += ((<const int64_t*>(tables + g.first_d))[o] * g.H + (<const int64_t*>(tables + g.first_h))[p]) * g.W * g.C
-    for d in range(g.taps_d):
-        for h in range(g.taps_h):
-            if weight_d[d] * weight_h[h] != 0:
-                row[rows] = x + (d * g.H + h) * g.W * g.C
-                row_weight[rows] = weight_d[d] * weight_h[h]
-                rows += 1
+    cdef Source s
+    source_find(g, tables, x, p, &s)
     for q in range(g.Q):
         taps = 0
-        for i in range(rows):
+        for i in range(s.n):
             for t in range(g.taps_w):
-                at[taps] = row[i] + (first[q] + t) * g.C
-                weight[taps] = row_weight[i] * weight_w[t]
+                at[taps] = s.row[i] + (first[q] + t) * g.C
+                weight[taps] = s.weight[i] * weight_w[t]
                 taps += weight_w[t] != 0
         if taps == 4:
             pixel_sum(4, 4, at, weight, g.C, y)
@@ -274,12 +333,7 @@ cdef void rows_across(const Resample* g, const char* tables, const Block* b, con
     for i in range(count):
         rows_sum(g, tables, x + b.x, (p + i) // g.P, (p + i) % g.P, b.x_stop - b.x, total + i * width)
     for i in range(count):
-        if g.taps_w == 2:
-            across_two(g, tables, b, total + i * width, y + i * g.Q * g.C)
-        elif g.taps_w == 4:
-            across_four(g, tables, b, total + i * width, y + i * g.Q * g.C)
-        else:
-            across_more(g, tables, b, total + i * width, y + i * g.Q * g.C)
+        across(g, tables, b, total + i * width, y + i * g.Q * g.C)
 
 
 cdef bint task_run(const void* fields, const void* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
@@ -293,9 +347,13 @@ cdef bint task_run(const void* fields, const void* arrays, Py_ssize_t task, char
     cdef const real* x = <const real*>(<const Streams*>arrays).input[0] + m * g.D * g.H * g.W * g.C
     cdef real* y = <real*>(<const Streams*>arrays).output[0] + m * g.O * g.P * g.Q * g.C
     while p < stop:
-        count = min(<Py_ssize_t>AHEAD, stop - p) if g.way == ACROSS else 1
+        count = min(<Py_ssize_t>AHEAD, stop - p) if g.way in (ACROSS, PICKED) else 1
         if g.way == AT_ONCE:
-            at_once(g, tables, x, p // g.P, p % g.P, y + p * g.Q * g.C)
+            at_once(g, tables, x, p, y + p * g.Q * g.C)
+        elif g.way == PICKED and g.taps_w == 2:
+            picked(2, g, tables, x, p, count, y + p * g.Q * g.C)
+        elif g.way == PICKED:
+            picked(4, g, tables, x, p, count, y + p * g.Q * g.C)
         elif g.way == ACROSS:
             for i in range(g.blocks):
                 rows_across(g, tables, b + i, x, p, count, y + p * g.Q * g.C, <real*>workspace)

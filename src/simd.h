@@ -221,8 +221,16 @@ ALWAYS void vec_challenge(vec v, ivec position, vec *best, ivec *at) {
     *at = (position & take) | (*at & ~take);
 #endif
 }
+/* The first `count` lanes as 64-bit integers. */
+typedef bits half __attribute__((vector_size(WIDE * REAL_BYTES)));
+typedef int64_t longs __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_alias));
 ALWAYS void ivec_store_wide(int64_t *p, unsigned count, ivec v) {
-    for (unsigned i = 0; i < count; i++) p[i] = v[i];
+    enum { PARTS = LANES / WIDE };
+    union { ivec v; half part[PARTS]; } u = {v};
+    if (count == LANES)
+        for (int i = 0; i < PARTS; i++) *(longs *)(p + i * WIDE) = __builtin_convertvector(u.part[i], longs);
+    else
+        for (unsigned i = 0; i < count; i++) p[i] = v[i];
 }
 
 #if defined(__AVX512F__)

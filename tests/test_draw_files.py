@@ -9,6 +9,7 @@ from fastconv.cli import draw, main
 from fastconv.cli.draw_canvas import Dot, Frame, dashes, raster, svg_of
 from fastconv.cli.draw_canvas import Path as Shape
 from fastconv.cli.draw_gallery import CASES, SHEET, write_gallery
+from fastconv.cli.draw_operations import CARDS
 
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("rich")
@@ -32,6 +33,25 @@ def test_gallery_cases(case):
     assert f"figures/{case.name}.png" in page
     assert f"fastconv draw {case.command}" in page
     assert (DOCS / "figures" / f"{case.name}.png").is_file()
+
+
+def test_pictures_of_operations(tmp_path, capsys):
+    """All are drawn, small, and shown by the pages."""
+    assert main(["draw", "--operations", str(tmp_path)]) == 0
+    assert "pictures" in capsys.readouterr().out
+    paths = sorted(tmp_path.iterdir())
+    assert len(paths) == len(CARDS)
+    for path in paths:
+        assert path.stat().st_size < 60_000
+        with Image.open(path) as image:
+            assert image.mode == "P"
+            assert 400 < image.width < 1000
+    if not DOCS.is_dir():
+        pytest.skip("the documents are not here: an installed package")
+    pages = "".join((DOCS / f"{page}.md").read_text() for page in ("pooling", "resampling", "regions"))
+    for path in paths:
+        assert f"figures/operations/{path.name}" in pages
+        assert (DOCS / "figures" / "operations" / path.name).is_file()
 
 
 def test_files(tmp_path, capsys):
@@ -89,7 +109,7 @@ def test_gallery(tmp_path):
 def test_documents_are_small():
     if not DOCS.is_dir():
         pytest.skip("the documents are not here: an installed package")
-    for pattern, most in (("[!b]*", 600_000), ("b*", 250_000)):         # how convolutions read; charts of `fastconv bench`
+    for pattern, most in (("[!b]*.png", 600_000), ("b*", 250_000), ("operations/*", 400_000)):
         assert sum(path.stat().st_size for path in (DOCS / "figures").glob(pattern)) < most
 
 

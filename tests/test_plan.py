@@ -116,3 +116,38 @@ def test_explain_checks_its_arguments():
             fastconv.explain("conv2d", (1, 3, 9, 9), (4, 3, 3, 3), **arguments)
     with pytest.raises(ValueError):
         fastconv.explain("conv7d", (1, 3, 9, 9), (4, 3, 3, 3))
+
+
+STREAMS = [("max_pool2d", [(1, 64, 112, 112)], dict(kernel_size=3, stride=2, padding=1), "windows"),
+           ("max_pool2d", [(64, 12, 12)], dict(kernel_size=2, return_indices=True), "direct"),
+           ("adaptive_avg_pool2d", [(1, 12, 12, 8)], dict(output_size=1, channels_last=True), "windows"),
+           ("max_unpool2d", [(1, 2, 4, 4), (1, 2, 4, 4)], dict(kernel_size=2), "scatter"),
+           ("interpolate", [(1, 3, 9, 9)], dict(scale_factor=2), "gather"),
+           ("interpolate", [(1, 3, 9, 9)], dict(scale_factor=2, mode="bilinear"), "resample"),
+           ("grid_sample", [(1, 3, 9, 9), (1, 5, 6, 2)], {}, "grid_taps"),
+           ("fold", [(1, 8, 4)], dict(output_size=3, kernel_size=2), "fold_rows"),
+           ("pixel_shuffle", [(4, 3, 3)], dict(upscale_factor=2), "rearrange"),
+           ("roi_align", [(1, 8, 50, 50), (30, 5)], dict(output_size=7), "region_bins"),
+           ("deform_roi_pool", [(1, 8, 50, 50), (30, 5), (30, 2, 7, 7)], dict(output_size=7), "region_bins")]
+
+
+@pytest.mark.parametrize("number", range(len(STREAMS)))
+def test_explain_of_streams(number):
+    """The rows are those of the table, nothing is computed, and the call that was explained still works."""
+    operation, shapes, arguments, row = STREAMS[number]
+    text = fastconv.explain(operation, *shapes, **arguments)
+    assert text.startswith(f"{operation} of {shapes[0]}")
+    assert f"  algorithm   {row}: " in text
+    assert "workspace" in text
+    others = [line.split()[1].rstrip(":") for line in text.splitlines() if line.startswith("  not ")]
+    assert sorted([row, *others]) == sorted(a.name for a in TABLE[operation])
+
+
+def test_explain_of_streams_checks_arguments():
+    with pytest.raises(ValueError, match="kernel_size"):
+        fastconv.explain("max_pool2d", (1, 2, 9, 9), kernel_size=0)
+    with pytest.raises(ValueError, match="nonsense"):
+        fastconv.explain("nonsense", (1, 2, 9, 9))
+    assert "empty" in fastconv.explain("avg_pool2d", (0, 2, 9, 9), kernel_size=2)
+    with pytest.raises(TypeError):
+        fastconv.explain("avg_pool2d", (1, 2, 9, 9), kernel_size=2, colour=3)

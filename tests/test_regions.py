@@ -148,6 +148,20 @@ def test_threads_layout_of_memory_and_out_change_nothing():
         np.testing.assert_array_equal(fastconv.roi_pool(spoilt, pixel, 1)[0, 0, 0, 0], value)
 
 
+@pytest.mark.parametrize("name", ["roi_pool", "roi_align", "deform_roi_pool"])
+def test_images_and_boxes_too_large_to_be_turned(name):
+    """Channels first, in three ways: whole images turned, single boxes, nothing; the layout decides, not the other boxes."""
+    x = RNG.standard_normal((2, 20, 300, 301)).astype(np.float32)
+    boxes = np.insert(boxes_in((300, 301), 8), 0, RNG.integers(0, 2, 8), axis=1).astype(np.float32)
+    offset = (RNG.standard_normal((8, 2, 2, 3)).astype(np.float32),) if name == "deform_roi_pool" else ()
+    function = getattr(fastconv, name)
+    y = function(x, boxes, *offset, (2, 3))
+    last = function(np.ascontiguousarray(np.moveaxis(x, 1, -1)), boxes, *offset, (2, 3), channels_last=True)
+    np.testing.assert_allclose(y, np.moveaxis(last, -1, 1), rtol=1e-4, atol=1e-5)
+    for i in range(len(boxes)):
+        np.testing.assert_array_equal(function(x, boxes[i:i + 1], *(a[i:i + 1] for a in offset), (2, 3)), y[i:i + 1])
+
+
 def test_no_boxes_and_no_images():
     x = np.zeros((2, 4, 5, 6), np.float32)
     none = np.zeros((0, 5), np.float32)

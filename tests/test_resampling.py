@@ -169,6 +169,7 @@ def test_every_way_is_taken():
     one = machine(fastconv.kernels.isa, "f32")
     taken = set()
     for shape, mode, size, last in (((1, 3, 4, 9), "bilinear", (5, 21), False), ((1, 3, 5000), "area", (2,), False),
+                                    ((1, 3, 4, 40), "bilinear", (5, 81), False),
                                     ((1, 4, 5, 40), "bicubic", (7, 4), True), ((1, 4, 5, 67), "bilinear", (7, 11), True)):
         x = np.empty(shape, np.float32)
         taken.add(WAYS[resample_fields(problem_of(x, "f32", mode, last, size=size), one, 1)["way"]])

@@ -1,4 +1,4 @@
-"""fastconv draw: how a convolution reads its input, as an animation (GIF) or a still (PNG, SVG)."""
+"""fastconv draw: how a convolution reads its input, as an animation (GIF) or a still (PNG, SVG); pictures of operations."""
 from __future__ import annotations
 
 import shlex
@@ -13,9 +13,11 @@ from .draw_figure import Figure, field_notes, notes_of, sizes_of, stack_sizes, t
 from .draw_files import Writer
 from .draw_gallery import CASES, write_gallery
 from .draw_lines import Rows
+from .draw_operations import CARDS, write_operations
 from .draw_planes import Stage
 from .draw_windows import Layer, check_length, make_layer, make_stack
 from .explain import ints, padding
+from .filters import load_photograph
 from .shape import parse_layers
 from .terminal import make_console, progress_bar
 
@@ -26,6 +28,7 @@ EXAMPLES = """examples:
   fastconv draw --size 4 --kernel 3 --padding 2 --padding-mode reflect -o figure.png
   fastconv draw --stack "conv k3; pool k2 s2; conv k3 d2" --size 24 -o field.gif
   fastconv draw --gallery out/
+  fastconv draw --operations out/
 
 Values are one for all axes, or one per axis as in 3,5. --stack takes what `fastconv shape` takes; channels,
 groups and bias do not change its picture. A size of one value is then a single axis.
@@ -59,6 +62,8 @@ def add_arguments(parser) -> None:
     what.add_argument("--stack", metavar="LAYERS", help="receptive field of a stack instead, as in the example")
     what.add_argument("--gallery", type=Path, metavar="DIRECTORY",
                       help=f"{len(CASES)} classical cases and a sheet of them all")
+    what.add_argument("--operations", type=Path, metavar="DIRECTORY",
+                      help=f"{len(CARDS)} pictures of pooling, resampling and regions, each as PNG")
     how = parser.add_argument_group("how")
     how.add_argument("-o", "--output", type=Path, nargs="+", metavar="FILE",
                      help="ending in .gif: an animation, one frame for each output; in .png or .svg: a still (figure.gif)")
@@ -190,6 +195,12 @@ def run(arguments: Namespace) -> int:
                 sheet = write_gallery(arguments.gallery, figure_of, advance)
             console.print(f"{len(CASES)} figures, each as GIF, PNG and SVG: {arguments.gallery}\nall of them: {sheet}",
                           soft_wrap=True)
+            return 0
+        if arguments.operations is not None:
+            refuse(arguments, (*WORDS, "output"), "--operations draws its own cards")
+            with progress_bar(console, "pictures", len(CARDS)) as advance:
+                write_operations(arguments.operations, load_photograph(), advance)
+            console.print(f"{len(CARDS)} pictures: {arguments.operations}", soft_wrap=True)
             return 0
         figure = make_figure(arguments)
         writer = Writer(figure, still_of(figure, arguments.frame))

@@ -38,6 +38,10 @@ cdef struct Regions:
     Py_ssize_t at_least_one     # a box is at least one pixel wide
     Py_ssize_t samples          # of a bin along each axis; 0: as many as it has pixels
     Py_ssize_t channels_last
+    Py_ssize_t channels         # of a block
+    Py_ssize_t shares           # of the boxes, one for each task
+    Py_ssize_t whole            # images are turned as a whole, not what a box covers
+    Py_ssize_t room             # numbers of turned pixels
     double scale, shift, gamma
 
 cdef struct Resample:
@@ -47,7 +51,7 @@ cdef struct Resample:
     Py_ssize_t blocks, block                        # how many blocks of columns, and where they are told (Block)
     Py_ssize_t first_d, weight_d, first_h, weight_h    # tables: where they begin behind this struct, in bytes
     Py_ssize_t first_w, weight_w                    # along, channels: first pixel of a window; (Q, padded taps)
-    Py_ssize_t base, kind, at                       # across: first number, kind and lanes of each vector
+    Py_ssize_t base, kind, at                       # across, picked: first number, kind and lanes of each vector
     Py_ssize_t workspace
 
 cdef struct Masking:

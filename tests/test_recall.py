@@ -1,0 +1,75 @@
+"""Calls that were made before give the same again, and take the long way where anything differs."""
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import recall
+
+RNG = np.random.default_rng(11)
+X = RNG.standard_normal((1, 4, 8, 8)).astype(np.float32)
+CALLS = {
+    "max_pool2d": lambda x, **o: fastconv.max_pool2d(x, 2, **o),
+    "avg_pool2d": lambda x, **o: fastconv.avg_pool2d(x, (2, 2), **o),
+    "adaptive": lambda x, **o: fastconv.adaptive_max_pool2d(x, 3, **o),
+    "nearest": lambda x, **o: fastconv.interpolate(x, scale_factor=2, **o),
+    "bilinear": lambda x, **o: fastconv.interpolate(x, (5, 19), mode="bilinear", **o),
+    "grid_sample": lambda x, **o: fastconv.grid_sample(x, GRID.astype(x.dtype), **o),
+    "pixel_shuffle": lambda x, **o: fastconv.pixel_shuffle(x, 2, **o),
+    "pixel_unshuffle": lambda x, **o: fastconv.pixel_unshuffle(x, 2, **o), "focus": lambda x, **o: fastconv.focus(x, **o),
+    "channel_shuffle": lambda x, **o: fastconv.channel_shuffle(x, 2, **o),
+    "pad": lambda x, **o: fastconv.pad(x, (1, 2), value=3, **o), "unfold": lambda x, **o: fastconv.unfold(x, 3, **o),
+    "fold": lambda x, **o: fastconv.fold(x.reshape(1, 16, 16), (5, 5), 2, **o),
+}
+GRID = RNG.uniform(-1, 1, (1, 3, 5, 2))
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_known_calls(name):
+    """The second call is the known one; other numbers, types, orders of bytes and memory give what they should."""
+    call = CALLS[name]
+    recall._calls.clear()
+    first = call(X)
+    assert len(recall._calls) == 1
+    np.testing.assert_array_equal(call(X), first)
+    assert len(recall._calls) == 1
+    other = RNG.standard_normal(X.shape).astype(np.float32)
+    expected = call(other[:, ::-1][:, ::-1])                    # views are copied: the long way
+    np.testing.assert_array_equal(call(other), expected)
+    out = np.full_like(first, np.nan)
+    assert call(X, out=out) is out
+    np.testing.assert_array_equal(out, first)
+    np.testing.assert_array_equal(call(X.astype(">f4")), first)
+    np.testing.assert_array_equal(call(X.astype(">f4")), first)
+    np.testing.assert_allclose(call(X.astype(np.float64)), first, rtol=1e-5, atol=1e-6)
+    frozen = X.copy()
+    frozen.flags.writeable = False
+    np.testing.assert_array_equal(call(frozen), first)
+    with pytest.raises(ValueError, match="out"):
+        call(X, out=np.empty((1, 1), np.float32))
+    room = np.concatenate([X.ravel(), np.zeros(first.size, np.float32)])
+    shared = room[:X.size].reshape(X.shape)
+    np.testing.assert_array_equal(call(shared, out=room[7:7 + first.size].reshape(first.shape)), first)
+
+
+def test_arguments_that_are_equal_but_not_the_same():
+    fastconv.max_pool2d(X, (1, 1))
+    for wrong in (True, (1, True), (1.0, 1), 1.0):
+        with pytest.raises(TypeError):
+            fastconv.max_pool2d(X, wrong)
+    plus, minus = (fastconv.pad(X, (1, 1), value=v)[0, 0, 0, 0] for v in (0.0, -0.0))
+    assert not np.signbit(plus)
+    assert np.signbit(minus)
+    y, places = fastconv.max_pool2d(X, 2, return_indices=True)
+    again = fastconv.max_pool2d(X, 2, return_indices=True)
+    np.testing.assert_array_equal(again[0], y)
+    np.testing.assert_array_equal(again[1], places)
+    given = np.empty_like(y), np.empty_like(places)
+    assert fastconv.max_pool2d(X, 2, return_indices=True, out=given)[1] is given[1]
+    np.testing.assert_array_equal(given[0], y)
+    np.testing.assert_array_equal(given[1], places)
+    room = np.zeros(2 * places.size)
+    with pytest.raises(ValueError, match="share memory"):
+        fastconv.max_pool2d(X, 2, return_indices=True, out=(room.view(np.float32)[:y.size].reshape(y.shape),
+                                                            room.view(np.int64)[:y.size].reshape(y.shape)))
+    with fastconv.validation():
+        np.testing.assert_array_equal(fastconv.max_pool2d(X, 2), y)
