@@ -53,7 +53,7 @@ cdef inline void put(const bint past, real* y, vec v) noexcept nogil:
         vec_store(y, v)
 
 
-cdef inline void copy_items(const int columns, const int rows, const bint past, Py_ssize_t n, const item* x, item* y,
+cdef inline void copy_items(const int columns, const bint past, int rows, Py_ssize_t n, const item* x, item* y,
                             Py_ssize_t below) noexcept nogil:
     """n items of x, `columns` times one behind the other in y, and so in `rows` rows, `below` items apart."""
     cdef Py_ssize_t size = sizeof(item) // sizeof(real), numbers = n * size, k = 0
@@ -81,6 +81,17 @@ cdef inline void copy_items(const int columns, const int rows, const bint past, 
                 vec_mask_store(b + i * below * size + j * numbers + k, lanes, v)
 
 
+cdef void copy_once(int rows, Py_ssize_t n, const item* x, item* y, Py_ssize_t below) noexcept nogil:
+    copy_items(1, False, rows, n, x, y, below)
+
+
+cdef void copy_twice(bint past, int rows, Py_ssize_t n, const item* x, item* y, Py_ssize_t below) noexcept nogil:
+    if past:
+        copy_items(2, True, rows, n, x, y, below)
+    else:
+        copy_items(2, False, rows, n, x, y, below)
+
+
 cdef inline void repeat_items(const int r, Py_ssize_t n, const item* x, item* y) noexcept nogil:
     cdef Py_ssize_t i
     cdef int j
@@ -101,7 +112,7 @@ cdef void repeat_any(Py_ssize_t r, Py_ssize_t n, const item* x, item* y) noexcep
         repeat_items(4, n, x, y)
 
 
-cdef inline void repeat_twice(const int rows, const bint past, Py_ssize_t n, const real* x, real* y,
+cdef inline void repeat_twice(const bint past, int rows, Py_ssize_t n, const real* x, real* y,
                               Py_ssize_t below) noexcept nogil:
     """repeat_any of 2 with numbers of this size, in vectors, in `rows` rows `below` numbers apart."""
     cdef vec low, high
@@ -126,13 +137,13 @@ cdef inline void repeat_twice(const int rows, const bint past, Py_ssize_t n, con
                 vec_mask_store(y + i * below + LANES, (1u << (n - LANES)) - 1, high)
 
 
-cdef inline void by_table(const int rows, const int64_t* table, const item* x, Py_ssize_t unit, item value, item* y,
-                          Py_ssize_t below, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+cdef void by_table(int rows, const int64_t* table, const item* x, Py_ssize_t unit, item value, item* y,
+                   Py_ssize_t below, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef Py_ssize_t q, j
     cdef int i
     for q in range(first, last):
         if unit > 1 and table[q] >= 0:
-            copy_items(1, rows, False, unit, x + table[q] * unit, y + q * unit, below)
+            copy_once(rows, unit, x + table[q] * unit, y + q * unit, below)
             continue
         for i in range(rows):
             for j in range(unit):
@@ -145,26 +156,29 @@ cdef inline void fill_row(item* y, Py_ssize_t n, item value) noexcept nogil:
         y[i] = value
 
 
-cdef inline void row(const int rows, const bint past, const Gather* g, const int64_t* table, const int64_t* run, const item* x,
+cdef inline void row(int rows, bint past, const Gather* g, const int64_t* table, const int64_t* run, const item* x,
                      item value, item* y) noexcept nogil:
     """One row of y, all of whose items come from one row of x, or are the fill value; or two that are alike."""
     cdef Py_ssize_t n = g.axis[g.head.axes - 1].n, unit = g.head.unit, below = n * unit, q
     cdef int i
     if table == NULL:
-        copy_items(1, rows, False, n * unit, x, y, below)
+        copy_once(rows, n * unit, x, y, below)
     elif g.head.repeat == 2 and unit == 1 and sizeof(item) == sizeof(real):
-        repeat_twice(rows, past, n, <const real*>x, <real*>y, below)
+        if past:
+            repeat_twice(True, rows, n, <const real*>x, <real*>y, below)
+        else:
+            repeat_twice(False, rows, n, <const real*>x, <real*>y, below)
     elif g.head.repeat and unit == 1:
         for i in range(rows):
             repeat_any(g.head.repeat, n, x, y + i * below)
     elif g.head.repeat == 2:
         for q in range(n // 2):
-            copy_items(2, rows, past, unit, x + q * unit, y + 2 * q * unit, below)
+            copy_twice(past, rows, unit, x + q * unit, y + 2 * q * unit, below)
         by_table(rows, table, x, unit, value, y, below, n // 2 * 2, n)
     else:
         by_table(rows, table, x, unit, value, y, below, 0, run[0])
         if run[1] > run[0]:
-            copy_items(1, rows, False, (run[1] - run[0]) * unit, x + table[run[0]] * unit, y + run[0] * unit, below)
+            copy_once(rows, (run[1] - run[0]) * unit, x + table[run[0]] * unit, y + run[0] * unit, below)
         by_table(rows, table, x, unit, value, y, below, run[1], n)
 
 
@@ -181,8 +195,8 @@ cdef inline void rows(const Gather* g, const item* from_x, const item* fill, ite
     cdef int64_t source
     cdef bint inside
     cdef Py_ssize_t pixel = g.head.unit * sizeof(item)
-    cdef bint past = (g.head.past and <size_t>to_y % VECTOR_BYTES == 0 and width * sizeof(item) % VECTOR_BYTES == 0
-                      and (g.head.unit == 1 or pixel % VECTOR_BYTES == 0))
+    cdef bint past = (g.head.past and sizeof(item) == sizeof(real) and <size_t>to_y % VECTOR_BYTES == 0
+                      and width * sizeof(item) % VECTOR_BYTES == 0 and (g.head.unit == 1 or pixel % VECTOR_BYTES == 0))
     which = first
     for k in range(last_axis - 1, -1, -1):
         at[k] = which % g.axis[k].n
@@ -208,12 +222,8 @@ cdef inline void rows(const Gather* g, const item* from_x, const item* fill, ite
             alike += before[1] == before[0]
         if not inside:
             fill_row(y, alike * width, fill[0])
-        elif alike == 2 and past and sizeof(item) == sizeof(real):
-            row(2, True, g, table, g.plan + g.head.runs + 2 * which, x, fill[0], y)
-        elif alike == 2:
-            row(2, False, g, table, g.plan + g.head.runs + 2 * which, x, fill[0], y)
         else:
-            row(1, False, g, table, g.plan + g.head.runs + 2 * which, x, fill[0], y)
+            row(<int>alike, past, g, table, g.plan + g.head.runs + 2 * which, x, fill[0], y)
         y += alike * width
         first += alike
         while k >= 0:

@@ -249,6 +249,11 @@ cdef void bin_of_planes(const Box* b, Py_ssize_t p, Py_ssize_t q, Py_ssize_t at,
             y[c * bins + at] = bin_mean(&b.h, p, &b.w, q, x + (c * bins + at if g.by_position else c) * plane, g.W)
 
 
+cdef void turned(const real* x, Py_ssize_t distance, Py_ssize_t rows, Py_ssize_t n, real* y, Py_ssize_t step) noexcept nogil:
+    """turn, once in the code."""
+    turn(x, distance, rows, n, y, step)
+
+
 cdef void window_turn(Box* b, const real* x, Py_ssize_t low_h, Py_ssize_t high_h, Py_ssize_t low_w,
                       Py_ssize_t high_w) noexcept nogil:
     """Pixels (low_h .. high_h - 1, low_w .. high_w - 1) of the task's channels side by side in b.window; x: the image."""
@@ -256,10 +261,10 @@ cdef void window_turn(Box* b, const real* x, Py_ssize_t low_h, Py_ssize_t high_h
     cdef Py_ssize_t width = high_w - low_w, step = g.channels, plane = g.H * g.W, h
     x += b.first * plane + low_w
     if width == g.W:
-        turn(x + low_h * width, plane, b.count, (high_h - low_h) * width, b.window, step)
+        turned(x + low_h * width, plane, b.count, (high_h - low_h) * width, b.window, step)
     else:
         for h in range(low_h, high_h):
-            turn(x + h * g.W, plane, b.count, width, b.window + (h - low_h) * width * step, step)
+            turned(x + h * g.W, plane, b.count, width, b.window + (h - low_h) * width * step, step)
     b.line, b.step = width * step, step
     b.image = b.window - (low_h * width + low_w) * step
 
@@ -338,7 +343,7 @@ cdef void box_pool(Box* b, const real* x, const real* offset, real* y) noexcept 
         else:
             bin_of_channels(b, i, j, b.results + at % LANES * g.channels)
             if at % LANES == LANES - 1 or at == bins - 1:
-                turn(b.results, g.channels, at % LANES + 1, b.count, y + b.first * bins + at // LANES * LANES, bins)
+                turned(b.results, g.channels, at % LANES + 1, b.count, y + b.first * bins + at // LANES * LANES, bins)
 
 
 cdef bint block(const void* fields, const void* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
