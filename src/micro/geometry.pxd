@@ -18,7 +18,7 @@ cdef struct Geometry:
     Py_ssize_t watch                                    # somebody wants to know whether a sum was NaN or infinite
     Py_ssize_t past_caches                              # y does not stay in a cache: it may be stored past them
     double low, high                                    # bounds of a clip (ReLU: 0, infinity); low: slope of a leaky ReLU
-    Py_ssize_t chunk                                    # input channels that one panel holds
+    Py_ssize_t chunk                                    # input channels of a panel; staged, grouped: columns; depthwise: slices
     Py_ssize_t panels                                   # im2col_pixels: how many panels are held at a time
     Py_ssize_t pixel_block, channel_block               # output pixels and channels that one task computes
     Py_ssize_t packed                                   # weights come packed once, not as (K, C, T, R, S)
