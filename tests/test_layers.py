@@ -60,7 +60,8 @@ def test_layer_out_may_overlap_input():
 
 @pytest.mark.parametrize("algorithm", fastconv.list_algorithms("conv2d"))
 def test_later_change_of_weights_does_not_reach_layer(algorithm):
-    kernel, groups = (1, 1) if algorithm == "pointwise" else (3, 3), {"depthwise": 4, "turned": 4, "grouped": 2}.get(algorithm, 1)
+    kernel = (1, 1) if algorithm == "pointwise" else (3, 3)
+    groups = {"depthwise": 4, "turned": 4, "grouped": 2}.get(algorithm, 1)
     c = case((5, 6), kernel, C=4, K=4, groups=groups)
     x, w, bias, _ = (a.copy() for a in reals(c).inputs("f32"))
     layer = fastconv.Conv2d(w, bias, groups=c.groups, algorithm=algorithm)
