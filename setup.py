@@ -16,7 +16,7 @@ from setuptools.command.build_ext import build_ext
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 INSTRUCTION_SETS = {
-    "v2": ["-march=x86-64-v2", "-O2"],          # of CPUs that are rare by now: small rather than quick
+    "v2": ["-march=x86-64-v2", "-O2", "-fpeel-loops"],      # of CPUs that are rare by now: small rather than a tenth quicker
     "v3": ["-march=x86-64-v3"],
     "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 } if X86 else {"neon": []}

@@ -244,7 +244,7 @@ ALWAYS vec vec_mask_load_even(vec old, unsigned m, const real *p) {
     return vec_mask_select(m, EVEN(a, b), old);
 }
 #else
-ALWAYS ivec lanes_of(unsigned m) { ivec v; for (int i = 0; i < LANES; i++) v[i] = -(bits)((m >> i) & 1u); return v; }
+ALWAYS ivec lanes_of(unsigned m) { ivec v = {0}; for (int i = 0; i < LANES; i++) v[i] = -(bits)((m >> i) & 1u); return v; }
 ALWAYS vec vec_mask_select(unsigned m, vec yes, vec no) {
     ivec lanes = lanes_of(m);
     return (vec)(((ivec)yes & lanes) | ((ivec)no & ~lanes));
