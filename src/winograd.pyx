@@ -37,6 +37,7 @@ cdef enum:
     MOST_SIDE = 11              # elements along one axis
     RUN = 16                    # tiles of one row of tiles that are transformed together
     MOST_COLUMNS = RUN * MOST_ALPHA + LANES
+    PIECE = 16                  # input channels whose weights are transformed at once: they stay in L1
 
 cdef struct Block:              # one task: what it computes and where its workspace lies
     Py_ssize_t n, group, tile0, tiles
@@ -54,7 +55,7 @@ cdef struct Block:              # one task: what it computes and where its works
     real* V                     # (elements, tiles, depth)
     real* M                     # (elements, tiles, chunk)
     real* weights               # (unique_weights, depth, NR), if the weights do not come packed
-    real* plain                 # (T R S, C, NR), likewise
+    real* plain                 # (T R S, PIECE, NR), likewise
     real* sums                  # (m_h, columns of a run, NR)
     real* turned                # (NR, columns of a run)
 
@@ -94,7 +95,7 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
     b.V = <real*>place(&free, b.elements * b.v_step * sizeof(real))
     b.M = <real*>place(&free, b.elements * b.m_step * ceil_div(min(g.chunk, g.K), NR) * sizeof(real))
     b.weights = <real*>place(&free, 0 if g.packed else unique * b.depth * NR * sizeof(real))
-    b.plain = <real*>place(&free, 0 if g.packed or g.in_place else g.T * g.R * g.S * g.C * NR * sizeof(real))
+    b.plain = <real*>place(&free, 0 if g.packed or g.in_place else g.T * g.R * g.S * PIECE * NR * sizeof(real))
     b.sums = <real*>place(&free, (b.m_h * line * NR + LANES) * sizeof(real))
     b.turned = <real*>place(&free, 0 if g.channels_last else line * NR * sizeof(real))
     return free - workspace
@@ -327,9 +328,9 @@ cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b
     return odd
 
 
-cdef inline void panel_transform(const Geometry* g, const double* G, const real* plain, real* packed,
-                                 const int alpha, const int stride) noexcept nogil:
-    """packed (unique_weights, T C, NR) <- the transform of plain (T R S, C, NR)."""
+cdef inline void panel_transform(const Geometry* g, const double* G, const real* plain, Py_ssize_t apart, Py_ssize_t channels,
+                                 real* packed, const int alpha, const int stride) noexcept nogil:
+    """`channels` channels of packed (unique_weights, T C, NR) <- the transform of plain (T R S, apart, NR)."""
     cdef Py_ssize_t t, c, depth = g.C * g.T, elements = unique_weights(g)
     cdef wide taps[MOST_TAPS * MOST_TAPS]
     cdef real line[MOST_ALPHA * MOST_ALPHA * NR]
@@ -337,10 +338,10 @@ cdef inline void panel_transform(const Geometry* g, const double* G, const real*
     cdef wide whole[MOST_ALPHA * MOST_ALPHA]
     cdef int i, j, r, S = 3 if stride == 2 else <int>g.S, rows = 1 if g.alpha_h == 1 else S, side = alpha + stride - 1
     for t in range(g.T):
-        for c in range(g.C):
+        for c in range(channels):
             for j in range(NR // WIDE):
                 for i in range(rows * S):
-                    taps[i] = wide_load(plain + ((t * rows * S + i) * g.C + c) * NR + j * WIDE)
+                    taps[i] = wide_load(plain + ((t * rows * S + i) * apart + c) * NR + j * WIDE)
                 if g.alpha_h == 1:
                     axis_weights(alpha, S, stride, G, taps, 1, whole, 1)
                 else:
@@ -355,32 +356,36 @@ cdef inline void panel_transform(const Geometry* g, const double* G, const real*
                     vec_store(packed + (i * depth + t * g.C + c) * NR + j * LANES, vec_load(line + i * NR + j * LANES))
 
 
-cdef void pack_panel(const Geometry* g, const Arrays* a, Py_ssize_t group, Py_ssize_t k, real* plain,
+cdef void pack_piece(const Geometry* g, const Arrays* a, Py_ssize_t group, Py_ssize_t k, Py_ssize_t c, real* plain,
                      real* packed) noexcept nogil:
-    """packed (unique_weights, T C, NR) <- NR kernels of a group from k on; `plain` (T R S, C, NR) is overwritten."""
-    cdef Py_ssize_t taps = g.T * g.R * g.S, alpha = g.alpha_w
+    """PIECE channels from c on of packed (unique_weights, T C, NR) <- NR kernels of a group from k on; `plain`
+    (T R S, PIECE, NR) is overwritten."""
+    cdef Py_ssize_t taps = g.T * g.R * g.S, alpha = g.alpha_w, channels = min(<Py_ssize_t>PIECE, g.C - c), apart = channels
     cdef const double* G = a.constants + alpha * alpha + (alpha - (2 if g.stride_w == 2 else g.S) + 1) * alpha
+    packed += c * NR
     if g.in_place:
-        plain = <real*>a.w + (group * padded(g.K, NR) + k) * g.C * taps
+        apart = g.C
+        plain = <real*>a.w + ((group * padded(g.K, NR) + k) * taps * g.C) + c * NR
     else:
-        pack_columns(a.w + (group * g.K + k) * g.C * taps, g.C * taps, <int>min(<Py_ssize_t>NR, g.K - k), g.C, taps, plain)
+        pack_columns(a.w + ((group * g.K + k) * g.C + c) * taps, g.C * taps, <int>min(<Py_ssize_t>NR, g.K - k), channels, taps,
+                     plain)
     if g.stride_w == 2:
         if alpha == 4:
-            panel_transform(g, G, plain, packed, 4, 2)
+            panel_transform(g, G, plain, apart, channels, packed, 4, 2)
         else:
-            panel_transform(g, G, plain, packed, 6, 2)
+            panel_transform(g, G, plain, apart, channels, packed, 6, 2)
     elif alpha == 4:
-        panel_transform(g, G, plain, packed, 4, 1)
+        panel_transform(g, G, plain, apart, channels, packed, 4, 1)
     elif alpha == 6:
-        panel_transform(g, G, plain, packed, 6, 1)
+        panel_transform(g, G, plain, apart, channels, packed, 6, 1)
     else:
-        panel_transform(g, G, plain, packed, 8, 1)
+        panel_transform(g, G, plain, apart, channels, packed, 8, 1)
 
 
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task; returns whether a sum was NaN or infinite."""
     cdef Py_ssize_t k_blocks = ceil_div(g.K, g.channel_block), t_blocks, panel, panels, e, k, k0, k1
-    cdef Py_ssize_t size, channels, i, unique = unique_weights(g)
+    cdef Py_ssize_t size, channels, i, c, unique = unique_weights(g)
     cdef const real* weights
     cdef real* products
     cdef vec odd = vec_zero()
@@ -416,7 +421,8 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
             channels = min(<Py_ssize_t>NR, k1 - k)
             products = b.M + panel * b.elements * b.m_step
             if not g.packed:
-                pack_panel(g, a, b.group, k, b.plain, b.weights)
+                for c in range(ceil_div(g.C, PIECE)):
+                    pack_piece(g, a, b.group, k, c * PIECE, b.plain, b.weights)
                 for e in range(b.elements):
                     multiply_element(&b, e, b.weights + b.weights_of[e] * size, b.weights, products + e * b.m_step,
                                      <int>ceil_div(channels, LANES))
@@ -426,9 +432,10 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
 
 
 cdef bint pack_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
-    """One task: NR output channels of one group."""
-    cdef Py_ssize_t panels = ceil_div(g.K, NR), group = task // panels, k = task % panels * NR
-    pack_panel(g, a, group, k, <real*>workspace, a.y + task * NR * unique_weights(g) * g.C * g.T)
+    """One task: NR output channels of one group, PIECE input channels."""
+    cdef Py_ssize_t panels = ceil_div(g.K, NR), pieces = ceil_div(g.C, PIECE), panel = task // pieces
+    pack_piece(g, a, panel // panels, panel % panels * NR, task % pieces * PIECE, <real*>workspace,
+               a.y + panel * NR * unique_weights(g) * g.C * g.T)
     return False
 
 
@@ -450,8 +457,8 @@ cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
 
 cdef Division packing(Geometry* g) noexcept nogil:
     """packed (G, ceil(K / NR), unique_weights, T C, NR) <- w (G K, C, T, R, S), transformed in float64 and rounded once."""
-    return divided(<AnyTask>pack_task, g.G * ceil_div(g.K, NR),
-                   0 if g.in_place else g.T * g.R * g.S * g.C * NR * sizeof(real))
+    return divided(<AnyTask>pack_task, g.G * ceil_div(g.K, NR) * ceil_div(g.C, PIECE),
+                   0 if g.in_place else g.T * g.R * g.S * PIECE * NR * sizeof(real))
 
 
 cdef Table table
