@@ -56,8 +56,8 @@ CORNERS = 6             # one vector of channels between four pixels
 TRANSFORM = {4: (160, 26), 6: (410, 55), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in and out
 SCATTERED = 4           # times as long for outputs of a dilated kernel, which do not lie side by side
 MOST_TAPS = 5           # of an axis that Winograd's algorithm transforms
-TRANSFORM_NUMBER = 0.35 # one transformed weight ...
-TRANSFORM_PRODUCT = 0.25    # ... and each of the products of which it is a sum ...
+TRANSFORM_NUMBER = 0.6  # one transformed weight ...
+TRANSFORM_PRODUCT = 0.27    # ... and each of the products of which it is a sum ...
 TRANSFORM_FAR = 0.5     # ... more if all do not stay in a third of L3 ...
 TRANSFORM_FRESH = 1.3   # ... or go to memory that was not used before, for more than MOST_PACKINGS blocks of tiles
 WINOGRAD_TILES = 96     # in one block, at most, ...
@@ -221,7 +221,8 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         cycles += share * tiles * (into * ceil_div(C, machine.lanes) + back * ceil_div(K, machine.lanes))
         turned = C * volume(problem) * 1.5 + K * problem.pixels * (1 if problem.dilation[-1] == 1 else SCATTERED)
         cycles += TURN_NUMBER * (0 if problem.channels_last else turned)
-        cycles += weights * transforms_of_weights(problem, alpha, blocks, nbytes > machine.L3 / 3)
+        panels = ceil_div(K, machine.NR) * machine.NR
+        cycles += unique * C * panels * transforms_of_weights(problem, alpha, blocks, nbytes > machine.L3 / 3)
         return (problem.G * cycles + far_cycles(problem, machine, TILES_FAR)) * machine.cycle
     return cost
 

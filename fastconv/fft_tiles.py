@@ -40,7 +40,7 @@ def smooth_lengths(longest: int) -> list[int]:
     return [n for n in found if SHORTEST <= n <= longest]
 
 
-PASS = {2: 2.5, 3: 4, 4: 3.5, 5: 6.5, 8: 5.5}       # one complex number in butterflies of so many
+PASS = {2: 3, 3: 4.8, 4: 4.2, 5: 7.8, 8: 6.6}       # one complex number in butterflies of so many
 TRANSFORM_START = 100
 SEPARATE = 6                # one number of a row: taken out of a pair, or put into one
 TURN_VECTOR = 6             # one vector of pixels with channels first, gathered or stored
@@ -49,7 +49,7 @@ STREAM = 0.48               # one number of weights that do not stay in L2
 OVERLAP = 0.25              # of the shorter of arithmetic and stream is not hidden behind the longer
 SPILL = 1.4                 # one number of spectra that do not stay in L3
 TILE_START = 30             # one complex register tile
-PACK_NUMBER = 60            # one frequency of WIDE transformed kernels
+PACK_NUMBER = 85            # one frequency of WIDE transformed kernels
 
 LENGTHS = smooth_lengths(LONGEST)
 
@@ -291,6 +291,7 @@ def fft_cost(problem: Problem, machine: Machine) -> float:
         return 0
     tiles, cycles = best
     if not problem.packed:
-        vectors = ceil_div(problem.K, machine.lanes * problem.itemsize // 8)
-        cycles += PACK_NUMBER * tiles.frequencies * inputs_of(problem) * vectors
+        groups, unit = (1, machine.lanes) if is_pointwise(problem) else (problem.G, machine.NR)
+        kernels, wide = groups * ceil_div(problem.K // groups, unit) * unit, machine.lanes * problem.itemsize // 8
+        cycles += PACK_NUMBER * tiles.frequencies * inputs_of(problem) * ceil_div(kernels, wide)
     return cycles * machine.cycle

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="of the random layers and of all numbers (%(default)s)")
     add("--overhead", action="store_true", help="only a call that computes next to nothing")
     add("--threads", metavar="T", type=positive, default=config.get_num_threads(), help="threads (%(default)s)")
-    add("--rounds", metavar="R", type=positive, default=5, help="rounds (%(default)s)")
+    add("--rounds", metavar="R", type=positive, default=3, help="rounds (%(default)s)")
     add("--turn", metavar="MS", type=positive, default=30, help="milliseconds of one turn (%(default)s)")
     add("--peers", metavar="A,B", default="all",
         help=f"of {', '.join(LIBRARIES)}; all that are installed, or none (%(default)s)")
