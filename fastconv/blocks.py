@@ -1,17 +1,10 @@
 """Sizes of the blocks into which each kernel cuts a problem: what stays in which cache, and work for all threads."""
 from __future__ import annotations
 
-from .algorithms import (
-    LONGEST_ROW,
-    WINOGRAD_ROOM,
-    Machine,
-    ceil_div,
-    rows_are_runs,
-    tile_cycles,
-    winograd_block,
-    winograd_tiles,
-)
+from .algorithms import LONGEST_ROW
+from .costs import WINOGRAD_ROOM, rows_are_runs, tile_cycles, winograd_block, winograd_tiles
 from .problem import Problem
+from .row import Machine, ceil_div
 
 WORKSPACE = 8 << 20             # bytes that one thread may use
 

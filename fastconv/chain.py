@@ -6,10 +6,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from .algorithms import ceil_div
 from .blocks import WORKSPACE, padded
 from .kernels.call import run_chain
 from .plan import Plan
+from .row import ceil_div
 
 DEPTHWISE, POINTWISE = ("depthwise", "turned"), "pointwise"     # rows whose kernels write and read part of an image anywhere
 FEWEST_PIXELS = 48                              # of a strip, for each of which the second kernel reads its weights

@@ -1,7 +1,7 @@
 """Convolution by Fourier transforms: into which tiles an image is cut, and what they cost.
 
 A tile of m outputs takes a circular correlation of length n >= m + taps - 1 along each axis (overlap-save; A. V. Oppenheim
-and R. W. Schafer, Discrete-Time Signal Processing). Constants are cycles, measured as those of algorithms.py.
+and R. W. Schafer, Discrete-Time Signal Processing). Constants are cycles, measured as those of costs.py.
 """
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from . import kernels
-from .algorithms import Machine
+from .row import Machine
 
 CPU_FILES = Path("/sys/devices/system/cpu/cpu0/cache")
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}

@@ -7,9 +7,9 @@ from math import prod
 import numpy as np
 
 from . import kernels
-from .algorithms import ceil_div
 from .blocks import padded
 from .plan import Plan
+from .row import ceil_div
 from .transposed_problem import AxisPhase, TransposedProblem
 
 BY_ROWS, BY_COLUMNS = ("im2col_pixels", "staged"), ("im2col_channels", "winograd")      # files whose kernels read panels

@@ -10,21 +10,14 @@ from threading import Lock
 import numpy as np
 
 from . import kernels, tuned
-from .algorithms import (
-    PANELS,
-    Algorithm,
-    Machine,
-    apart_cost,
-    ceil_div,
-    refusal,
-    winograd_taps,
-    winograd_tiles,
-)
+from .algorithms import PANELS, refusal
 from .blocks import BLOCKS, WORKSPACE, padded, winograd_blocks
+from .costs import apart_cost, winograd_taps, winograd_tiles
 from .fft_tiles import fft_blocks, fft_tiles, radices
 from .kernels import lattice
 from .machine import machine
 from .problem import ACTIVATIONS, PADDING_MODES, Problem, arranged
+from .row import Algorithm, Machine, ceil_div
 from .transforms import fourier_constants, transforms
 
 NUMPY_REAL = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}

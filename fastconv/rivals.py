@@ -7,10 +7,11 @@ from time import perf_counter
 
 import numpy as np
 
-from .algorithms import PANELS, Algorithm
+from .algorithms import PANELS
 from .machine import machine
 from .plan import NUMPY_REAL, Plan
 from .problem import Problem
+from .row import Algorithm
 
 ROUNDS = 5          # in which rows take turns, so that a slow moment of the machine meets all of them
 SECONDS = 0.01      # that one row is called for, all rounds together

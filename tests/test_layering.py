@@ -18,13 +18,15 @@ LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(),
          "resample_tables": {"resample_problem", "row"},
          "resample_algorithms": {"region_problem", "resample_problem", "resample_tables", "row"},
          "reference_resampling": set(), "reference_regions": set(),
-         "algorithms": {"problem", "row", "fft_tiles", "pool_algorithms", "resample_algorithms"},
-         "machine": {"kernels", "algorithms"}, "transforms": set(), "fft_tiles": {"problem", "row"},
-         "blocks": {"algorithms", "problem"},
-         "plan": {"problem", "algorithms", "blocks", "fft_tiles", "machine", "kernels", "transforms", "tuned"},
+         "costs": {"problem", "row"},
+         "algorithms": {"costs", "problem", "row", "fft_tiles", "pool_algorithms", "resample_algorithms"},
+         "machine": {"kernels", "row"}, "transforms": set(), "fft_tiles": {"problem", "row"},
+         "blocks": {"algorithms", "costs", "problem", "row"},
+         "plan": {"problem", "algorithms", "blocks", "costs", "row", "fft_tiles", "machine", "kernels", "transforms",
+                  "tuned"},
          "tuned": {"__version__", "config", "machine", "problem"}, "deform_problem": {"problem"},
-         "chain": {"algorithms", "blocks", "kernels", "plan"},
-         "phases": {"algorithms", "blocks", "kernels", "plan", "transposed_problem"},
+         "chain": {"blocks", "kernels", "plan", "row"},
+         "phases": {"blocks", "kernels", "plan", "row", "transposed_problem"},
          "stream_plan": {"algorithms", "machine", "kernels", "row"}, "recall": {"arrays", "config", "stream_plan"},
          "reference_deformable": {"reference"},
          "validation": {"config", "reference", "reference_deformable", "reference_pooling", "reference_regions",
@@ -93,8 +95,8 @@ def test_no_module_calls_itself_over_others():
 
 
 @pytest.mark.parametrize("module", sorted(set(MODULES) - ABOUT_KERNELS - {
-    "algorithms", "pool_algorithms", "resample_algorithms", "machine", "blocks", "plan", "stream_plan", "chain", "phases",
-    "reference", "kernels"}))
+    "algorithms", "costs", "pool_algorithms", "resample_algorithms", "machine", "blocks", "plan", "stream_plan", "chain",
+    "phases", "reference", "kernels"}))
 def test_users_modules_name_no_kernel(module):
     kernels = {path.stem for path in SOURCES.glob("*.pyx")} - ONCE
     assert not kernels & names(MODULES[module])

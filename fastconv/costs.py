@@ -1,0 +1,337 @@
+"""Costs: predicted seconds of each row of the table, on one core of the machine.
+
+They look at shape, number type and instruction set, never at batch or threads, so that neither changes a result. Constants
+are cycles, measured on one core of an AMD Zen 5 (AVX-512) with the weights packed.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+from .problem import Problem
+from .row import Machine, ceil_div
+
+TILE_START = 36         # sums of a tile into and out of registers, call and finish ...
+TURNED_TILE = 175       # ... with sums that are transposed back ...
+PRODUCT_START = 80      # ... for one element of Winograd's tiles
+GATHER_VECTOR = 3       # one vector of a panel ...
+GATHER_STRIDED = 6.7    # ... whose numbers do not lie side by side
+GATHER_TAP = 12         # where one tap of one vector of pixels lies
+PACK_NUMBER = 0.6       # one weight, transposed into place ...
+MOST_PACKINGS = 2       # ... by every task, up to so many: more tasks find them packed
+PIXEL_BLOCK = 400       # pixels of one task
+TURN_NUMBER = 0.4       # one number of a small image, transposed ...
+ROUND = 4000            # threads that wait for each other
+TURN_STRIP = 0.3        # ... or of rows of some planes
+PLANE = 300             # one plane of a depthwise convolution ...
+PLANE_TAPS = 0.7, 1.5   # ... and one tap of a vector of its pixels; of the only one of a row, which waits for its own sums
+WINDOW = 1.2            # one pointer of an indirect product
+MOST_POINTERS = 8       # that stay in registers while a tile is multiplied
+PICK_ROW = 15           # one vector of every second pixel of a row
+STAGE_ROW = 55          # one staged row ...
+STAGE_NUMBER = 0.02     # ... and each of its numbers ...
+STAGE_STRIDED = 0.4     # ... if some are passed over
+STAGED_WINDOW = 8       # one pointer of a window of staged rows
+GROUPED_TAP = 3         # one tap of a tile of 7 vectors of pixels, of one channel of several groups, ...
+GROUPED_RUN = 2         # and one run of taps that read columns side by side, ...
+GROUPED_TILE = 120      # and a tile
+GROUPED_VECTOR = 5      # one staged vector ...
+GROUPED_TURN = 5        # ... of rows of some planes, or turned back
+LINE = 64               # bytes
+PIXELS_FAR = 37, 7      # a line of input and of output on its way from and to memory, beside what is computed meanwhile:
+CHANNELS_FAR = 10, 3    # rows of pixels, whose lines lie apart; of channels;
+STAGED_FAR = 10, 6      # rows as they lie
+TILES_FAR = 50, 40      # patches of Winograd's tiles
+PLANES_FAR = 25, 25     # planes, with little to compute meanwhile ...
+STRIPS_FAR = 6, 6       # ... and rows of some planes
+NEAR = 0.05             # share of that for a line of L3 ...
+OTHERS = 0.3           # ... a part of which is not this problem's
+DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
+LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors waits for its own sums
+SAMPLE = 12             # where one tap of one offset group samples, for one pixel
+CORNERS = 6             # one vector of channels between four pixels
+TRANSFORM = {4: (160, 26), 6: (410, 55), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in and out
+SCATTERED = 4           # times as long for outputs of a dilated kernel, which do not lie side by side
+MOST_TAPS = 5           # of an axis that Winograd's algorithm transforms
+TRANSFORM_NUMBER = 0.6  # one transformed weight ...
+TRANSFORM_PRODUCT = 0.27    # ... and each of the products of which it is a sum ...
+TRANSFORM_FAR = 0.5     # ... more if all do not stay in a third of L3 ...
+TRANSFORM_FRESH = 1.3   # ... or go to memory that was not used before, for more than MOST_PACKINGS blocks of tiles
+WINOGRAD_TILES = 96     # in one block, at most, ...
+WINOGRAD_ROOM = 6       # ... whose transformed input takes so many times L2
+STREAM_L3 = 0.22        # one number of weights that do not stay in L2 ...
+STREAM_MEMORY = 0.5     # ... nor in a third of L3
+PLACE_NUMBER = 0.7      # one number, read and written once more
+CALL = 15000            # a parallel region and what Python does about it
+
+
+def tile_cycles(rows: int, vectors: int, machine: Machine) -> float:
+    """Cycles per step of a sum for `rows` x `vectors` vectors, cut into tiles of MR x NV."""
+    NV = machine.NR // machine.lanes
+    cycles = 0.0
+    for width, panels in ((NV, vectors // NV), (vectors % NV, 1)):
+        if width and panels:
+            tail = rows % machine.MR
+            cycles += panels * (rows // machine.MR) * max(machine.MR * width / 2, LATENCY)
+            cycles += panels * max(tail * width / 2, LATENCY) if tail else 0
+    return cycles
+
+
+def far_cycles(problem: Problem, machine: Machine, lines: tuple[int, int]) -> float:
+    """Cycles for input and output that L2 does not hold: `lines` each for one that comes from, or goes to, memory."""
+    x, y = problem.C * volume(problem) * problem.itemsize, problem.K * problem.pixels * problem.itemsize
+    together = x + y + problem.K * problem.sum_length * problem.itemsize
+    if together <= machine.L2:
+        return 0.0
+    memory = min(1.0, together / machine.L3 - OTHERS)
+    return (x * lines[0] + y * lines[1]) / LINE * max(NEAR, memory)
+
+
+def pixels_cost(problem: Problem, machine: Machine) -> float:
+    """Pixels on the lanes: whole vectors of pixels are multiplied, panels are gathered."""
+    K, vectors, length = problem.K // problem.G, ceil_div(problem.pixels, machine.lanes), problem.sum_length
+    chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L1)
+    tiles = ceil_div(K, machine.MR) * ceil_div(vectors * machine.lanes, machine.NR) * chunks
+    gathered = vectors * (length * gather_vector(problem, machine) + problem.taps * GATHER_TAP)
+    cycles = length * tile_cycles(K, vectors, machine) + tiles * TILE_START + gathered
+    cycles += packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
+    return (problem.G * cycles + far_cycles(problem, machine, PIXELS_FAR)) * machine.cycle
+
+
+def packings(problem: Problem, pixels: int, block: int) -> int:
+    """How often a call packs its weights, with tasks of `block` pixels each."""
+    return 0 if problem.packed else min(MOST_PACKINGS, ceil_div(pixels, block))
+
+
+def gather_vector(problem: Problem, machine: Machine) -> float:
+    """Cycles for one vector of a panel, in pieces where rows of the output are shorter."""
+    return (GATHER_VECTOR if problem.stride[-1] == 1 else GATHER_STRIDED) * max(1, machine.lanes / problem.output_size[-1])
+
+
+def live_share(problem: Problem, machine: Machine) -> float:
+    """Share of (tile, tap) pairs at which a tile of one row sees more than zero padding."""
+    share = 1.0
+    if problem.padding_mode != "zeros":
+        return share
+    for axis, (n, k, s, d, out) in enumerate(zip(problem.size, problem.kernel, problem.stride, problem.dilation,
+                                                 problem.output_size)):
+        before = problem.padding[axis][0]
+        width = 1 if axis < len(problem.size) - 1 else ceil_div(out, ceil_div(out, machine.MR))
+        live = 0
+        for tap in range(k):
+            first = max(0, ceil_div(before - tap * d, s))                    # output pixels that see the image
+            last = min(out - 1, (n - 1 + before - tap * d) // s)
+            live += last // width - first // width + 1 if last >= first else 0
+        share *= live / (k * ceil_div(out, width))
+    return share
+
+
+def channels_cost(problem: Problem, machine: Machine) -> float:
+    """Output channels on the lanes: whole vectors of channels are multiplied, windows are found."""
+    C, K, length = problem.C // problem.G, problem.K // problem.G, problem.sum_length
+    vectors, pixels = ceil_div(K, machine.lanes), problem.live_pixels
+    chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L1)
+    tiles = ceil_div(pixels, machine.MR) * ceil_div(K, machine.NR) * chunks
+    runs = problem.taps // problem.kernel[-1] if rows_are_runs(problem, machine) else problem.taps
+    windows = pixels * runs * WINDOW
+    turned = 0 if problem.channels_last else C * volume(problem)
+    if machine.MR > MOST_POINTERS:      # which then are loaded again for each product: a single vector takes as long as two
+        vectors = ceil_div(K, machine.NR) * (machine.NR // machine.lanes)
+    cycles = length * tile_cycles(pixels, vectors, machine) * live_share(problem, machine)
+    cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows
+    cycles += 0 if problem.channels_last else turned * TURN_NUMBER + ROUND / problem.G
+    cycles += packings(problem, pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
+    return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
+
+
+def rows_are_runs(problem: Problem, machine: Machine) -> bool:
+    """Whether im2col_channels takes a row of a window for one run: its few channels lie side by side."""
+    return problem.G == 1 and problem.C < machine.lanes and problem.kernel[-1] > 1
+
+
+def winograd_tiles(problem: Problem, alpha: int) -> tuple[int, int, int]:
+    """Elements, those with weights of their own, and tiles of one image.
+
+    Along each transformed axis, tiles of m outputs in every phase of the dilation; with stride 2, alpha elements of the even
+    pixels, which two taps see, and m odd pixels.
+    """
+    elements, unique, tiles = 1, 1, 1
+    for axis, (taps, out, stride, dilation) in enumerate(zip(problem.kernel, problem.output_size, problem.stride,
+                                                             problem.dilation)):
+        if axis >= len(problem.kernel) - 2 and taps > 1:
+            m = max(1, alpha - winograd_taps(problem) + 1)
+            elements *= alpha + m * (stride - 1)
+            unique *= alpha + stride - 1
+            tiles *= dilation * ceil_div(ceil_div(out, dilation), m)
+        else:
+            tiles *= out
+    return elements, unique, tiles
+
+
+def winograd_taps(problem: Problem) -> int:
+    """r of F(m, r)."""
+    return 2 if problem.stride[-1] == 2 else problem.kernel[-1]
+
+
+def winograd_block(problem: Problem, machine: Machine, elements: int) -> int:
+    """Tiles of one task at most: their transformed input, of all channels, takes a few times L2."""
+    depth = problem.C // problem.G * [1, 1, *problem.kernel][-3]
+    room = WINOGRAD_ROOM * machine.L2 // (elements * problem.itemsize)
+    return max(machine.MR, min(WINOGRAD_TILES, room // depth // machine.MR * machine.MR))
+
+
+def transforms_of_weights(problem: Problem, alpha: int, blocks: int, far: bool) -> float:
+    """Cycles for each transformed weight of a call."""
+    taps = problem.kernel[-1]
+    products = taps * (taps + alpha) / alpha if [1, *problem.kernel][-2] > 1 else taps
+    number = TRANSFORM_NUMBER + TRANSFORM_PRODUCT * products + (TRANSFORM_FAR if far else 0)
+    if blocks > MOST_PACKINGS and not problem.packed:
+        return number + TRANSFORM_FRESH
+    return packings(problem, blocks, 1) * number
+
+
+def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
+    """Transforms of whole tiles and a matrix product for each element; weights are read once for each block of tiles."""
+    def cost(problem: Problem, machine: Machine) -> float:
+        if alpha > 6 and problem.real == "f32":
+            return inf          # rounding errors too large to be chosen unasked
+        C, K = problem.C // problem.G * [1, 1, *problem.kernel][-3], problem.K // problem.G      # depth taps are channels
+        elements, unique, tiles = winograd_tiles(problem, alpha)
+        share, blocks = elements / alpha**2, ceil_div(tiles, winograd_block(problem, machine, elements))
+        calls = elements * ceil_div(tiles, machine.MR) * ceil_div(K, machine.NR)
+        cycles = elements * C * tile_cycles(tiles, ceil_div(K, machine.lanes), machine) + calls * PRODUCT_START
+        weights = unique * C * K
+        nbytes = weights * problem.G * problem.itemsize * problem.turns
+        if nbytes > machine.L2:
+            number = STREAM_MEMORY if nbytes > machine.L3 / 3 else STREAM_L3
+            cycles = max(cycles, number * weights * blocks)
+        if problem.dilation[-1] > 1:        # pixels of a tile lie far apart, and few tiles of a row follow each other
+            share *= 1 + 4 * problem.dilation[-1] * alpha / (problem.output_size[-1] + problem.dilation[-1] * alpha)
+        into, back = TRANSFORM[alpha]
+        cycles += share * tiles * (into * ceil_div(C, machine.lanes) + back * ceil_div(K, machine.lanes))
+        turned = C * volume(problem) * 1.5 + K * problem.pixels * (1 if problem.dilation[-1] == 1 else SCATTERED)
+        cycles += TURN_NUMBER * (0 if problem.channels_last else turned)
+        panels = ceil_div(K, machine.NR) * machine.NR
+        cycles += unique * C * panels * transforms_of_weights(problem, alpha, blocks, nbytes > machine.L3 / 3)
+        return (problem.G * cycles + far_cycles(problem, machine, TILES_FAR)) * machine.cycle
+    return cost
+
+
+def volume(problem: Problem) -> int:
+    """Input pixels of one image."""
+    n = 1
+    for extent in problem.size:
+        n *= extent
+    return n
+
+
+def im2col_cost(problem: Problem, machine: Machine) -> float:
+    return (channels_cost if problem.channels_last else pixels_cost)(problem, machine)
+
+
+def pointwise_cost(problem: Problem, machine: Machine) -> float:
+    """im2col without its gather."""
+    if problem.channels_last:
+        return im2col_cost(problem, machine)
+    saved = ceil_div(problem.pixels, machine.lanes) * problem.C * gather_vector(problem, machine)
+    return im2col_cost(problem, machine) - saved * machine.cycle
+
+
+def staged_cost(problem: Problem, machine: Machine) -> float:
+    """Vectors of pixels of one output row; every input row is copied about once, every output row finds its window."""
+    K, Q, length = problem.K // problem.G, problem.output_size[-1], problem.sum_length
+    lines, vectors = problem.pixels // Q, ceil_div(Q, machine.lanes)
+    tiles = ceil_div(K, machine.MR) * ceil_div(Q, machine.NR)
+    cycles = lines * (length * tile_cycles(K, vectors, machine) + tiles * TILE_START + length * STAGED_WINDOW)
+    staged = problem.C // problem.G * volume(problem) // problem.size[-1] * min(problem.stride[-1], problem.kernel[-1])
+    cycles += staged * (STAGE_ROW + Q * (STAGE_NUMBER if problem.stride[-1] == 1 else STAGE_STRIDED))
+    cycles += 0 if problem.packed else PACK_NUMBER * K * length
+    return (problem.G * cycles + far_cycles(problem, machine, STAGED_FAR)) * machine.cycle
+
+
+def grouped_cost(problem: Problem, machine: Machine) -> float:
+    """Tiles of 7 pixels and one or two vectors: runs of taps that read consecutive columns, for each channel of a group."""
+    C, K, lanes, Q = problem.C // problem.G, problem.K // problem.G, machine.lanes, problem.output_size[-1]
+    width = 2 if machine.MR > 6 else 1
+    together = max(1, min(lanes // max(K, 1), lanes // C))
+    units = problem.G * ceil_div(K, width * lanes) if K > lanes else ceil_div(problem.G, together * width)
+    step = problem.stride[-1] // problem.dilation[-1]
+    runs = min(problem.kernel[-1], step) if step and problem.stride[-1] % problem.dilation[-1] == 0 else problem.kernel[-1]
+    rows = problem.taps // problem.kernel[-1]
+    tiles = problem.pixels // Q * ceil_div(Q, 7)
+    cycles = tiles * (C * rows * width * (problem.kernel[-1] * GROUPED_TAP + runs * GROUPED_RUN) + GROUPED_TILE)
+    vectors = volume(problem) * ceil_div(C, lanes) * (width if K <= lanes else 1)
+    turned = 0 if problem.channels_last else GROUPED_TURN * (vectors + width * problem.pixels)
+    cycles += vectors * GROUPED_VECTOR + turned
+    packed = packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * problem.K * problem.sum_length
+    return (units * cycles + packed + far_cycles(problem, machine, STRIPS_FAR)) * machine.cycle
+
+
+def direct_cost(problem: Problem, machine: Machine) -> float:
+    """Vectors of pixels of one output row, for MR, 4 or 1 output channels at a time; those at its ends need masks."""
+    K, Q = problem.K // problem.G, problem.output_size[-1]
+    lines, vectors = problem.pixels // Q, ceil_div(Q, machine.lanes)
+    simple = problem.stride[-1] == 1 and not problem.channels_last
+    scattered = machine.lanes if problem.channels_last or problem.stride[-1] > 2 else 1
+    step = 0.0
+    for rows, width, count, cycles in ((machine.MR, 1, K // machine.MR, machine.MR / 2 + 2),
+                                       (4, 2, K % machine.MR // 4, 3), (1, 4, K % machine.MR % 4, 1)):
+        masked = min(vectors, 2 * width) if simple else vectors
+        step += count * (cycles * vectors + (DIRECT_BORDER + scattered + rows) * masked)
+    return (problem.G * problem.sum_length * lines * step + far_cycles(problem, machine, PLANES_FAR)) * machine.cycle
+
+
+def depthwise_cost(problem: Problem, machine: Machine) -> float:
+    """Channels first: vectors of pixels of one row; those of a strided row are picked from it."""
+    if problem.channels_last:
+        return lanes_cost(problem, machine)
+    across = ceil_div(problem.output_size[-1], machine.lanes)
+    vectors = problem.pixels // problem.output_size[-1] * across
+    picked = 0 if problem.stride[-1] == 1 else PICK_ROW * problem.taps // problem.kernel[-1]
+    cycles = vectors * (PLANE_TAPS[across == 1] * problem.taps + 12 + picked) + PLANE
+    return (problem.K * cycles + far_cycles(problem, machine, PLANES_FAR)) * machine.cycle
+
+
+def lanes_cost(problem: Problem, machine: Machine) -> float:
+    """Depthwise with channels on the lanes."""
+    vectors = ceil_div(problem.K, machine.lanes)
+    return problem.pixels * (live_taps(problem) * (0.6 * vectors + 0.5) + 12 * vectors) * machine.cycle
+
+
+def live_taps(problem: Problem) -> float:
+    """Taps at which a pixel sees more than zero padding, on average."""
+    if problem.padding_mode != "zeros":
+        return problem.taps
+    taps = 1.0
+    for n, k, s, d, out, (before, _) in zip(problem.size, problem.kernel, problem.stride, problem.dilation,
+                                            problem.output_size, problem.padding):
+        taps *= sum(max(0, min(out - 1, (n - 1 + before - tap * d) // s) - max(0, ceil_div(before - tap * d, s)) + 1)
+                    for tap in range(k)) / out
+    return taps
+
+
+def turned_cost(problem: Problem, machine: Machine) -> float:
+    """The same from turned rows, and back."""
+    turned = problem.C * (volume(problem) + problem.pixels)
+    return lanes_cost(problem, machine) + (turned * TURN_STRIP + far_cycles(problem, machine, STRIPS_FAR)) * machine.cycle
+
+
+def deform_cost(problem: Problem, machine: Machine) -> float:
+    """Vectors of output channels; every sample is found once for an offset group and interpolated once."""
+    K, length = problem.K // problem.G, problem.sum_length
+    chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L1)
+    tiles = ceil_div(problem.pixels, machine.MR) * ceil_div(K, machine.NR) * chunks
+    cycles = problem.G * (length * tile_cycles(problem.pixels, ceil_div(K, machine.lanes), machine) + tiles * TILE_START)
+    vectors = ceil_div(problem.C // problem.offset_groups, machine.lanes)
+    cycles += problem.pixels * problem.taps * problem.offset_groups * (SAMPLE + CORNERS * vectors)
+    turned = 0 if problem.channels_last else problem.C * volume(problem) + problem.K * problem.pixels
+    packed = 0 if problem.packed else problem.K * length
+    return (cycles + turned * TURN_NUMBER + 2 * PACK_NUMBER * packed) * machine.cycle
+
+
+def apart_cost(problem: Problem, costs: list[float], machine: Machine) -> float:
+    """Convolutions of given costs one after the other, whose results a further pass brings together: phases, gates."""
+    numbers = problem.output_channels * (1 if problem.channels_last else 2)     # whole pixels lie side by side
+    for n in problem.output_size:
+        numbers *= n
+    return sum(costs) + (numbers * PLACE_NUMBER + len(costs) * CALL) * machine.cycle
