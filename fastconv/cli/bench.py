@@ -228,6 +228,8 @@ def run(arguments) -> int:
     if arguments.regret or arguments.sweep:
         from .bench_alone import run_alone
         return run_alone(console, layers, arguments)
+    for file in filter(None, (arguments.json, arguments.markdown)):
+        file.parent.mkdir(parents=True, exist_ok=True)          # now, not after all was measured
     began, results = datetime.now(UTC), []
     with bench_report.progress(console, len(layers)) as advance:
         bench = Bench(peers, arguments.threads, arguments.rounds, arguments.turn / 1e3, arguments.seed, advance.note,
