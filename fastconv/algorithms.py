@@ -31,7 +31,7 @@ LARGEST_HELD = 60000        # pixels of some planes that are turned, and twice t
 LARGEST_STAGED = 1 << 17    # numbers of the input rows of one output row
 LONGEST_ROW = 1024          # columns that one task stages
 MOST_GROUPED = 32           # output channels of a group
-LARGEST_IMAGE = 1 << 22     # numbers of an image that is turned for all threads
+LARGEST_IMAGE = 16 << 20    # bytes of an image that is turned for all threads
 
 
 def im2col_refuses(problem: Problem) -> str:
@@ -69,7 +69,7 @@ def reach(problem: Problem) -> list[int]:
 def small_refuses(problem: Problem) -> str:
     if problem.channels_last:
         return "channels are on the lanes already (im2col)"
-    if volume(problem) * problem.C > LARGEST_IMAGE:
+    if volume(problem) * problem.C * problem.itemsize > LARGEST_IMAGE:
         return "the image is too large to be turned for all threads"
     return im2col_refuses(problem)
 

@@ -1,4 +1,5 @@
 """Plans: what is chosen does not depend on what must not matter, and no thread takes more memory than promised."""
+import math
 from dataclasses import replace
 
 import pytest
@@ -20,6 +21,18 @@ HEAVY = {"many kernels": case((7, 7), (1, 1), C=512, K=50257), "more kernels": c
          "large window, few channels": case((300, 300), (181, 181), C=15, K=8),
          "large window, many channels": case((300, 300), (181, 181), C=512, K=8),
          "large window, small image": case((130, 130), (128, 128), C=15, K=64)}
+
+
+@pytest.mark.parametrize("isa, real", every_build())
+def test_a_turned_image_is_bounded(isa, real):
+    """All threads share it: 16 MiB, and a vector for each pixel where channels are a power of two."""
+    for c in (*LARGE, *HEAVY.values()):
+        problem = c.problem(real, False)
+        for row in TABLE[c.operation]:
+            if row.name == "small" and not row.refuses(problem):
+                plan = make_plan(problem, row.name, isa, 1)
+                pixels = math.prod(problem.size)
+                assert plan.shared <= (16 << 20) + pixels * 16 * problem.itemsize + 1024
 
 
 def over_limit(c, isa, real):
