@@ -135,13 +135,19 @@ cdef void fill_row(const Geometry* g, const real* row, Py_ssize_t w, Py_ssize_t 
             patch[j] = load_channels(row + (w + j * step) * g.x_w, g.x_c, channels)
         return
     j = first
-    while j < stop:             # rows of pixels, turned
+    while j < stop:             # rows of pixels, turned; the last LANES of them whole, again where needed
+        j = max(first, min(j, stop - LANES))
         n = min(<Py_ssize_t>LANES, stop - j)
         lanes = (1u << n) - 1
+        if n == channels == LANES and step == 1:
+            for i in range(LANES):
+                block[i] = vec_load(row + i * g.x_c + w + j)
+        else:
+            for i in range(LANES):
+                block[i] = vec_zero()
+                if i < channels:
+                    block[i] = vec_mask_load_step(block[i], lanes, row + i * g.x_c + w + j * step, step)
         for i in range(LANES):
-            block[i] = vec_zero()
-            if i < channels:
-                block[i] = vec_mask_load_step(block[i], lanes, row + i * g.x_c + w + j * step, step)
             prefetch(row + (LANES + i) * g.x_c + w + j * step)      # of the next vector of channels
         vec_transpose(block)
         for i in range(LANES):
@@ -150,25 +156,32 @@ cdef void fill_row(const Geometry* g, const real* row, Py_ssize_t w, Py_ssize_t 
         j += LANES
 
 
+cdef inline void store_line(const vec* line, const int side, real* target, Py_ssize_t step, unsigned lanes) noexcept nogil:
+    """Elements of one axis, `step` apart."""
+    cdef int i
+    if lanes == (1u << LANES) - 1:
+        for i in range(side):
+            vec_store(target + i * step, line[i])
+    else:
+        for i in range(side):
+            vec_mask_store(target + i * step, lanes, line[i])
+
+
 cdef inline void tile_input(const Geometry* g, const Block* b, const int alpha, const int stride, const vec* patch,
                             real* target, unsigned lanes) noexcept nogil:
     """Transform one tile of the patch and store its elements, for the channels of `lanes`."""
     cdef vec half[MOST_SIDE * MOST_SIDE]
-    cdef vec whole[MOST_SIDE * MOST_SIDE]
+    cdef vec line[MOST_SIDE]
     cdef int i, j, side = alpha if stride == 1 else 2 * alpha - 1
     if g.alpha_h == 1:
-        axis_input(alpha, stride, b.B, patch, 1, whole, 1)
-    else:
-        for i in range(side):
-            axis_input(alpha, stride, b.B, patch + i * MOST_COLUMNS, 1, half + i * side, 1)
-        for j in range(side):
-            axis_input(alpha, stride, b.B, half + j, side, whole + j, side)
-    for i in range(b.elements):
-        if lanes == (1u << LANES) - 1:
-            vec_store(target, whole[i])
-        else:
-            vec_mask_store(target, lanes, whole[i])
-        target += b.v_step
+        axis_input(alpha, stride, b.B, patch, 1, line, 1)
+        store_line(line, side, target, b.v_step, lanes)
+        return
+    for i in range(side):
+        axis_input(alpha, stride, b.B, patch + i * MOST_COLUMNS, 1, half + i * side, 1)
+    for j in range(side):
+        axis_input(alpha, stride, b.B, half + j, side, line, 1)
+        store_line(line, side, target + j * b.v_step, side * b.v_step, lanes)
 
 
 cdef inline Py_ssize_t first_of(Py_ssize_t tile, Py_ssize_t tiles, Py_ssize_t m, Py_ssize_t dilation) noexcept nogil:
@@ -245,25 +258,28 @@ cdef void multiply_element(const Block* b, Py_ssize_t e, const real* weights, co
 cdef inline void run_output(const Geometry* g, const Block* b, const real* products, Py_ssize_t run, Py_ssize_t vectors,
                             Py_ssize_t line, const int alpha, const int m, const int stride) noexcept nogil:
     """b.sums <- A' M A of a run of tiles, the first `vectors` vectors of channels; rows of sums lie `line` apart."""
-    cdef vec whole[MOST_SIDE * MOST_SIDE]
     cdef vec half[MOST_SIDE * MOST_ALPHA]
-    cdef vec sums[MOST_ALPHA * MOST_ALPHA]
-    cdef Py_ssize_t i, j, e
-    cdef int x, y, m_h = 1 if g.alpha_h == 1 else m, side = alpha if stride == 1 else 2 * alpha - 1
+    cdef vec axis[MOST_SIDE]
+    cdef Py_ssize_t i, j
+    cdef const real* product
+    cdef real* total
+    cdef int x, y, side = alpha if stride == 1 else 2 * alpha - 1
     for i in range(run):
         for j in range(vectors):
-            for e in range(b.elements):
-                whole[e] = vec_load(products + e * b.m_step + i * NR + j * LANES)
+            product = products + i * NR + j * LANES
+            total = b.sums + i * m * NR + j * LANES
+            for y in range(1 if g.alpha_h == 1 else side):
+                for x in range(side):
+                    axis[x] = vec_load(product + (y * side + x) * b.m_step)
+                axis_output(alpha, m, stride, b.A, axis, 1, half + y * m, 1)
             if g.alpha_h == 1:
-                axis_output(alpha, m, stride, b.A, whole, 1, sums, 1)
-            else:
-                for y in range(side):
-                    axis_output(alpha, m, stride, b.A, whole + y * side, 1, half + y * m, 1)
                 for x in range(m):
-                    axis_output(alpha, m, stride, b.A, half + x, m, sums + x, m)
-            for y in range(m_h):
-                for x in range(m):
-                    vec_store(b.sums + y * line + (i * m + x) * NR + j * LANES, sums[y * m + x])
+                    vec_store(total + x * NR, half[x])
+                continue
+            for x in range(m):
+                axis_output(alpha, m, stride, b.A, half + x, m, axis, 1)
+                for y in range(m):
+                    vec_store(total + y * line + x * NR, axis[y])
 
 
 cdef void transform_run_output(const Geometry* g, const Block* b, const real* products, Py_ssize_t run, Py_ssize_t vectors,
