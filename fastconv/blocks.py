@@ -41,9 +41,9 @@ def pixel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
 
 
 def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of im2col_channels: part of a weight panel takes two thirds of L1, the windows of a task stay in L2."""
+    """Blocks of im2col_channels: part of a weight panel takes four thirds of L1, the windows of a task stay in L2."""
     K, C = p.K // p.G, p.C // p.G
-    panel_rows = m.L1 * 2 // 3 // (m.NR * p.itemsize)
+    panel_rows = m.L1 * 4 // 3 // (m.NR * p.itemsize)
     row_runs = int(rows_are_runs(p, m))
     run = C * p.kernel[-1] if row_runs else C
     chunk = balanced(run, panel_rows) if run > panel_rows else panel_rows // run * run
@@ -51,10 +51,12 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     most = max(m.MR, min(480, m.L2 // 2 // (window + m.NR * p.itemsize)) // m.MR * m.MR)
     if p.channels_last and C * p.taps <= chunk:     # sums that are finished at once stay in L1
         most = min(most, m.L1 // 3 // (m.NR * p.itemsize) // m.MR * m.MR)
+    least = ceil_div(p.pixels, most)
+    whole = not p.packed and least == 2     # weights that one task for all pixels needs are packed as it needs them
     best = None
     for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
         k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
-        for q_parts in range(ceil_div(p.pixels, most), ceil_div(p.pixels, most) + 2 * threads):
+        for q_parts in range(1 if whole else least, least + 2 * threads):
             q_block = ceil_div(p.pixels, q_parts)
             if (p.padded or p.shuffle) and q_block >= p.output_size[-1]:        # whole rows
                 q_block = padded(q_block, p.output_size[-1])

@@ -23,7 +23,7 @@ from micro.combine cimport Target, pixels_combine, row_of, target_of
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns
-from micro.simd cimport LANES, MR, NR, real, vec, vec_zero
+from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_zero
 from micro.tile cimport Output, any_tile_multiply_rows
 from turned cimport image_size, images_of, pieces_of, pitch_of, turn_piece, turned_size
 
@@ -220,7 +220,7 @@ cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights,
                 q = tile_clip(g, b, q, &stop)
                 if q >= stop:
                     continue
-            fetched = ahead + runs * n * i * LANES          # a vector for each step
+            fetched = ahead + runs * n * i * LANES if i < NV else weights      # a vector for each step, until all are there
             if last:
                 out.y = y + (output_of(g, b, q) * g.y_q if g.up_w else q * out.step)
             if n == b.length:
