@@ -20,9 +20,9 @@ def balanced(n: int, most: int) -> int:
 
 
 def pixel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of im2col_pixels: a panel of `chunk` channels takes a sixteenth of L2, the sums of a task twice L2."""
+    """Blocks of im2col_pixels: a panel of `chunk` channels takes an eighth of L2, the sums of a task twice L2."""
     K, C = p.K // p.G, p.C // p.G
-    panel_rows = m.L2 // 16 // (m.NR * p.itemsize)
+    panel_rows = m.L2 // 8 // (m.NR * p.itemsize)
     chunk = balanced(C, panel_rows // p.taps)
     most = max(2 * m.NR, min(448, 2 * m.L2 // (K * p.itemsize) // m.NR * m.NR))
     best = None
