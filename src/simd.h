@@ -63,6 +63,9 @@ ALWAYS vec vec_keep(vec v) { __asm__("" : "+w"(v)); return v; }
 /* p, as a pointer of which the compiler knows nothing: what was loaded through p is loaded again, not kept in registers. */
 ALWAYS const real *reload(const real *p) { __asm__("" : "+r"(p)); return p; }
 ALWAYS void vec_store(real *p, vec v) { *(vec_any *)p = v; }
+typedef real half_vec __attribute__((vector_size(VECTOR_BYTES / 2), aligned(REAL_BYTES), may_alias));
+/* The lower (w = 0) or upper LANES / 2 numbers. */
+ALWAYS void vec_store_half(real *p, vec v, const int w) { *(half_vec *)p = ((half_vec *)&v)[w]; }
 /* A store past the caches; p must be a multiple of VECTOR_BYTES. stores_wait: other threads then see all of them. */
 #if defined(__AVX512F__)
 ALWAYS void vec_stream(real *p, vec v) { _mm512_stream_si512((__m512i *)p, (__m512i)v); }

@@ -1,8 +1,10 @@
 """Packing: weights rewritten in the order in which a tile reads them."""
 from micro.simd cimport (LANES, MR, MV, NR, NV, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_store,
-                         vec_transpose, vec_zero)
+                         vec_store_half, vec_transpose, vec_zero)
 
 cdef enum:
+    WAYS = 12               # lines in one set of L1
+    HALF = LANES // 2
     AHEAD = 4 * LANES       # numbers of a row: rows lie too far apart for the CPU to fetch all of them by itself
 
 
@@ -45,26 +47,43 @@ cdef inline void pack_rows(const real* w, Py_ssize_t distance, int rows, Py_ssiz
 
 cdef inline void pack_columns(const real* w, Py_ssize_t distance, int rows, Py_ssize_t channels, Py_ssize_t taps,
                               real* packed) noexcept nogil:
-    """packed (taps, channels, NR) <- w (rows, channels, taps), rows `distance` apart; missing rows up to NR are zeros."""
+    """packed (taps, channels, NR) <- w (rows, channels, taps), rows `distance` apart; missing rows up to NR are zeros.
+
+    More than WAYS rows are turned HALF of them at a time, for a power of two apart they would not stay in their set of L1.
+    """
     cdef vec block[LANES]
-    cdef Py_ssize_t place[LANES]
-    cdef Py_ssize_t k = 0, n = channels * taps, channel = 0, tap = 0, stop
+    cdef Py_ssize_t place[2 * LANES]
+    cdef const real* row
+    cdef Py_ssize_t k = 0, n = channels * taps, channel = 0, tap = 0, piece
     cdef int i, j
     while k < n:
-        stop = min(<Py_ssize_t>LANES, n - k)
-        for i in range(LANES):          # number k + i is tap `tap` of `channel`
+        piece = 2 * LANES if LANES > WAYS and n - k >= 2 * LANES and rows == NR else min(<Py_ssize_t>LANES, n - k)
+        for i in range(<int>piece):     # number k + i is tap `tap` of `channel`
             place[i] = (tap * channels + channel) * NR
             tap += 1
             if tap == taps:
                 tap = 0
                 channel += 1
-        for j in range(NV):
-            rows_load(w + j * LANES * distance + k, distance, max(0, rows - j * LANES), n - k, block)
-            vec_transpose(block)
-            for i in range(LANES):
-                if i < stop:
-                    vec_store(packed + place[i] + j * LANES, block[i])
-        k += LANES
+        if LANES > WAYS and piece > LANES:
+            for j in range(2 * NV):
+                for i in range(HALF):
+                    row = w + (j * HALF + i) * distance + k
+                    prefetch(row + AHEAD)
+                    prefetch(row + AHEAD + LANES)
+                    block[i] = vec_load(row)
+                    block[HALF + i] = vec_load(row + LANES)
+                vec_transpose(block)
+                for i in range(LANES):
+                    vec_store_half(packed + place[i] + j * HALF, block[i], 0)
+                    vec_store_half(packed + place[LANES + i] + j * HALF, block[i], 1)
+        else:
+            for j in range(NV):
+                rows_load(w + j * LANES * distance + k, distance, max(0, rows - j * LANES), n - k, block)
+                vec_transpose(block)
+                for i in range(LANES):
+                    if i < piece:
+                        vec_store(packed + place[i] + j * LANES, block[i])
+        k += piece
 
 
 cdef inline void turn(const real* x, Py_ssize_t distance, Py_ssize_t rows, Py_ssize_t n, real* y,

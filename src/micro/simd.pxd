@@ -14,6 +14,7 @@ cdef extern from "simd.h" nogil:
     vec vec_keep(vec v)
     const real* reload(const real* p)
     void vec_store(real* p, vec v)
+    void vec_store_half(real* p, vec v, const int w)
     void prefetch(const real* p)
     void vec_stream(real* p, vec v)         # p a multiple of VECTOR_BYTES
     void stores_wait()
