@@ -89,8 +89,13 @@ ALWAYS vec vec_splat(real x) { return x - (vec){0}; }      /* one broadcast; lan
 #define WIDE (VECTOR_BYTES / 8)
 typedef double wide __attribute__((vector_size(VECTOR_BYTES)));
 typedef real some __attribute__((vector_size(WIDE * REAL_BYTES), aligned(REAL_BYTES), may_alias));
+#if defined(__AVX512F__) && !FASTCONV_DOUBLE        /* of which gcc makes two halves */
+ALWAYS wide wide_load(const real *p) { return (wide)_mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+ALWAYS void wide_store(real *p, wide v) { _mm256_storeu_ps(p, _mm512_cvtpd_ps((__m512d)v)); }
+#else
 ALWAYS wide wide_load(const real *p) { return __builtin_convertvector(*(const some *)p, wide); }
 ALWAYS void wide_store(real *p, wide v) { *(some *)p = __builtin_convertvector(v, some); }
+#endif
 
 /* Lane by lane `a < b ? yes : no`; a NaN in a or b takes `no`. */
 ALWAYS vec vec_if_less(vec a, vec b, vec yes, vec no) {

@@ -54,7 +54,7 @@ cdef struct Block:              # one task: what it computes and where its works
     vec* patch                  # (side_h, MOST_COLUMNS) vectors of channels
     real* V                     # (elements, tiles, depth)
     real* M                     # (elements, tiles, chunk)
-    real* weights               # (unique_weights, depth, NR), if the weights do not come packed
+    real* weights               # (unique_weights, depth + 1, NR), if the weights do not come packed
     real* plain                 # (T R S, PIECE, NR), likewise
     real* sums                  # (m_h, columns of a run, NR)
     real* turned                # (NR, columns of a run)
@@ -68,6 +68,11 @@ cdef inline bint halved(Py_ssize_t alpha, Py_ssize_t stride) noexcept nogil:
 cdef inline Py_ssize_t unique_weights(const Geometry* g) noexcept nogil:
     """Elements that have weights of their own."""
     return (g.alpha_h + halved(g.alpha_h, g.stride_h)) * (g.alpha_w + halved(g.alpha_w, g.stride_w))
+
+
+cdef inline Py_ssize_t weights_step(const Geometry* g) noexcept nogil:
+    """Between the packed weights of one element and the next: not a power of two, lest all fell into one set of a cache."""
+    return (g.C * g.T + 1) * NR
 
 
 cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept nogil:
@@ -94,7 +99,7 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
     b.patch = <vec*>place(&free, b.side_h * MOST_COLUMNS * sizeof(vec))
     b.V = <real*>place(&free, b.elements * b.v_step * sizeof(real))
     b.M = <real*>place(&free, b.elements * b.m_step * ceil_div(min(g.chunk, g.K), NR) * sizeof(real))
-    b.weights = <real*>place(&free, 0 if g.packed else unique * b.depth * NR * sizeof(real))
+    b.weights = <real*>place(&free, 0 if g.packed else unique * weights_step(g) * sizeof(real))
     b.plain = <real*>place(&free, 0 if g.packed or g.in_place else g.T * g.R * g.S * PIECE * NR * sizeof(real))
     b.sums = <real*>place(&free, (b.m_h * line * NR + LANES) * sizeof(real))
     b.turned = <real*>place(&free, 0 if g.channels_last else line * NR * sizeof(real))
@@ -344,37 +349,44 @@ cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b
     return odd
 
 
+cdef inline void store_weights(const wide* axis, const int side, real* line) noexcept nogil:
+    """Weights of one axis, rounded, NR apart."""
+    cdef int i
+    for i in range(side):
+        wide_store(line + i * NR, axis[i])
+
+
 cdef inline void panel_transform(const Geometry* g, const double* G, const real* plain, Py_ssize_t apart, Py_ssize_t channels,
-                                 real* packed, const int alpha, const int stride) noexcept nogil:
-    """`channels` channels of packed (unique_weights, T C, NR) <- the transform of plain (T R S, apart, NR)."""
-    cdef Py_ssize_t t, c, depth = g.C * g.T, elements = unique_weights(g)
+                                 real* packed, const int alpha, const int stride, int S) noexcept nogil:
+    """`channels` channels of packed (unique_weights, T C + 1, NR) <- the transform of plain (T R S, apart, NR)."""
+    cdef Py_ssize_t t, c, elements = unique_weights(g)
     cdef wide taps[MOST_TAPS * MOST_TAPS]
     cdef real line[MOST_ALPHA * MOST_ALPHA * NR]
     cdef wide half[MOST_ALPHA * MOST_TAPS]
-    cdef wide whole[MOST_ALPHA * MOST_ALPHA]
-    cdef int i, j, r, S = 3 if stride == 2 else <int>g.S, rows = 1 if g.alpha_h == 1 else S, side = alpha + stride - 1
+    cdef wide axis[MOST_ALPHA]
+    cdef int i, j, r, rows = 1 if g.alpha_h == 1 else S, side = alpha + stride - 1
     for t in range(g.T):
         for c in range(channels):
             for j in range(NR // WIDE):
                 for i in range(rows * S):
                     taps[i] = wide_load(plain + ((t * rows * S + i) * apart + c) * NR + j * WIDE)
                 if g.alpha_h == 1:
-                    axis_weights(alpha, S, stride, G, taps, 1, whole, 1)
-                else:
-                    for r in range(S):
-                        axis_weights(alpha, S, stride, G, taps + r * S, 1, half + r * side, 1)
-                    for i in range(side):
-                        axis_weights(alpha, S, stride, G, half + i, side, whole + i, side)
-                for i in range(elements):
-                    wide_store(line + i * NR + j * WIDE, whole[i])
+                    axis_weights(alpha, S, stride, G, taps, 1, half, 1)
+                    store_weights(half, side, line + j * WIDE)
+                    continue
+                for r in range(S):
+                    axis_weights(alpha, S, stride, G, taps + r * S, 1, half + r * side, 1)
+                for i in range(side):
+                    axis_weights(alpha, S, stride, G, half + i, side, axis, 1)
+                    store_weights(axis, side, line + i * side * NR + j * WIDE)
             for i in range(elements):           # whole cache lines: the elements lie a power of two apart
                 for j in range(NV):
-                    vec_store(packed + (i * depth + t * g.C + c) * NR + j * LANES, vec_load(line + i * NR + j * LANES))
+                    vec_store(packed + i * weights_step(g) + (t * g.C + c) * NR + j * LANES, vec_load(line + i * NR + j * LANES))
 
 
 cdef void pack_piece(const Geometry* g, const Arrays* a, Py_ssize_t group, Py_ssize_t k, Py_ssize_t c, real* plain,
                      real* packed) noexcept nogil:
-    """PIECE channels from c on of packed (unique_weights, T C, NR) <- NR kernels of a group from k on; `plain`
+    """PIECE channels from c on of packed (unique_weights, T C + 1, NR) <- NR kernels of a group from k on; `plain`
     (T R S, PIECE, NR) is overwritten."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, alpha = g.alpha_w, channels = min(<Py_ssize_t>PIECE, g.C - c), apart = channels
     cdef const double* G = a.constants + alpha * alpha + (alpha - (2 if g.stride_w == 2 else g.S) + 1) * alpha
@@ -387,15 +399,17 @@ cdef void pack_piece(const Geometry* g, const Arrays* a, Py_ssize_t group, Py_ss
                      plain)
     if g.stride_w == 2:
         if alpha == 4:
-            panel_transform(g, G, plain, apart, channels, packed, 4, 2)
+            panel_transform(g, G, plain, apart, channels, packed, 4, 2, 3)
         else:
-            panel_transform(g, G, plain, apart, channels, packed, 6, 2)
+            panel_transform(g, G, plain, apart, channels, packed, 6, 2, 3)
     elif alpha == 4:
-        panel_transform(g, G, plain, apart, channels, packed, 4, 1)
+        panel_transform(g, G, plain, apart, channels, packed, 4, 1, <int>g.S)
+    elif alpha == 6 and g.S == 3:       # most often, and worth code of its own
+        panel_transform(g, G, plain, apart, channels, packed, 6, 1, 3)
     elif alpha == 6:
-        panel_transform(g, G, plain, apart, channels, packed, 6, 1)
+        panel_transform(g, G, plain, apart, channels, packed, 6, 1, <int>g.S)
     else:
-        panel_transform(g, G, plain, apart, channels, packed, 8, 1)
+        panel_transform(g, G, plain, apart, channels, packed, 8, 1, <int>g.S)
 
 
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
@@ -419,7 +433,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
         b.B[i] = <real>a.constants[i]
     for i in range(b.m_w * g.alpha_w):
         b.A[i] = <real>a.constants[g.alpha_w * g.alpha_w + i]
-    size = b.depth * NR
+    size = weights_step(g)
     transform_all_input(g, &b)
     while k0 < k1:
         panels = ceil_div(min(g.chunk, k1 - k0), NR)
@@ -451,7 +465,7 @@ cdef bint pack_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* w
     """One task: NR output channels of one group, PIECE input channels."""
     cdef Py_ssize_t panels = ceil_div(g.K, NR), pieces = ceil_div(g.C, PIECE), panel = task // pieces
     pack_piece(g, a, panel // panels, panel % panels * NR, task % pieces * PIECE, <real*>workspace,
-               a.y + panel * NR * unique_weights(g) * g.C * g.T)
+               a.y + panel * unique_weights(g) * weights_step(g))
     return False
 
 
@@ -468,11 +482,11 @@ cdef Division divide(Geometry* g) noexcept nogil:
 
 
 cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
-    return g.G * padded(g.K, NR) * unique_weights(g) * g.C * g.T
+    return g.G * ceil_div(g.K, NR) * unique_weights(g) * weights_step(g)
 
 
 cdef Division packing(Geometry* g) noexcept nogil:
-    """packed (G, ceil(K / NR), unique_weights, T C, NR) <- w (G K, C, T, R, S), transformed in float64 and rounded once."""
+    """packed (G, ceil(K / NR), unique_weights, T C + 1, NR) <- w (G K, C, T, R, S), transformed in float64 and rounded once."""
     return divided(<AnyTask>pack_task, g.G * ceil_div(g.K, NR) * ceil_div(g.C, PIECE),
                    0 if g.in_place else g.T * g.R * g.S * PIECE * NR * sizeof(real))
 
