@@ -103,12 +103,13 @@ cdef void tap_windows(const Geometry* g, const Block* b, Py_ssize_t u, Py_ssize_
     first = min(pixels, max(<Py_ssize_t>0, ceil_div(-w, g.stride_w) - q) if w < 0 else 0)
     stop = max(first, min(pixels, ceil_div(g.W - w, g.stride_w) - q)) if w < g.W else first
     row_fill(b, u, i + first, stop - first, row + ((q + first) * g.stride_w + w) * b.x_w, g.stride_w * b.x_w)
-    for j in range(pixels):
-        if j < first or j >= stop:
-            column = border_index(g.padding_mode, (q + j) * g.stride_w + w, g.W)
-            b.window[u * b.apart + i + j] = b.zeros
-            if column >= 0:
-                row_fill(b, u, i + j, 1, row + column * b.x_w, 0)
+    j = 0 if first > 0 else stop
+    while j < pixels:
+        column = border_index(g.padding_mode, (q + j) * g.stride_w + w, g.W)
+        b.window[u * b.apart + i + j] = b.zeros
+        if column >= 0:
+            row_fill(b, u, i + j, 1, row + column * b.x_w, 0)
+        j += 1 if j + 1 != first else stop - j
 
 
 cdef void run_windows(const Geometry* g, const Block* b, Py_ssize_t u, Py_ssize_t i, Py_ssize_t q, Py_ssize_t pixels,
@@ -120,11 +121,12 @@ cdef void run_windows(const Geometry* g, const Block* b, Py_ssize_t u, Py_ssize_
         first = min(pixels, max(<Py_ssize_t>0, ceil_div(g.pad_w, g.stride_w) - q))
         stop = max(first, min(pixels, (g.W - g.S + g.pad_w) // g.stride_w + 1 - q))
     row_fill(b, u, i + first, stop - first, row + ((q + first) * g.stride_w - g.pad_w) * b.x_w, g.stride_w * b.x_w)
-    for j in range(pixels):
-        if j < first or j >= stop:
-            copy = b.copies + ((i + j) * b.runs + u) * b.length
-            copy_row(g, b, row, (q + j) * g.stride_w - g.pad_w, copy)
-            row_fill(b, u, i + j, 1, copy, 0)
+    j = 0 if first > 0 else stop
+    while j < pixels:
+        copy = b.copies + ((i + j) * b.runs + u) * b.length
+        copy_row(g, b, row, (q + j) * g.stride_w - g.pad_w, copy)
+        row_fill(b, u, i + j, 1, copy, 0)
+        j += 1 if j + 1 != first else stop - j
 
 
 cdef void find_windows(const Geometry* g, Block* b) noexcept nogil:
