@@ -116,7 +116,7 @@ cdef inline void tile_multiply_scattered(const int m, const int nv, Py_ssize_t n
             multiplier += MR
         offset += nv * LANES
         if out != NULL:
-            sums_finish(m, nv, acc, out, True, m == MR and nv > 1)
+            sums_finish(m, nv, acc, out, True, True)
             out.y += nv * LANES
         else:
             sums_store(m, nv, acc, total)
