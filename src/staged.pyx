@@ -1,7 +1,7 @@
 """Convolution of few channels, pixels on the lanes: rows of x are staged once and serve all taps, without panels.
 
 Loops, outermost first, and what each block is sized for:
-    task        in parallel: image x group x depth x pixel_block output rows x chunk output columns
+    task        in parallel: image x group x depth x pixel_block output rows x at most chunk output columns
     c t h       the input rows of the task  staged in L2, padding resolved, split by column modulo stride_w
     p           one output row              a pointer for each element of the window
     k           MR output channels          \
@@ -124,6 +124,7 @@ cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real** b, Py_ss
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task; returns whether a sum was NaN or infinite."""
     cdef Py_ssize_t row_blocks = ceil_div(g.P, g.pixel_block), column_blocks = ceil_div(g.Q, g.chunk)
+    cdef Py_ssize_t panels = ceil_div(g.Q, NR)
     cdef Py_ssize_t row, q, k, at, pixels, count, channel
     cdef const real* weights
     cdef vec odd = vec_zero()
@@ -132,8 +133,8 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef Output out
     cdef bint direct = output_open(g, a.residual, g.y_k, &out), whole
     layout(g, &b, workspace)
-    b.q0 = task % column_blocks * g.chunk
-    b.columns = min(g.chunk, g.Q - b.q0)
+    b.q0 = task % column_blocks * panels // column_blocks * NR
+    b.columns = min(g.Q, (task % column_blocks + 1) * panels // column_blocks * NR) - b.q0
     task //= column_blocks
     b.p0 = task % row_blocks * g.pixel_block
     b.rows = min(g.pixel_block, g.P - b.p0)
