@@ -22,6 +22,7 @@ from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_rows
 from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_mask_load_step, vec_mask_store, vec_zero
 from micro.tile cimport Output, any_tile_multiply_scattered
+from row_panels cimport packed, packing
 
 cdef struct Block:              # one task: what it computes and where its workspace lies
     Py_ssize_t n, group, o, p0, rows, q0, columns
@@ -174,13 +175,6 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     return any_odd(odd + out.odd)
 
 
-cdef bint pack_panel(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
-    """One task: MR output channels of one group."""
-    cdef Py_ssize_t length = g.C * g.T * g.R * g.S, panels = ceil_div(g.K, MR), group = task // panels, k = task % panels * MR
-    pack_rows(a.w + (group * g.K + k) * length, length, <int>min(<Py_ssize_t>MR, g.K - k), length, a.y + task * length * MR)
-    return False
-
-
 cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
     cdef Block b
     return layout(g, &b, NULL)
@@ -188,15 +182,6 @@ cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
 
 cdef Division divide(Geometry* g) noexcept nogil:
     return divided(<AnyTask>block, g.N * g.G * g.O * ceil_div(g.P, g.pixel_block) * ceil_div(g.Q, g.chunk))
-
-
-cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
-    return g.G * padded(g.K, MR) * g.C * g.T * g.R * g.S
-
-
-cdef Division packing(Geometry* g) noexcept nogil:
-    """packed (G, ceil(K / MR), C T R S, MR) <- w (G K, C, T, R, S)."""
-    return divided(<AnyTask>pack_panel, g.G * ceil_div(g.K, MR))
 
 
 cdef Table table
