@@ -146,7 +146,7 @@ class Problem:
         return self.G == self.C > 1
 
     def as_volume(self) -> Problem:
-        """Images, channels last, whose pixels follow one another, as one volume: they are its slices, or rows of its image."""
+        """A batch, channels last, as one volume: images are its slices, or signals the rows of one image."""
         axes = {"size": self.N, "kernel": 1, "stride": 1, "dilation": 1, "padding": (0, 0)}
         deeper = {"conv1d": "conv2d", "conv2d": "conv3d"}.get(self.operation)
         if deeper is None or self.N < 2 or not self.channels_last or self.combined:
