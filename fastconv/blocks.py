@@ -75,7 +75,7 @@ def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     columns = Q if Q <= LONGEST_ROW else padded(balanced(Q, LONGEST_ROW), m.NR)
     images = p.N * p.G * p.pixels // (lines * Q)
     if threads > 1 and lines * images < threads:    # a row for several threads
-        columns = min(columns, padded(ceil_div(Q, 4 * threads), m.NR))
+        columns = padded(ceil_div(Q, padded(ceil_div(Q, LONGEST_ROW), 4 * threads)), m.NR)
     step, reach = [1, *p.stride][-2], [1, *(d * (k - 1) + 1 for k, d in zip(p.kernel, p.dilation))][-2]
     line = p.C // p.G * [1, 1, *p.kernel][-3] * (columns * p.stride[-1] + p.kernel[-1] * p.dilation[-1]) * p.itemsize
     rows = max(1, (m.L2 // 4 // line - reach) // step + 1)

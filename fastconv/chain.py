@@ -25,8 +25,8 @@ class Chain:
         strip = {"pixel_block": pixels, "channel_block": p.K, "packed": int(first.packs), "y_n": 0,
                  "y_k": 1 if p.channels_last else pixels, "past_caches": 0, "y_q": p.K if p.channels_last else 1}
         next_pixels = rows * q.output_size[1]
-        self.geometries = (first.pack_geometry(**strip), second.pack_geometry(
-            pixel_block=next_pixels, channel_block=padded(q.K, m.MR * m.NR) if second.row.name == POINTWISE else q.K,
+        self.geometries = (first.pack_geometry(True, **strip), second.pack_geometry(
+            True, pixel_block=next_pixels, channel_block=padded(q.K, m.MR * m.NR) if second.row.name == POINTWISE else q.K,
             packed=int(second.packs)))
         self.fits = (first.blocks["pixel_block"], second.blocks["pixel_block"]) == (pixels, next_pixels)
         self.kernels = first.module, second.module

@@ -76,9 +76,9 @@ class Plan:
         if self.pack_first:                 # then the kernel sees packed weights and needs no room to pack them
             self.geometry = self.pack_geometry(packed=1)
 
-    def pack_geometry(self, **changes: int) -> bytes:
-        """The kernel's Geometry; its field names are those of src/micro/geometry.pxd."""
-        p, m = self.problem, self.machine
+    def pack_geometry(self, by_image: bool = False, **changes: int) -> bytes:
+        """The kernel's Geometry; its field names are those of src/micro/geometry.pxd. `by_image`: a task is part of one."""
+        p, m = self.problem if by_image else self.laid_out(), self.machine
         fields = dict.fromkeys(("in_place", "row_runs", "alpha_h", "alpha_w", "offset_groups", "tile_h", "tile_w",
                                 "tile_lanes", "workspace", "shared", "x_n", "x_c", "x_d", "x_h", "x_w",
                                 "up_d", "up_h", "up_w", "cut_d", "cut_h", "cut_w", "full_d", "full_h", "full_w"), 0)
@@ -119,6 +119,10 @@ class Plan:
         self.blocks = {name: fields[name] for name in ("chunk", "pixel_block", "channel_block")}
         return self.module.geometry(fields | {"workspace": self.workspace, "shared": self.shared}) + constants
 
+    def laid_out(self) -> Problem:
+        """The problem as its kernel sees it: where pixels are windows, tasks are made of the pixels of all images."""
+        return self.problem.as_volume() if self.row.name == "pointwise" else self.problem
+
     def shares_weights(self) -> bool:
         """Whether weights that are not packed are better packed once for all tasks than by each that needs them."""
         few = 1 if self.problem.K * self.problem.sum_length > MANY_WEIGHTS else 2
@@ -126,8 +130,9 @@ class Plan:
 
     def tasks_of_pixels(self) -> int:
         """Tasks of a call that use the same weights."""
-        pixels = winograd_tiles(self.problem, self.row.alpha)[2] if self.row.alpha else self.problem.pixels
-        return self.problem.N * ceil_div(pixels, self.blocks["pixel_block"])
+        problem = self.laid_out()
+        pixels = winograd_tiles(problem, self.row.alpha)[2] if self.row.alpha else problem.pixels
+        return problem.N * ceil_div(pixels, self.blocks["pixel_block"])
 
     def fit_workspace(self, fields: dict[str, int]) -> int:
         """Bytes of workspace for each thread; halves the blocks in `fields` until they are within WORKSPACE."""

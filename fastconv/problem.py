@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf, prod
 from typing import NamedTuple
@@ -144,6 +144,14 @@ class Problem:
     def depthwise(self) -> bool:
         """Whether every channel has its own kernels."""
         return self.G == self.C > 1
+
+    def as_volume(self) -> Problem:
+        """A batch, channels last, as one volume: images are its slices, or signals the rows of one image."""
+        axes = {"size": self.N, "kernel": 1, "stride": 1, "dilation": 1, "padding": (0, 0)}
+        deeper = {"conv1d": "conv2d", "conv2d": "conv3d"}.get(self.operation)
+        if deeper is None or self.N < 2 or not self.channels_last or self.combined:
+            return self
+        return replace(self, operation=deeper, N=1, **{name: (first, *getattr(self, name)) for name, first in axes.items()})
 
     def in_three_axes(self, values: Sequence, missing) -> list:
         """`values`, one per spatial axis, with `missing` for the leading axes that the problem lacks."""

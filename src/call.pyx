@@ -126,7 +126,7 @@ cdef inline int open(Held* h, Geometry* g, Py_ssize_t real_bytes, bytes packed, 
     """Get the workspace, hold the buffers, take the input's strides. What was opened is in `h`, also after an error."""
     cdef Arrays* a = &h.arrays
     cdef Py_ssize_t* stride
-    cdef int axes
+    cdef int axes, first
     a.constants = <const double*>(PyBytes_AS_STRING(packed) + sizeof(Geometry))
     a.shared = allocate(g.shared + g.workspace * threads)
     h.workspace = a.shared + g.shared
@@ -137,14 +137,14 @@ cdef inline int open(Held* h, Geometry* g, Py_ssize_t real_bytes, bytes packed, 
     hold(y, PyBUF_STRIDES | PyBUF_WRITABLE, &h.view[4], <const void**>&a.y)
     hold(more, PyBUF_STRIDES, &h.view[5], <const void**>&a.more[0])
     hold(last, PyBUF_STRIDES, &h.view[6], <const void**>&a.more[1])
-    axes = h.view[0].ndim
     stride = h.view[0].strides
+    axes = h.view[0].ndim - (1 if g.channels_last else 0)
+    first = 0 if g.channels_last else 2         # channels last, images may be rows or slices of one: Problem.as_volume
     g.x_n = stride[0] // real_bytes
-    g.x_c = stride[axes - 1 if g.channels_last else 1] // real_bytes
-    stride += 0 if g.channels_last else 1
-    g.x_w = stride[axes - 2] // real_bytes
-    g.x_h = stride[axes - 3] // real_bytes if axes > 3 else 0
-    g.x_d = stride[axes - 4] // real_bytes if axes > 4 else 0
+    g.x_c = stride[axes if g.channels_last else 1] // real_bytes
+    g.x_w = stride[axes - 1] // real_bytes
+    g.x_h = stride[axes - 2] // real_bytes if axes - 2 >= first else 0
+    g.x_d = stride[axes - 3] // real_bytes if axes - 3 >= first else 0
     return 0
 
 

@@ -16,12 +16,12 @@ Leaves   y written in full.
 Rounds   one fused chain per output, in order t, r, s, c; then bias, residual, activation.
 Costs    2 N G K C T R S O P Q flop, less the taps at which all pixels of a tile see zero padding, and sums that are cut off.
 """
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, divided_in_rounds, offer
 from micro.combine cimport Target, pixels_combine, row_of, target_of
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish
-from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
+from micro.geometry cimport ZEROS, Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns
 from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_zero
 from micro.tile cimport Output, any_tile_multiply_rows
@@ -68,8 +68,12 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
 
 cdef void copy_row(const Geometry* g, const Block* b, const real* row, Py_ssize_t w, real* copy) noexcept nogil:
     """copy (S, C) <- the pixels that one row of a window reads in the input row at `row`, from column w on."""
-    cdef Py_ssize_t s, column
+    cdef Py_ssize_t s, column, first = min(g.S, max(<Py_ssize_t>0, -w)), stop = max(first, min(g.S, g.W - w))
     cdef int c
+    if g.padding_mode == ZEROS and g.dilation_w == 1 and b.x_w == g.C:
+        memset(copy, 0, b.length * sizeof(real))
+        memcpy(copy + first * g.C, row + (w + first) * g.C, (stop - first) * g.C * sizeof(real))
+        return
     for s in range(g.S):
         column = border_index(g.padding_mode, w + s * g.dilation_w, g.W)
         for c in range(<int>g.C):
@@ -86,11 +90,16 @@ cdef void find_tiles(const Geometry* g, Block* b) noexcept nogil:
 
 cdef inline void row_fill(const Block* b, Py_ssize_t u, Py_ssize_t i, Py_ssize_t pixels, const real* first,
                           Py_ssize_t step) noexcept nogil:
-    """Windows of run u of the pixels from i on, `step` apart, that all see the image; so do their tiles."""
+    """Windows of run u of the pixels from i on, `step` apart."""
     cdef const real** window = b.window + u * b.apart + i
     cdef Py_ssize_t j
     for j in range(pixels):
         window[j] = first + j * step
+
+
+cdef inline void tiles_live(const Block* b, Py_ssize_t u, Py_ssize_t i, Py_ssize_t pixels) noexcept nogil:
+    """Tiles of the pixels from i on see the image with run u."""
+    cdef Py_ssize_t j
     if pixels > 0:          # tile t begins at t pixels // tiles
         for j in range(((i + 1) * b.tiles - 1) // b.pixels, ((i + pixels) * b.tiles - 1) // b.pixels + 1):
             b.live[u * b.tiles + j] = 1
@@ -103,12 +112,15 @@ cdef void tap_windows(const Geometry* g, const Block* b, Py_ssize_t u, Py_ssize_
     first = min(pixels, max(<Py_ssize_t>0, ceil_div(-w, g.stride_w) - q) if w < 0 else 0)
     stop = max(first, min(pixels, ceil_div(g.W - w, g.stride_w) - q)) if w < g.W else first
     row_fill(b, u, i + first, stop - first, row + ((q + first) * g.stride_w + w) * b.x_w, g.stride_w * b.x_w)
-    for j in range(pixels):
-        if j < first or j >= stop:
-            column = border_index(g.padding_mode, (q + j) * g.stride_w + w, g.W)
-            b.window[u * b.apart + i + j] = b.zeros
-            if column >= 0:
-                row_fill(b, u, i + j, 1, row + column * b.x_w, 0)
+    if g.padding_mode == ZEROS:
+        tiles_live(b, u, i + first, stop - first)
+    else:
+        tiles_live(b, u, i, pixels)
+    j = 0 if first > 0 else stop
+    while j < pixels:
+        column = border_index(g.padding_mode, (q + j) * g.stride_w + w, g.W)
+        b.window[u * b.apart + i + j] = b.zeros if column < 0 else row + column * b.x_w
+        j += 1 if j + 1 != first else stop - j
 
 
 cdef void run_windows(const Geometry* g, const Block* b, Py_ssize_t u, Py_ssize_t i, Py_ssize_t q, Py_ssize_t pixels,
@@ -120,11 +132,13 @@ cdef void run_windows(const Geometry* g, const Block* b, Py_ssize_t u, Py_ssize_
         first = min(pixels, max(<Py_ssize_t>0, ceil_div(g.pad_w, g.stride_w) - q))
         stop = max(first, min(pixels, (g.W - g.S + g.pad_w) // g.stride_w + 1 - q))
     row_fill(b, u, i + first, stop - first, row + ((q + first) * g.stride_w - g.pad_w) * b.x_w, g.stride_w * b.x_w)
-    for j in range(pixels):
-        if j < first or j >= stop:
-            copy = b.copies + ((i + j) * b.runs + u) * b.length
-            copy_row(g, b, row, (q + j) * g.stride_w - g.pad_w, copy)
-            row_fill(b, u, i + j, 1, copy, 0)
+    tiles_live(b, u, i, pixels)
+    j = 0 if first > 0 else stop
+    while j < pixels:
+        copy = b.copies + ((i + j) * b.runs + u) * b.length
+        copy_row(g, b, row, (q + j) * g.stride_w - g.pad_w, copy)
+        b.window[u * b.apart + i + j] = copy
+        j += 1 if j + 1 != first else stop - j
 
 
 cdef void find_windows(const Geometry* g, Block* b) noexcept nogil:

@@ -22,6 +22,7 @@ from micro.geometry cimport Geometry, ceil_div, padded
 from micro.pack cimport pack_rows
 from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_zero
 from micro.tile cimport Output, any_tile_multiply
+from row_panels cimport packed, packing
 
 
 cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width, Py_ssize_t distance,
@@ -124,13 +125,6 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     return any_odd(odd + out.odd)
 
 
-cdef bint pack_panel(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
-    """One task: MR output channels of one group."""
-    cdef Py_ssize_t length = g.C * g.T * g.R * g.S, panels = ceil_div(g.K, MR), group = task // panels, k = task % panels * MR
-    pack_rows(a.w + (group * g.K + k) * length, length, <int>min(<Py_ssize_t>MR, g.K - k), length, a.y + task * length * MR)
-    return False
-
-
 cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
     cdef Py_ssize_t sums = g.chunk * g.T * g.R * g.S, tiles = ceil_div(min(g.channel_block, g.K), MR)
     cdef Py_ssize_t panels = ceil_div(min(g.pixel_block, g.O * g.P * g.Q), NR)
@@ -141,15 +135,6 @@ cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
 
 cdef Division divide(Geometry* g) noexcept nogil:
     return divided(<AnyTask>block, g.N * g.G * ceil_div(g.O * g.P * g.Q, g.pixel_block) * ceil_div(g.K, g.channel_block))
-
-
-cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
-    return g.G * padded(g.K, MR) * g.C * g.T * g.R * g.S
-
-
-cdef Division packing(Geometry* g) noexcept nogil:
-    """packed (G, ceil(K / MR), C T R S, MR) <- w (G K, C, T, R, S)."""
-    return divided(<AnyTask>pack_panel, g.G * ceil_div(g.K, MR))
 
 
 cdef Table table

@@ -1,7 +1,7 @@
 """Convolution of few channels, pixels on the lanes: rows of x are staged once and serve all taps, without panels.
 
 Loops, outermost first, and what each block is sized for:
-    task        in parallel: image x group x depth x pixel_block output rows x chunk output columns
+    task        in parallel: image x group x depth x pixel_block output rows x at most chunk output columns
     c t h       the input rows of the task  staged in L2, padding resolved, split by column modulo stride_w
     p           one output row              a pointer for each element of the window
     k           MR output channels          \
@@ -22,6 +22,7 @@ from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_rows
 from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_mask_load_step, vec_mask_store, vec_zero
 from micro.tile cimport Output, any_tile_multiply_scattered
+from row_panels cimport packed, packing
 
 cdef struct Block:              # one task: what it computes and where its workspace lies
     Py_ssize_t n, group, o, p0, rows, q0, columns
@@ -124,6 +125,7 @@ cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real** b, Py_ss
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task; returns whether a sum was NaN or infinite."""
     cdef Py_ssize_t row_blocks = ceil_div(g.P, g.pixel_block), column_blocks = ceil_div(g.Q, g.chunk)
+    cdef Py_ssize_t panels = ceil_div(g.Q, NR)
     cdef Py_ssize_t row, q, k, at, pixels, count, channel
     cdef const real* weights
     cdef vec odd = vec_zero()
@@ -132,8 +134,8 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef Output out
     cdef bint direct = output_open(g, a.residual, g.y_k, &out), whole
     layout(g, &b, workspace)
-    b.q0 = task % column_blocks * g.chunk
-    b.columns = min(g.chunk, g.Q - b.q0)
+    b.q0 = task % column_blocks * panels // column_blocks * NR
+    b.columns = min(g.Q, (task % column_blocks + 1) * panels // column_blocks * NR) - b.q0
     task //= column_blocks
     b.p0 = task % row_blocks * g.pixel_block
     b.rows = min(g.pixel_block, g.P - b.p0)
@@ -173,13 +175,6 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     return any_odd(odd + out.odd)
 
 
-cdef bint pack_panel(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
-    """One task: MR output channels of one group."""
-    cdef Py_ssize_t length = g.C * g.T * g.R * g.S, panels = ceil_div(g.K, MR), group = task // panels, k = task % panels * MR
-    pack_rows(a.w + (group * g.K + k) * length, length, <int>min(<Py_ssize_t>MR, g.K - k), length, a.y + task * length * MR)
-    return False
-
-
 cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
     cdef Block b
     return layout(g, &b, NULL)
@@ -187,15 +182,6 @@ cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
 
 cdef Division divide(Geometry* g) noexcept nogil:
     return divided(<AnyTask>block, g.N * g.G * g.O * ceil_div(g.P, g.pixel_block) * ceil_div(g.Q, g.chunk))
-
-
-cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
-    return g.G * padded(g.K, MR) * g.C * g.T * g.R * g.S
-
-
-cdef Division packing(Geometry* g) noexcept nogil:
-    """packed (G, ceil(K / MR), C T R S, MR) <- w (G K, C, T, R, S)."""
-    return divided(<AnyTask>pack_panel, g.G * ceil_div(g.K, MR))
 
 
 cdef Table table

@@ -94,7 +94,8 @@ BLOCKED = [case((9, 11), (3, 3), C=67, K=50, padding=1), case((41, 43), (3, 3), 
            case((6, 7), (1, 1), C=530, K=70, N=2), case((40, 40), (1, 1), C=16, K=30, stride=2),
            case((30, 31), (3, 3), C=40, K=40, N=2, groups=40, stride=1, padding=1), case((600,), (9,), C=9, K=20, padding=4),
            case((5, 16, 17), (2, 3, 3), C=4, K=9, dilation=(1, 2, 2), padding="same", padding_mode="circular"),
-           case((37, 20), (5, 5), C=8, K=26, groups=2, stride=2, padding=2, padding_mode="reflect")]
+           case((37, 20), (5, 5), C=8, K=26, groups=2, stride=2, padding=2, padding_mode="reflect"),
+           case((2100,), (2,), C=3, K=14)]
 # Large kernels: more than one tile of a transform, tiles or channels on the lanes, rows with a partner and without.
 BLOCKED += [case((40, 47), (9, 7), C=18, K=35, padding=(4, 3)), case((61, 47), (13, 11), C=20, K=20, groups=20, padding=6),
             case((900,), (33,), C=3, K=6, N=2, groups=3, padding=16, padding_mode="reflect"),

@@ -12,7 +12,7 @@ MIXED = [case((7, 9), (3, 3), C=6, K=10, N=3, padding=1), case((7, 9), (1, 1), C
          case((7, 9), (3, 2), C=6, K=6, N=3, groups=6, stride=2, padding=1), *STEPS[3:12:4],
          case((7, 9), (2, 2), C=6, K=4, N=3, groups=2, padding=2, padding_mode="symmetric"), VOLUMES[0],
          case((1, 9), (1, 2), C=6, K=4, N=3), case((9, 1), (1, 1), C=6, K=4, N=3),
-         case((21,), (5,), C=4, K=6, N=3, padding=2, padding_mode="circular")]
+         case((21,), (5,), C=4, K=6, N=3, padding=2, padding_mode="circular"), case((21,), (1,), C=4, K=6, N=3)]
 
 
 def call(c, x, w, bias=None, *, channels_last=False, **arguments):

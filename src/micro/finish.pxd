@@ -15,8 +15,9 @@ cdef inline bint output_open(const Geometry* g, const real* residual, Py_ssize_t
     for i in range(MR + NR):
         out.none[i] = 0
     out.step = step
-    out.low = <real>g.low if g.activation == CLIP else -INFINITY
-    out.high = <real>g.high if g.activation == CLIP else INFINITY
+    out.clips = g.activation == CLIP
+    out.low = <real>g.low
+    out.high = <real>g.high
     out.watch = g.watch
     out.past_caches = g.past_caches and step * REAL_BYTES % VECTOR_BYTES == 0
     out.stream = False

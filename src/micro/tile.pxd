@@ -13,12 +13,16 @@ Loops over sums are single, without branches and inside another loop: gcc unroll
 from micro.simd cimport (LANES, MR, NR, NV, prefetch, real, vec, vec_at_least, vec_at_most, vec_load, vec_splat, vec_store,
                          vec_stream, vec_zero)
 
+cdef enum:
+    MOST_SUMS = 32          # no build has more registers
+
 cdef struct Output:         # where a tile whose sums are complete writes whole vectors of them, and how it finishes them
     real* y
     Py_ssize_t step         # between rows of the tile
     const real* bias        # of the first row, or of the first lane
     real none[MR + NR]      # a bias of zeros
-    real low, high          # bounds of the clip that is the activation
+    bint clips              # whether the activation is a clip, to `low` .. `high`
+    real low, high
     bint watch
     bint past_caches, stream    # whether stores that go past the caches are wanted, and can be had where y is now
     vec odd                 # with `watch`: zero until a sum was NaN or infinite
@@ -32,7 +36,8 @@ cdef inline void sums_finish(const int m, const int nv, const vec* acc, Output* 
     """
     cdef vec odd[4]
     cdef vec added[NV]
-    cdef vec low = vec_splat(out.low), high = vec_splat(out.high)
+    cdef vec sums[MOST_SUMS]
+    cdef vec low, high
     cdef real* y = out.y
     cdef const real* bias = out.bias
     cdef Py_ssize_t step = out.step
@@ -45,14 +50,19 @@ cdef inline void sums_finish(const int m, const int nv, const vec* acc, Output* 
         out.odd = out.odd + (odd[0] + odd[1]) + (odd[2] + odd[3])
     for j in range(nv):
         added[j] = vec_zero() if bias_of_rows else vec_load(bias + j * LANES)
+    for i in range(m * nv):
+        sums[i] = acc[i] + (vec_splat(bias[i // nv]) if bias_of_rows else added[i % nv])
+    if out.clips:
+        low = vec_splat(out.low)
+        high = vec_splat(out.high)
+        for i in range(m * nv):
+            sums[i] = vec_at_most(vec_at_least(sums[i], low), high)
     if may_stream and out.stream:
         for i in range(m * nv):
-            vec_stream(y + i // nv * step + i % nv * LANES, vec_at_most(vec_at_least(
-                acc[i] + (vec_splat(bias[i // nv]) if bias_of_rows else added[i % nv]), low), high))
+            vec_stream(y + i // nv * step + i % nv * LANES, sums[i])
         return
     for i in range(m * nv):
-        vec_store(y + i // nv * step + i % nv * LANES, vec_at_most(vec_at_least(
-            acc[i] + (vec_splat(bias[i // nv]) if bias_of_rows else added[i % nv]), low), high))
+        vec_store(y + i // nv * step + i % nv * LANES, sums[i])
 
 
 cdef inline void sums_store(const int m, const int nv, const vec* acc, real* total) noexcept nogil:
@@ -116,7 +126,7 @@ cdef inline void tile_multiply_scattered(const int m, const int nv, Py_ssize_t n
             multiplier += MR
         offset += nv * LANES
         if out != NULL:
-            sums_finish(m, nv, acc, out, True, m == MR and nv > 1)
+            sums_finish(m, nv, acc, out, True, True)
             out.y += nv * LANES
         else:
             sums_store(m, nv, acc, total)
