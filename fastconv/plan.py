@@ -121,7 +121,7 @@ class Plan:
 
     def laid_out(self) -> Problem:
         """The problem as its kernel sees it: where pixels are windows, tasks are made of the pixels of all images."""
-        return self.problem.as_volume() if self.row.name == "pointwise" else self.problem
+        return self.problem.as_volume() if self.row.name == "pointwise" or self.row.alpha else self.problem
 
     def shares_weights(self) -> bool:
         """Whether weights that are not packed are better packed once for all tasks than by each that needs them."""
