@@ -349,11 +349,11 @@ cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b
     return odd
 
 
-cdef inline void store_weights(const wide* axis, const int side, real* line) noexcept nogil:
-    """Weights of one axis, rounded, NR apart."""
+cdef inline void store_weights(const wide* axis, const int side, real* line, Py_ssize_t step) noexcept nogil:
+    """Weights of one axis, rounded, `step` apart."""
     cdef int i
     for i in range(side):
-        wide_store(line + i * NR, axis[i])
+        wide_store(line + i * step, axis[i])
 
 
 cdef inline void panel_transform(const Geometry* g, const double* G, const real* plain, Py_ssize_t apart, Py_ssize_t channels,
@@ -372,13 +372,13 @@ cdef inline void panel_transform(const Geometry* g, const double* G, const real*
                     taps[i] = wide_load(plain + ((t * rows * S + i) * apart + c) * NR + j * WIDE)
                 if g.alpha_h == 1:
                     axis_weights(alpha, S, stride, G, taps, 1, half, 1)
-                    store_weights(half, side, line + j * WIDE)
+                    store_weights(half, side, line + j * WIDE, NR)
                     continue
                 for r in range(S):
                     axis_weights(alpha, S, stride, G, taps + r * S, 1, half + r * side, 1)
                 for i in range(side):
                     axis_weights(alpha, S, stride, G, half + i, side, axis, 1)
-                    store_weights(axis, side, line + i * side * NR + j * WIDE)
+                    store_weights(axis, side, line + i * NR + j * WIDE, side * NR)
             for i in range(elements):           # whole cache lines: the elements lie a power of two apart
                 for j in range(NV):
                     vec_store(packed + i * weights_step(g) + (t * g.C + c) * NR + j * LANES, vec_load(line + i * NR + j * LANES))
