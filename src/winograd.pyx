@@ -359,29 +359,27 @@ cdef inline void store_weights(const wide* axis, const int side, real* line, Py_
 cdef inline void panel_transform(const Geometry* g, const double* G, const real* plain, Py_ssize_t apart, Py_ssize_t channels,
                                  real* packed, const int alpha, const int stride, int S) noexcept nogil:
     """`channels` channels of packed (unique_weights, T C + 1, NR) <- the transform of plain (T R S, apart, NR)."""
-    cdef Py_ssize_t t, c, elements = unique_weights(g)
+    cdef Py_ssize_t t, c, step = weights_step(g)
     cdef wide taps[MOST_TAPS * MOST_TAPS]
-    cdef real line[MOST_ALPHA * MOST_ALPHA * NR]
+    cdef real* target
     cdef wide half[MOST_ALPHA * MOST_TAPS]
     cdef wide axis[MOST_ALPHA]
     cdef int i, j, r, rows = 1 if g.alpha_h == 1 else S, side = alpha + stride - 1
     for t in range(g.T):
         for c in range(channels):
+            target = packed + (t * g.C + c) * NR
             for j in range(NR // WIDE):
                 for i in range(rows * S):
                     taps[i] = wide_load(plain + ((t * rows * S + i) * apart + c) * NR + j * WIDE)
                 if g.alpha_h == 1:
                     axis_weights(alpha, S, stride, G, taps, 1, half, 1)
-                    store_weights(half, side, line + j * WIDE, NR)
+                    store_weights(half, side, target + j * WIDE, step)
                     continue
                 for r in range(S):
                     axis_weights(alpha, S, stride, G, taps + r * S, 1, half + r * side, 1)
                 for i in range(side):
                     axis_weights(alpha, S, stride, G, half + i, side, axis, 1)
-                    store_weights(axis, side, line + i * NR + j * WIDE, side * NR)
-            for i in range(elements):           # whole cache lines: the elements lie a power of two apart
-                for j in range(NV):
-                    vec_store(packed + i * weights_step(g) + (t * g.C + c) * NR + j * LANES, vec_load(line + i * NR + j * LANES))
+                    store_weights(axis, side, target + i * step + j * WIDE, side * step)
 
 
 cdef void pack_piece(const Geometry* g, const Arrays* a, Py_ssize_t group, Py_ssize_t k, Py_ssize_t c, real* plain,
