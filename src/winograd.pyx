@@ -54,7 +54,7 @@ cdef struct Block:              # one task: what it computes and where its works
     vec* patch                  # (side_h, MOST_COLUMNS) vectors of channels
     real* V                     # (elements, tiles, depth)
     real* M                     # (elements, tiles, chunk)
-    real* weights               # (unique_weights, depth + 1, NR), if the weights do not come packed
+    real* weights               # (unique_weights, depth | 1, NR), if the weights do not come packed
     real* plain                 # (T R S, PIECE, NR), likewise
     real* sums                  # (m_h, columns of a run, NR)
     real* turned                # (NR, columns of a run)
@@ -71,8 +71,8 @@ cdef inline Py_ssize_t unique_weights(const Geometry* g) noexcept nogil:
 
 
 cdef inline Py_ssize_t weights_step(const Geometry* g) noexcept nogil:
-    """Between the packed weights of one element and the next: not a power of two, lest all fell into one set of a cache."""
-    return (g.C * g.T + 1) * NR
+    """Between the packed weights of one element and the next: an odd number of lines, lest all fell into one set of a cache."""
+    return (g.C * g.T | 1) * NR
 
 
 cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept nogil:
@@ -358,7 +358,7 @@ cdef inline void store_weights(const wide* axis, const int side, real* line, Py_
 
 cdef inline void panel_transform(const Geometry* g, const double* G, const real* plain, Py_ssize_t apart, Py_ssize_t channels,
                                  real* packed, const int alpha, const int stride, int S) noexcept nogil:
-    """`channels` channels of packed (unique_weights, T C + 1, NR) <- the transform of plain (T R S, apart, NR)."""
+    """`channels` channels of packed (unique_weights, T C | 1, NR) <- the transform of plain (T R S, apart, NR)."""
     cdef Py_ssize_t t, c, step = weights_step(g)
     cdef wide taps[MOST_TAPS * MOST_TAPS]
     cdef real* target
@@ -384,7 +384,7 @@ cdef inline void panel_transform(const Geometry* g, const double* G, const real*
 
 cdef void pack_piece(const Geometry* g, const Arrays* a, Py_ssize_t group, Py_ssize_t k, Py_ssize_t c, real* plain,
                      real* packed) noexcept nogil:
-    """PIECE channels from c on of packed (unique_weights, T C + 1, NR) <- NR kernels of a group from k on; `plain`
+    """PIECE channels from c on of packed (unique_weights, T C | 1, NR) <- NR kernels of a group from k on; `plain`
     (T R S, PIECE, NR) is overwritten."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, alpha = g.alpha_w, channels = min(<Py_ssize_t>PIECE, g.C - c), apart = channels
     cdef const double* G = a.constants + alpha * alpha + (alpha - (2 if g.stride_w == 2 else g.S) + 1) * alpha
@@ -484,7 +484,7 @@ cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
 
 
 cdef Division packing(Geometry* g) noexcept nogil:
-    """packed (G, ceil(K / NR), unique_weights, T C + 1, NR) <- w (G K, C, T, R, S), transformed in float64 and rounded once."""
+    """packed (G, ceil(K / NR), unique_weights, T C | 1, NR) <- w (G K, C, T, R, S), transformed in float64 and rounded once."""
     return divided(<AnyTask>pack_task, g.G * ceil_div(g.K, NR) * ceil_div(g.C, PIECE),
                    0 if g.in_place else g.T * g.R * g.S * PIECE * NR * sizeof(real))
 
