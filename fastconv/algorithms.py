@@ -16,6 +16,8 @@ from .costs import (
     grouped_cost,
     im2col_cost,
     pointwise_cost,
+    rank_one_cost,
+    rows_on_lanes,
     staged_cost,
     turned_cost,
     volume,
@@ -41,7 +43,7 @@ def im2col_refuses(problem: Problem) -> str:
 def staged_refuses(problem: Problem) -> str:
     if problem.channels_last:
         return "channels are on the lanes already (im2col)"
-    if problem.depthwise:
+    if problem.depthwise and problem.C > 1:
         return "every channel has its own kernel (depthwise)"
     reach = [d * (k - 1) + 1 for k, d in zip(problem.kernel, problem.dilation)]
     line = min(problem.output_size[-1], LONGEST_ROW) * problem.stride[-1] + reach[-1]
@@ -109,7 +111,9 @@ def turned_refuses(problem: Problem) -> str:
         return "several kernels for a channel"
     size, out = problem.in_three_axes(problem.size, 1), problem.in_three_axes(problem.output_size, 1)
     rows = problem.in_three_axes(reach(problem), 1)
-    if problem.padded and problem.padding_mode != "zeros":      # what is repeated is held whole, else one slice, or one row
+    if rows_on_lanes(problem):
+        held = volume(problem) // problem.size[0]
+    elif problem.padded and problem.padding_mode != "zeros":    # what is repeated is held whole, else one slice, or one row
         held = volume(problem) + 2 * problem.pixels
     elif out[0] == problem.in_three_axes(problem.kernel, 1)[0] == 1:
         held = rows[1] * size[2] + 2 * out[2]
@@ -118,6 +122,16 @@ def turned_refuses(problem: Problem) -> str:
     if held > LARGEST_HELD:
         return "the image is too large to be turned in cache"
     return depthwise_refuses(problem)
+
+
+def rank_one_refuses(problem: Problem) -> str:
+    if len(problem.kernel) != 2 or 1 in problem.kernel:
+        return "only for kernels of several rows and columns"
+    if problem.channels_last and problem.K > problem.C:
+        return "channels_last with several kernels for a channel"
+    if problem.G != problem.C or (problem.C == 1 < problem.K):
+        return "only where every channel is a group of its own"
+    return "" if problem.rank_one else "only for kernels that are known to be of rank one, a column times a row"
 
 
 def refusal(row: Algorithm, problem: Problem) -> str:
@@ -142,6 +156,8 @@ CONVOLUTION = (
               "depthwise_pixels", "depthwise_channels", depthwise_refuses, depthwise_cost),
     Algorithm("turned", "depthwise with channels on the lanes, rows of some planes turned in cache",
               "depthwise_channels", "depthwise_channels", turned_refuses, turned_cost),
+    Algorithm("rank_one", "depthwise along columns, then along rows: every kernel is a column times a row",
+              "depthwise_pixels", "depthwise_channels", rank_one_refuses, rank_one_cost, error=2),
     winograd("winograd", 6, 91),
     winograd("winograd2", 4, 9),
     winograd("winograd6", 8, 788),

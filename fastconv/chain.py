@@ -6,7 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from .blocks import WORKSPACE, padded
+from .blocks import WORKSPACE, balanced, padded, reads_columns
+from .costs import FULL_BLOCK, rows_on_lanes
 from .kernels.call import run_chain
 from .plan import Plan
 from .row import ceil_div
@@ -16,21 +17,22 @@ FEWEST_PIXELS = 48                              # of a strip, for each of which 
 
 
 class Chain:
-    """Two plans with the blocks of one strip: `rows` output rows and all channels."""
+    """Two plans with the blocks of one strip: `rows` output rows of so many channels, all if the second is pointwise."""
 
-    def __init__(self, first: Plan, second: Plan, rows: int):
+    def __init__(self, first: Plan, second: Plan, rows: int, channels: int):
         p, q, m = first.problem, second.problem, second.machine
         pixels = rows * p.output_size[1]
         first, second = copy(first), copy(second)           # whose workspaces change
-        strip = {"pixel_block": pixels, "channel_block": p.K, "packed": int(first.packs), "y_n": 0,
+        strip = {"pixel_block": pixels, "channel_block": channels, "packed": int(first.packs), "y_n": 0,
                  "y_k": 1 if p.channels_last else pixels, "past_caches": 0, "y_q": p.K if p.channels_last else 1}
         next_pixels = rows * q.output_size[1]
         self.geometries = (first.pack_geometry(**strip), second.pack_geometry(
-            pixel_block=next_pixels, channel_block=padded(q.K, m.MR * m.NR) if second.row.name == POINTWISE else q.K,
+            pixel_block=next_pixels, channel_block=padded(q.K, m.MR * m.NR) if second.row.name == POINTWISE else channels,
             packed=int(second.packs)))
         self.fits = (first.blocks["pixel_block"], second.blocks["pixel_block"]) == (pixels, next_pixels)
         self.kernels = first.module, second.module
-        self.strip = padded((pixels * p.K + m.NR) * p.itemsize, 64)
+        self.blocks = {"rows": rows, "channel_block": channels}
+        self.strip = padded((pixels * channels + m.NR) * p.itemsize, 64)
         self.workspace = self.strip + max(first.workspace, second.workspace)
         self.threads = max(first.threads, second.threads)
 
@@ -49,7 +51,8 @@ def can_follow(plan: Plan) -> bool:
 
 def reads_strips(plan: Plan) -> bool:
     """Whether its kernel computes some rows by themselves: one that turns images turns whole ones to repeat them."""
-    return plan.row.name != "turned" or not plan.problem.padded or plan.problem.padding_mode == "zeros"
+    return (plan.row.name != "turned" or not plan.problem.padded or plan.problem.padding_mode == "zeros"
+            or rows_on_lanes(plan.problem))
 
 
 @lru_cache(1024)
@@ -63,6 +66,8 @@ def chain_of(first: Plan, second: Plan) -> Chain | None:
         return None
     if not reads_strips(first) or not reads_strips(second):
         return None
+    if takes_planes(first, second):
+        return chain_of_planes(first, second)
     P, Q = p.output_size
     most = min(m.L2 // 2 // (Q * p.K * p.itemsize), P)
     if not p.channels_last:         # the blocks of these kernels fit their caches
@@ -79,8 +84,34 @@ def chain_of(first: Plan, second: Plan) -> Chain | None:
     rows = next((more for more in range(rows, most + 1) if more * Q % m.lanes == 0 and ceil_div(P, more) == strips), rows)
     if rows * Q < FEWEST_PIXELS:
         return None
-    chain = Chain(first, second, rows)
+    return usable(Chain(first, second, rows, p.K))
+
+
+def usable(chain: Chain) -> Chain | None:
     return chain if chain.fits and chain.workspace <= WORKSPACE else None
+
+
+def takes_planes(first: Plan, second: Plan) -> bool:
+    """Whether each channel of a strip is that of one plane, and blocks of channels are counted alike by both kernels."""
+    return (not first.problem.channels_last and first.row.name == "depthwise" and second.row.name != POINTWISE
+            and (second.row.name == "depthwise" or rows_on_lanes(second.problem)))
+
+
+def chain_of_planes(first: Plan, second: Plan) -> Chain | None:
+    """The chain of two plans that take planes one by one: whole ones where they are small, else strips of rows."""
+    p, q, m = first.problem, second.problem, first.machine
+    row = max(p.output_size[1], q.output_size[1])
+    most = m.L2 // 4 // (row * p.itemsize)
+    if not reads_columns(p, m):
+        most = min(most, first.blocks["pixel_block"] // p.output_size[1])
+    if second.row.name == "depthwise":
+        most = min(most, second.blocks["pixel_block"] // q.output_size[1])
+    if not most:
+        return None
+    P, tasks = p.output_size[0], 4 * max(first.threads, second.threads)
+    rows = min(P, padded(balanced(P, min(most, ceil_div(P * p.N * p.K, tasks))), min(most, FULL_BLOCK)))
+    planes = min(p.N * p.K * ceil_div(P, rows) // tasks, m.L2 // 4 // (rows * row * p.itemsize))
+    return usable(Chain(first, second, rows, balanced(p.K, max(1, planes))))
 
 
 def run_pair(first: Plan, second: Plan, x, weight, next_weight, bias, residual, y, packed=(None, None)) -> None:
