@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cache
 
 from .costs import (
+    LARGEST_HELD,
     MOST_TAPS,
     channels_cost,
     deform_cost,
@@ -29,7 +30,6 @@ from .row import Algorithm, never_refuses
 
 LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then stays below 4 MiB
 LARGEST_TURNED = 1 << 20    # numbers of an image that is turned in cache
-LARGEST_HELD = 60000        # pixels of some planes that are turned, and twice those of their sums
 LARGEST_STAGED = 1 << 17    # numbers of the input rows of one output row
 LONGEST_ROW = 1024          # columns that one task stages
 MOST_GROUPED = 32           # output channels of a group

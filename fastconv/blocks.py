@@ -125,11 +125,13 @@ def reads_columns(p: Problem, m: Machine) -> bool:
 
 
 def plane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of depthwise_pixels: the strip of a plane takes half of L1, a task enough planes to be worth its start."""
+    """Blocks of depthwise_pixels: the strip of a plane takes half of L1, or L2, a task enough planes to be worth its start."""
     O, P, Q = p.in_three_axes(p.output_size, 1)
     T, R, S = p.in_three_axes(p.kernel, 1)
     _, stride_h, stride_w = p.in_three_axes(p.stride, 1)
     most = m.L1 // 2 // (p.itemsize * T)        # numbers of one slice of the strip
+    if Q > most // R and Q * stride_w * (R + 7 * stride_h) <= m.L2 // 2 // (p.itemsize * T):
+        most = m.L2 // 2 // (p.itemsize * T)    # rather than a row by itself, for which all rows of the window are copied
     columns = Q if Q <= most // R else balanced(Q, max(m.NR, most // R))
     rows = P
     if reads_columns(p, m):

@@ -24,7 +24,7 @@ class Chain:
         pixels = rows * p.output_size[1]
         first, second = copy(first), copy(second)           # whose workspaces change
         strip = {"pixel_block": pixels, "channel_block": channels, "packed": int(first.packs), "y_n": 0,
-                 "y_k": 1 if p.channels_last else pixels, "past_caches": 0, "y_q": p.K if p.channels_last else 1}
+                 "y_k": 1 if p.channels_last else pixels, "past_caches": 0, "y_q": channels if p.channels_last else 1}
         next_pixels = rows * q.output_size[1]
         self.geometries = (first.pack_geometry(**strip), second.pack_geometry(
             pixel_block=next_pixels, channel_block=padded(q.K, m.MR * m.NR) if second.row.name == POINTWISE else channels,
@@ -69,7 +69,8 @@ def chain_of(first: Plan, second: Plan) -> Chain | None:
     if takes_planes(first, second):
         return chain_of_planes(first, second)
     P, Q = p.output_size
-    most = min(m.L2 // 2 // (Q * p.K * p.itemsize), P)
+    channels = p.K if second.row.name == POINTWISE or not p.channels_last else block_of_channels(first)
+    most = min(m.L2 // 2 // (Q * channels * p.itemsize), P)
     if not p.channels_last:         # the blocks of these kernels fit their caches
         most = min(most, first.blocks["pixel_block"] // Q)
         if second.row.name != POINTWISE:
@@ -78,13 +79,21 @@ def chain_of(first: Plan, second: Plan) -> Chain | None:
         return None
     threads = max(first.threads, second.threads)
     strips = ceil_div(P, most)
-    if p.N * strips < 4 * threads:
+    if p.N * strips * ceil_div(p.K, channels) < 4 * threads:
         strips = min(P, padded(strips, threads))
     rows = ceil_div(P, strips)
     rows = next((more for more in range(rows, most + 1) if more * Q % m.lanes == 0 and ceil_div(P, more) == strips), rows)
     if rows * Q < FEWEST_PIXELS:
         return None
-    return usable(Chain(first, second, rows, p.K))
+    return usable(Chain(first, second, rows, channels))
+
+
+def block_of_channels(first: Plan) -> int:
+    """Channels, of channels last, of which the rows that an output row reads take a quarter of L2."""
+    p, m = first.problem, first.machine
+    reach = p.dilation[0] * (p.kernel[0] - 1) + 1
+    most = m.L2 // 4 // (min(reach, p.size[0]) * p.size[1] * p.itemsize)
+    return min(p.K, padded(balanced(p.K, max(1, most)), 2 * m.lanes))
 
 
 def usable(chain: Chain) -> Chain | None:

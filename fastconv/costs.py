@@ -40,6 +40,7 @@ GROUPED_RUN = 2         # and one run of taps that read columns side by side, ..
 GROUPED_TILE = 120      # and a tile
 GROUPED_VECTOR = 5      # one staged vector ...
 GROUPED_TURN = 5        # ... of rows of some planes, or turned back
+LARGEST_HELD = 60000    # pixels of some planes that are turned, and twice those of their sums
 FULL_BLOCK = 32         # planes or rows that are turned together
 LINE = 64               # bytes
 PIXELS_FAR = 37, 7      # a line of input and of output on its way from and to memory, beside what is computed meanwhile:
@@ -337,13 +338,18 @@ def turned_cost(problem: Problem, machine: Machine) -> float:
     return lanes_cost(problem, machine) + cycles * machine.cycle
 
 
+def turns_rows(problem: Problem) -> bool:
+    """Whether the second pass has rows on its lanes, if they can be turned in cache."""
+    return not problem.channels_last and rows_on_lanes(problem) and problem.size[1] <= LARGEST_HELD
+
+
 def rank_one_cost(problem: Problem, machine: Machine) -> float:
     """Both passes, the numbers between them in cache."""
     column, row = problem.passes
     if column.channels_last:
         seconds = lanes_cost(column, machine) + lanes_cost(row, machine)
     else:
-        seconds = depthwise_cost(column, machine) + (turned_cost if rows_on_lanes(row) else depthwise_cost)(row, machine)
+        seconds = depthwise_cost(column, machine) + (turned_cost if turns_rows(row) else depthwise_cost)(row, machine)
     near = sum(far_cycles(p, machine, PLANES_FAR) for p in (column, row)) - far_cycles(problem, machine, PLANES_FAR)
     return seconds - (0 if column.channels_last else near * machine.cycle)
 

@@ -8,9 +8,10 @@ from functools import lru_cache
 import numpy as np
 
 from .arrays import with_rows
-from .chain import DEPTHWISE, chain_of
+from .chain import chain_of
+from .costs import turns_rows
 from .machine import machine
-from .plan import Plan, exact_row, forgetting, make_plan, makers, plan_by, predictions
+from .plan import Plan, exact_row, forgetting, make_plan, makers, predictions
 from .problem import Problem
 from .row import Algorithm
 
@@ -103,9 +104,8 @@ class RankOne:
 
 
 def watched(problem: Problem, isa: str, threads: int) -> Plan:
-    """The quickest plan of one pass among kernels that a chain takes; it reports odd sums, and its weights are packed."""
-    seconds = {row: cost for row, cost in predictions(problem, isa).items() if row.name in DEPTHWISE}
-    plan = copy(plan_by(min(seconds, key=seconds.__getitem__), problem, isa, threads))
+    """The plan of one pass, by a row that a chain takes; it reports odd sums, and its weights are packed."""
+    plan = copy(make_plan(problem, "turned" if turns_rows(problem) else "depthwise", isa, threads))
     plan.watches = True
     plan.geometry = plan.pack_geometry(packed=int(plan.packs))
     return plan

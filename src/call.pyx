@@ -252,6 +252,8 @@ cdef bint link(const void* chain, const void* _arrays, Py_ssize_t task, char* wo
     """The strip of that number by the first kernel into the workspace, and out of it by the second."""
     cdef const Chain* c = <const Chain*>chain
     cdef Py_ssize_t strip = task % c.strips, block = task // c.strips % c.blocks
+    if c.first.channels_last:
+        block, strip = task % c.blocks, task // c.blocks % c.strips
     cdef Arrays into = c.into.arrays, out_of = c.out_of.arrays
     cdef bint odd
     into.y = <real*>(workspace - strip * c.strip_step - block * c.block_step)
@@ -265,7 +267,7 @@ def run_chain(Kernel one, Kernel other, bytes first, bytes second, Py_ssize_t st
     """Two kernels of one build, strip by strip: what the first makes goes from cache into the second.
 
     The blocks of both are as many whole rows of pixels, for each of which the second reads that row alone, and all channels,
-    or as many if the second reads each for itself, strips being counted first then;
+    or as many if the second reads each for itself: then strips are counted first, with channels last those of channels;
     what the first writes is what the second reads, with the strides of one strip. Each thread gets `workspace` bytes, of
     which `strip_bytes` are those of the strip. Returns whether a sum was NaN or infinite.
     """

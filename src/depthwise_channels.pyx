@@ -6,6 +6,7 @@ Loops, outermost first, and what each block is sized for:
     p q         PIXELS pixels of one row    their windows, and the weights of channel_block channels, stay in L1
     k           WIDTH vectors of channels   \
     t r s       up to TAPS taps at a time   /  the register tile: sums and weights
+A kernel of one column, with channels last, is one of one row of an image of one row: every column is.
 An input column is loaded once for all the pixels of the tile that it reaches; a column in zero padding is passed over.
 With channels first a task turns the rows of BLOCK planes that it reads, and turns its sums when it finishes them; or, if
 the plan says so (`row_runs`), BLOCK rows of one plane under a kernel of one row, `chunk` columns of sums at a time.
@@ -401,7 +402,7 @@ cdef Py_ssize_t layout(const Geometry* g, Tile* b, char* workspace) noexcept nog
     b.packed = <real*>place(&free, packed * g.S * sizeof(real))
     b.bias = <real*>place(&free, g.row_runs * BLOCK * sizeof(real))
     b.row = <Py_ssize_t*>place(&free, g.T * (g.R + 1) * sizeof(Py_ssize_t))
-    b.column = <Py_ssize_t*>place(&free, max(g.S * PIXELS, 2 * PIXELS + g.S) * sizeof(Py_ssize_t))
+    b.column = <Py_ssize_t*>place(&free, max(max(g.R, g.S) * PIXELS, 2 * PIXELS + g.S) * sizeof(Py_ssize_t))
     b.image = <real*>place(&free, 0 if g.channels_last else lines * g.W * BLOCK * sizeof(real))
     b.sums = <real*>place(&free, pixels * NR * sizeof(real))
     b.turned = <real*>place(&free, pixels * NR * sizeof(real))
@@ -538,6 +539,23 @@ cdef vec lines_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, Py
     return odd
 
 
+cdef vec columns_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, Py_ssize_t p, Py_ssize_t p_stop, Py_ssize_t q,
+                     Py_ssize_t q_stop, Py_ssize_t k, Py_ssize_t channels, const real* w) noexcept nogil:
+    """A kernel of one column: columns q to q_stop, each as an image of one row, so that its pixels share what they read."""
+    cdef Geometry line = g[0]
+    cdef Output out
+    cdef vec odd = vec_zero()
+    line.H = line.P = line.R = line.stride_h = line.dilation_h = 1
+    line.W, line.Q, line.S, line.x_w, line.y_q = g.H, g.P, g.R, g.x_h, g.Q * g.y_q
+    line.stride_w, line.dilation_w, line.pad_w = g.stride_h, g.dilation_h, g.pad_h
+    line.pad_h = line.past_caches = 0
+    b.direct = output_open(&line, a.residual, line.y_q, &out)
+    for q in range(q, q_stop):
+        b.x = a.x + n * g.x_n + k + q * g.x_w
+        odd = odd + rows_sum(&line, a, b, 0, 1, p, p_stop, n * g.y_n + k + q * g.y_q, k, channels, w, &out)
+    return odd + out.odd
+
+
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: some rows, or part of one row, of an image, in `channel_block` channels. g.K counts those of all groups."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, rows = block_rows(g), columns = min(g.Q, g.pixel_block)
@@ -566,6 +584,8 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
             odd = odd + planes_sum(g, a, &b, n, o, o_stop, p, p_stop, k + c, min(<Py_ssize_t>BLOCK, channels - c), w + c * taps)
             c += BLOCK
         return any_odd(odd)
+    if g.R > 1 and g.S == 1 and g.D == 1 and g.T == 1 and g.W == g.Q and g.stride_w == 1 and g.pad_w == 0:
+        return any_odd(columns_sum(g, a, &b, n, p, p_stop, q, q_stop, k, channels, w))
     b.direct = output_open(g, a.residual, g.y_q, &out)
     b.x = a.x + n * g.x_n + k
     for o in range(o, o_stop):
