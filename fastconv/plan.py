@@ -179,11 +179,12 @@ class Plan:
         mine = self.row.cost(self.problem, self.machine)
         for row in PANELS[self.problem.operation]:
             if row.name != self.row.name:
-                cost = row.cost(self.problem, self.machine)
+                reason = refusal(row, self.problem)
+                cost = 0 if reason else row.cost(self.problem, self.machine)
                 slower = f"predicted to take {cost / mine:.2f} times as long" if mine else "there is nothing to compute"
                 if cost == inf:
                     slower = "only when it is asked for: its rounding errors are large"
-                reasons[row.name] = refusal(row, self.problem) or slower
+                reasons[row.name] = reason or slower
         return reasons
 
 
