@@ -89,7 +89,7 @@ class RankOne:
         return tuple(plan.pack(part) for plan, part in zip((self.first, self.second), factors(weight) or split(weight)))
 
     def run(self, x, weight, bias, residual, y, packed=None) -> bool:
-        """As `Plan.run`; computed again, by another row, where a sum was NaN or infinite: it may be so between the passes."""
+        """As `Plan.run`; again, by another row, where a sum was NaN or infinite: it may be so between the passes alone."""
         column, row = packed or self.pack(weight)
         images = x, residual, y
         if self.problem.channels_last and not self.first.problem.channels_last:
