@@ -125,7 +125,7 @@ def reads_columns(p: Problem, m: Machine) -> bool:
 
 
 def plane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of depthwise_pixels: the strip of a plane takes half of L1, or L2, a task enough planes to be worth its start."""
+    """Blocks of depthwise_pixels: the strip of a plane takes half of L1, or L2, a task planes worth its start."""
     O, P, Q = p.in_three_axes(p.output_size, 1)
     T, R, S = p.in_three_axes(p.kernel, 1)
     _, stride_h, stride_w = p.in_three_axes(p.stride, 1)
