@@ -79,10 +79,12 @@ def chain_of(first: Plan, second: Plan) -> Chain | None:
         return None
     threads = max(first.threads, second.threads)
     strips = ceil_div(P, most)
-    if p.N * strips * ceil_div(p.K, channels) < 4 * threads:
+    few = threads > 1 and p.N * strips * ceil_div(p.K, channels) < 4 * threads
+    if few:
         strips = min(P, padded(strips, threads))
     rows = ceil_div(P, strips)
-    rows = next((more for more in range(rows, most + 1) if more * Q % m.lanes == 0 and ceil_div(P, more) == strips), rows)
+    if not few:                     # whole vectors; of few strips equal ones, since all wait for the largest
+        rows = next((n for n in range(rows, most + 1) if n * Q % m.lanes == 0 and ceil_div(P, n) == strips), rows)
     if rows * Q < FEWEST_PIXELS:
         return None
     return usable(Chain(first, second, rows, channels))
