@@ -136,7 +136,7 @@ def rank_one_refuses(problem: Problem) -> str:
 
 def refusal(row: Algorithm, problem: Problem) -> str:
     """Why a row of the table cannot compute a problem; "" if it can."""
-    if problem.combined and not row.combines:
+    if problem.combined and not (row.combines or (row.scales and problem.scales)):
         return "its finish combines no sums"
     if problem.shuffle and not problem.shuffle.even and not row.alpha:
         return "phases with fewer taps than others would multiply zeros"
@@ -166,7 +166,7 @@ CONVOLUTION = (
     Algorithm("im2col", "panels of windows gathered in cache, times the weights",
               "im2col_pixels", "im2col_channels", im2col_refuses, im2col_cost, combines=True),
     Algorithm("staged", "rows of few channels staged once for all taps",
-              "staged", "staged", staged_refuses, staged_cost),
+              "staged", "staged", staged_refuses, staged_cost, scales=True),
     Algorithm("grouped", "several groups of few channels on the lanes, inputs spread to them by shuffles",
               "grouped", "grouped", grouped_refuses, grouped_cost),
     Algorithm("small", "im2col with output channels on the lanes, the image turned to channels last",
