@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cache
 
 from .costs import (
+    LARGEST_HELD,
     MOST_TAPS,
     channels_cost,
     deform_cost,
@@ -16,6 +17,8 @@ from .costs import (
     grouped_cost,
     im2col_cost,
     pointwise_cost,
+    rank_one_cost,
+    rows_on_lanes,
     staged_cost,
     turned_cost,
     volume,
@@ -27,7 +30,6 @@ from .row import Algorithm, never_refuses
 
 LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then stays below 4 MiB
 LARGEST_TURNED = 1 << 20    # numbers of an image that is turned in cache
-LARGEST_HELD = 60000        # pixels of some planes that are turned, and twice those of their sums
 LARGEST_STAGED = 1 << 17    # numbers of the input rows of one output row
 LONGEST_ROW = 1024          # columns that one task stages
 MOST_GROUPED = 32           # output channels of a group
@@ -41,7 +43,7 @@ def im2col_refuses(problem: Problem) -> str:
 def staged_refuses(problem: Problem) -> str:
     if problem.channels_last:
         return "channels are on the lanes already (im2col)"
-    if problem.depthwise:
+    if problem.depthwise and problem.C > 1:
         return "every channel has its own kernel (depthwise)"
     reach = [d * (k - 1) + 1 for k, d in zip(problem.kernel, problem.dilation)]
     line = min(problem.output_size[-1], LONGEST_ROW) * problem.stride[-1] + reach[-1]
@@ -109,7 +111,9 @@ def turned_refuses(problem: Problem) -> str:
         return "several kernels for a channel"
     size, out = problem.in_three_axes(problem.size, 1), problem.in_three_axes(problem.output_size, 1)
     rows = problem.in_three_axes(reach(problem), 1)
-    if problem.padded and problem.padding_mode != "zeros":      # what is repeated is held whole, else one slice, or one row
+    if rows_on_lanes(problem):
+        held = volume(problem) // problem.size[0]
+    elif problem.padded and problem.padding_mode != "zeros":    # what is repeated is held whole, else one slice, or one row
         held = volume(problem) + 2 * problem.pixels
     elif out[0] == problem.in_three_axes(problem.kernel, 1)[0] == 1:
         held = rows[1] * size[2] + 2 * out[2]
@@ -120,9 +124,19 @@ def turned_refuses(problem: Problem) -> str:
     return depthwise_refuses(problem)
 
 
+def rank_one_refuses(problem: Problem) -> str:
+    if len(problem.kernel) != 2 or 1 in problem.kernel:
+        return "only for kernels of several rows and columns"
+    if problem.channels_last and problem.K > problem.C:
+        return "channels_last with several kernels for a channel"
+    if problem.G != problem.C or (problem.C == 1 < problem.K):
+        return "only where every channel is a group of its own"
+    return "" if problem.rank_one else "only for kernels that are known to be of rank one, a column times a row"
+
+
 def refusal(row: Algorithm, problem: Problem) -> str:
     """Why a row of the table cannot compute a problem; "" if it can."""
-    if problem.combined and not row.combines:
+    if problem.combined and not (row.combines or (row.scales and problem.scales)):
         return "its finish combines no sums"
     if problem.shuffle and not problem.shuffle.even and not row.alpha:
         return "phases with fewer taps than others would multiply zeros"
@@ -142,6 +156,8 @@ CONVOLUTION = (
               "depthwise_pixels", "depthwise_channels", depthwise_refuses, depthwise_cost),
     Algorithm("turned", "depthwise with channels on the lanes, rows of some planes turned in cache",
               "depthwise_channels", "depthwise_channels", turned_refuses, turned_cost),
+    Algorithm("rank_one", "depthwise along columns, then along rows: every kernel is a column times a row",
+              "depthwise_pixels", "depthwise_channels", rank_one_refuses, rank_one_cost, error=2),
     winograd("winograd", 6, 91),
     winograd("winograd2", 4, 9),
     winograd("winograd6", 8, 788),
@@ -150,7 +166,7 @@ CONVOLUTION = (
     Algorithm("im2col", "panels of windows gathered in cache, times the weights",
               "im2col_pixels", "im2col_channels", im2col_refuses, im2col_cost, combines=True),
     Algorithm("staged", "rows of few channels staged once for all taps",
-              "staged", "staged", staged_refuses, staged_cost),
+              "staged", "staged", staged_refuses, staged_cost, scales=True),
     Algorithm("grouped", "several groups of few channels on the lanes, inputs spread to them by shuffles",
               "grouped", "grouped", grouped_refuses, grouped_cost),
     Algorithm("small", "im2col with output channels on the lanes, the image turned to channels last",

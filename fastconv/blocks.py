@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 from .algorithms import LONGEST_ROW
-from .costs import WINOGRAD_ROOM, rows_are_runs, tile_cycles, winograd_block, winograd_tiles
+from .costs import WINOGRAD_ROOM, rows_are_runs, rows_on_lanes, tile_cycles, winograd_block, winograd_tiles
 from .problem import Problem
 from .row import Machine, ceil_div
 
 WORKSPACE = 8 << 20             # bytes that one thread may use
+LINE_COLUMNS = 224              # of sums that are turned back at a time: whole tiles, L1
 
 
 def padded(n: int, unit: int) -> int:
@@ -119,15 +120,25 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[st
             "alpha_h": alpha if [1, *p.kernel][-2] > 1 else 1}
 
 
+def reads_columns(p: Problem, m: Machine) -> bool:
+    """Whether depthwise_pixels reads planes where they lie, under a kernel of one column."""
+    return (len(p.kernel) == 2 and p.kernel[0] > 1 == p.kernel[1] and p.stride == (1, 1) and p.dilation[0] == 1
+            and not any(p.padding[1]) and p.output_size[0] > 1 and p.size[1] >= m.lanes)
+
+
 def plane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of depthwise_pixels: the strip of a plane takes half of L1, a task enough planes to be worth its start."""
+    """Blocks of depthwise_pixels: the strip of a plane takes half of L1, or L2, a task planes worth its start."""
     O, P, Q = p.in_three_axes(p.output_size, 1)
     T, R, S = p.in_three_axes(p.kernel, 1)
     _, stride_h, stride_w = p.in_three_axes(p.stride, 1)
     most = m.L1 // 2 // (p.itemsize * T)        # numbers of one slice of the strip
+    if Q > most // R and Q * stride_w * (R + 7 * stride_h) <= m.L2 // 2 // (p.itemsize * T):
+        most = m.L2 // 2 // (p.itemsize * T)    # rather than a row by itself, for which all rows of the window are copied
     columns = Q if Q <= most // R else balanced(Q, max(m.NR, most // R))
     rows = P
-    if columns < Q:
+    if reads_columns(p, m):
+        columns, rows = Q, padded(balanced(P, ceil_div(P * p.N * p.K, 4 * threads)), 6)
+    elif columns < Q:
         rows = 1
     elif P * stride_h + R > most // (columns * stride_w + S):
         rows = balanced(P, max(7, (most // (columns * stride_w + S) - R) // stride_h // 7 * 7))
@@ -170,6 +181,10 @@ def turned_blocks(p: Problem, m: Machine, threads: int, unit: int) -> dict[str, 
     Turned rows take a quarter of L2, slices and their sums a few times L2. What padding repeats is not cut.
     """
     O, P, Q = p.in_three_axes(p.output_size, 1)
+    if rows_on_lanes(p):
+        rows = padded(balanced(P, max(unit, P * p.N * p.K // (4 * threads))), unit)
+        planes = max(1, min(p.N * p.K * ceil_div(P, rows) // (4 * threads), 40000 // (rows * Q)))
+        return {"pixel_block": rows * Q, "chunk": LINE_COLUMNS, "channel_block": balanced(p.K, planes), "row_runs": 1}
     _, H, W = p.in_three_axes(p.size, 1)
     T, stride, dilation = (p.in_three_axes(values, 1)[0] for values in (p.kernel, p.stride, p.dilation))
     number, rows, slices = unit * p.itemsize, P, O

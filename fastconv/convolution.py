@@ -1,6 +1,8 @@
 """Convolutions as functions of arrays: argument check, plan, run."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from . import config
@@ -18,10 +20,12 @@ from .arrays import (
 )
 from .plan import Plan, forgetting, make_plan
 from .problem import convolution_problem
+from .rank_one import factors, may_be_rank_one
 from .validation import check
 
 F32, F64 = COMPUTED["f32"], COMPUTED["f64"]
 MOST_KNOWN = 1024
+LOOK = ()               # a call whose plan depends on the weights
 
 # Calls that were made before, by all that can change their plan: (plan, shape of the result). Only for arguments of the
 # plainest types, since True == 1 == 1.0 would find an entry that they must not.
@@ -45,6 +49,9 @@ def convolve(operation, input, weight, bias, stride, padding, dilation, groups, 
             key = (operation, dtype is F32, input.shape, weight.shape, bias is None, stride, padding, dilation, groups,
                    padding_mode, channels_last, activation, algorithm, config.get_num_threads())
             known = _known.get(key)
+            if known is LOOK:                   # the weights decide
+                key = (*key, factors(weight) is not None)
+                known = _known.get(key)
             if (known is not None and input.flags.carray and weight.flags.carray and not config.validating
                     and (bias is None or (type(bias) is np.ndarray and bias.dtype is dtype
                                           and bias.shape == weight.shape[:1] and bias.flags.carray))):
@@ -65,6 +72,11 @@ def convolve(operation, input, weight, bias, stride, padding, dilation, groups, 
     problem = convolution_problem(operation, x.shape if batched else (1, *x.shape), w.shape, REALS[dtype.name], stride,
                                   padding, dilation, groups, padding_mode, channels_last, activation, b is not None,
                                   r is not None)
+    if may_be_rank_one(problem, algorithm):
+        problem = replace(problem, rank_one=factors(contiguous(w, COMPUTED[problem.real])) is not None)
+        if key is not None and type(key[-1]) is not bool:
+            _known[key] = LOOK
+            key = (*key, problem.rank_one)
     plan = make_plan(problem, algorithm, threads=config.get_num_threads())
     y = execute(plan, x, w, b, r, out, dtype, batched)
     if key is not None and batched and problem.N and problem.K:
@@ -183,8 +195,10 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, 
     number of threads and every batch, to the bit. The error is at most g * gamma(n + 1) * sum |w| |x| with n products
     in a sum, gamma(n) = n u / (1 - n u), u half the spacing of numbers at 1 [1]_; g is 1, so that integers give exact
     results while they fit, but for the rows "winograd2" (9), "winograd" (91) and "winograd6" (788), which "auto" may
-    choose for kernels of r or r x r taps, r from 2 to 5 [2]_, and "fft" (100), which it may choose for large ones [3]_. A
-    NaN or infinity in the input reaches exactly the outputs whose window covers it; the call may take longer then.
+    choose for kernels of r or r x r taps, r from 2 to 5 [2]_, "fft" (100), which it may choose for large ones [3]_, and
+    "rank_one" (2): where channels have kernels of their own and it would pay, a look at the weights tells whether every
+    kernel is a column times a row but for rounding, as a Gaussian is; then these are two convolutions, of R + S products.
+    A NaN or infinity in the input reaches exactly the outputs whose window covers it; the call may take longer then.
 
     References
     ----------

@@ -24,7 +24,10 @@ TURN_NUMBER = 0.4       # one number of a small image, transposed ...
 ROUND = 4000            # threads that wait for each other
 TURN_STRIP = 0.3        # ... or of rows of some planes
 PLANE = 300             # one plane of a depthwise convolution ...
-PLANE_TAPS = 0.7, 1.5   # ... and one tap of a vector of its pixels; of the only one of a row, which waits for its own sums
+PLANE_TAPS = 0.7, 1.5   # ... and one tap of a vector of its pixels; of the only one of a row, which waits for its own sums;
+ROW_TAP = 1.3           # of a kernel of one row, since none of the rows of a tile shares a vector of pixels
+LINE_TAP = 0.65         # the same with rows on the lanes ...
+LINE_VECTOR = 8         # ... and a vector of them
 WINDOW = 1.2            # one pointer of an indirect product
 MOST_POINTERS = 8       # that stay in registers while a tile is multiplied
 PICK_ROW = 15           # one vector of every second pixel of a row
@@ -37,6 +40,8 @@ GROUPED_RUN = 2         # and one run of taps that read columns side by side, ..
 GROUPED_TILE = 120      # and a tile
 GROUPED_VECTOR = 5      # one staged vector ...
 GROUPED_TURN = 5        # ... of rows of some planes, or turned back
+LARGEST_HELD = 60000    # pixels of some planes that are turned, and twice those of their sums
+FULL_BLOCK = 32         # planes or rows that are turned together
 LINE = 64               # bytes
 PIXELS_FAR = 37, 7      # a line of input and of output on its way from and to memory, beside what is computed meanwhile:
 CHANNELS_FAR = 10, 3    # rows of pixels, whose lines lie apart; of channels;
@@ -288,8 +293,14 @@ def depthwise_cost(problem: Problem, machine: Machine) -> float:
     across = ceil_div(problem.output_size[-1], machine.lanes)
     vectors = problem.pixels // problem.output_size[-1] * across
     picked = 0 if problem.stride[-1] == 1 else PICK_ROW * problem.taps // problem.kernel[-1]
-    cycles = vectors * (PLANE_TAPS[across == 1] * problem.taps + 12 + picked) + PLANE
+    tap = PLANE_TAPS[across == 1] if rows_share(problem) else ROW_TAP
+    cycles = vectors * (tap * problem.taps + 12 + picked) + PLANE
     return (problem.K * cycles + far_cycles(problem, machine, PLANES_FAR)) * machine.cycle
+
+
+def rows_share(problem: Problem) -> bool:
+    """Whether an input row is loaded once for several output rows."""
+    return problem.output_size[-1] == problem.pixels or [1, *problem.kernel][-2] > 1
 
 
 def lanes_cost(problem: Problem, machine: Machine) -> float:
@@ -310,10 +321,37 @@ def live_taps(problem: Problem) -> float:
     return taps
 
 
+def rows_on_lanes(problem: Problem) -> bool:
+    """Whether `turned` takes rows of one plane rather than planes: they stand alone, and fill vectors well or better."""
+    if len(problem.kernel) != 2 or problem.kernel[0] > 1 or problem.stride[0] > 1 or any(problem.padding[0]):
+        return False
+    rows, planes = problem.size[0], problem.K
+    return rows >= FULL_BLOCK or rows * ceil_div(planes, FULL_BLOCK) >= planes
+
+
 def turned_cost(problem: Problem, machine: Machine) -> float:
     """The same from turned rows, and back."""
-    turned = problem.C * (volume(problem) + problem.pixels)
-    return lanes_cost(problem, machine) + (turned * TURN_STRIP + far_cycles(problem, machine, STRIPS_FAR)) * machine.cycle
+    cycles = problem.C * (volume(problem) + problem.pixels) * TURN_STRIP + far_cycles(problem, machine, STRIPS_FAR)
+    if rows_on_lanes(problem):
+        vectors = problem.K * problem.output_size[1] * ceil_div(problem.size[0], machine.lanes)
+        return (cycles + vectors * (live_taps(problem) * LINE_TAP + LINE_VECTOR)) * machine.cycle
+    return lanes_cost(problem, machine) + cycles * machine.cycle
+
+
+def turns_rows(problem: Problem) -> bool:
+    """Whether the second pass has rows on its lanes, if they can be turned in cache."""
+    return not problem.channels_last and rows_on_lanes(problem) and problem.size[1] <= LARGEST_HELD
+
+
+def rank_one_cost(problem: Problem, machine: Machine) -> float:
+    """Both passes, the numbers between them in cache."""
+    column, row = problem.passes
+    if column.channels_last:
+        seconds = lanes_cost(column, machine) + lanes_cost(row, machine)
+    else:
+        seconds = depthwise_cost(column, machine) + (turned_cost if turns_rows(row) else depthwise_cost)(row, machine)
+    near = sum(far_cycles(p, machine, PLANES_FAR) for p in (column, row)) - far_cycles(problem, machine, PLANES_FAR)
+    return seconds - (0 if column.channels_last else near * machine.cycle)
 
 
 def deform_cost(problem: Problem, machine: Machine) -> float:

@@ -1,6 +1,8 @@
 """explain(): what a plan will do, in words and figures."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 from . import config
 from .algorithms import PANELS
 from .plan import Plan, make_plan
@@ -19,8 +21,8 @@ def explain(operation: str, input_shape, *shapes, dtype="float32", **arguments) 
     dtype : str
         Type of the arrays.
     **arguments
-        Those of the function; of a convolution besides `packed`, whether a layer holds the weights, and of deform_conv2d
-        `offset_groups` and whether it has a `mask`.
+        Those of the function; of a convolution besides `packed`, whether a layer holds the weights, and `rank_one`, whether
+        they are known to be columns times rows; of deform_conv2d `offset_groups` and whether it has a `mask`.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def explain(operation: str, input_shape, *shapes, dtype="float32", **arguments) 
 
 def explain_convolution(operation: str, input_shape, weight_shape, stride=1, padding=0, dilation=1, groups=1, *,
                         dtype="float32", padding_mode="zeros", channels_last=False, activation=None, algorithm="auto",
-                        packed=False, offset_groups=1, mask=False) -> str:
+                        packed=False, rank_one=False, offset_groups=1, mask=False) -> str:
     """explain() of a convolution."""
     from .arrays import REALS
     if str(dtype) not in REALS:
@@ -65,6 +67,7 @@ def explain_convolution(operation: str, input_shape, weight_shape, stride=1, pad
     else:
         problem = convolution_problem(operation, shape, tuple(weight_shape), REALS[str(dtype)], stride, padding, dilation,
                                       groups, padding_mode, channels_last, activation, packed=packed)
+        problem = replace(problem, rank_one=bool(rank_one))
     return explain_plan(make_plan(problem, algorithm, threads=config.get_num_threads()))
 
 

@@ -1,6 +1,8 @@
 """Convolutions whose weights are packed once: made from arrays, called with inputs."""
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cached_property
 from weakref import WeakSet
 
 import numpy as np
@@ -10,6 +12,7 @@ from .arrays import COMPUTED, REALS, allocator, as_array, common_type, direct_ta
 from .convolution import MOST_KNOWN, execute
 from .plan import Plan, forgetting, make_plan
 from .problem import Problem, convolution_problem, index, per_axis
+from .rank_one import factors, may_be_rank_one
 
 LAYERS: WeakSet = WeakSet()         # all that exist and know plans
 
@@ -79,8 +82,14 @@ class Convolution:
 
     def problem(self, shape: tuple[int, ...], residual: bool = False) -> Problem:
         """What a call asks for inputs of a shape, batch included."""
-        return convolution_problem(self.operation, shape, self.weight.shape, self.real, **self.arguments,
-                                   bias=self.bias is not None, residual=residual, packed=True)
+        problem = convolution_problem(self.operation, shape, self.weight.shape, self.real, **self.arguments,
+                                      bias=self.bias is not None, residual=residual, packed=True)
+        return replace(problem, rank_one=self.rank_one) if may_be_rank_one(problem, self.algorithm) else problem
+
+    @cached_property
+    def rank_one(self) -> bool:
+        """Whether every kernel is a column times a row."""
+        return factors(self.weight) is not None
 
     def explain(self, shape: tuple[int, ...]) -> str:
         """Which algorithm runs for inputs of a shape, why the others do not, FLOPs and workspace.

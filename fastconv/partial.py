@@ -115,9 +115,8 @@ def scales_of(problem: Problem, masks: np.ndarray, channels: int) -> tuple[np.nd
     if count.size:
         plan.run(masks.reshape(plan.problem.input_shape), ones, None, None, count)
     live = count > 0
-    scales = np.where(live, count, count.dtype.type(1))
+    scales = np.where(live, count, count.dtype.type(np.inf))
     np.divide(channels * problem.taps, scales, out=scales)
-    scales *= live
     shape = arranged(problem.N, problem.scales, problem.output_size, problem.channels_last)
     return scales.reshape(shape), live.reshape(shape)
 

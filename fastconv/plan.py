@@ -184,11 +184,12 @@ class Plan:
         mine = self.row.cost(self.problem, self.machine)
         for row in PANELS[self.problem.operation]:
             if row.name != self.row.name:
-                cost = row.cost(self.problem, self.machine)
+                reason = refusal(row, self.problem)
+                cost = 0 if reason else row.cost(self.problem, self.machine)
                 slower = f"predicted to take {cost / mine:.2f} times as long" if mine else "there is nothing to compute"
                 if cost == inf:
                     slower = "only when it is asked for: its rounding errors are large"
-                reasons[row.name] = refusal(row, self.problem) or slower
+                reasons[row.name] = reason or slower
         return reasons
 
 
@@ -283,6 +284,7 @@ def place(part: np.ndarray, target: np.ndarray, threads: int) -> None:
     lattice.place(part, target, threads)
 
 
+makers: dict[str, Callable] = {}        # row -> what makes its plans, where that is a module above this one
 _plans: OrderedDict[tuple, Plan] = OrderedDict()
 forgetting: list[Callable[[], None]] = [_plans.clear]       # what who remembers plans does when others may be chosen
 _lock = Lock()
@@ -315,7 +317,12 @@ def exact_plan(problem: Problem, threads: int) -> Plan:
 
 
 def plain_plan(problem: Problem, algorithm: str, isa: str, threads: int) -> Plan:
-    return Plan(problem, choose(problem, algorithm, isa, threads), isa, threads)
+    return plan_by(choose(problem, algorithm, isa, threads), problem, isa, threads)
+
+
+def plan_by(row: Algorithm, problem: Problem, isa: str, threads: int) -> Plan:
+    """The plan of one row."""
+    return makers.get(row.name, Plan)(problem, row, isa, threads)
 
 
 def combined_plan(problem: Problem, algorithm: str, isa: str, threads: int) -> Plan | Gating | Scaling:
@@ -346,12 +353,17 @@ def forget_plans() -> None:
         forget()
 
 
+def predictions(problem: Problem, isa: str | None = None) -> dict[Algorithm, float]:
+    """Seconds of each row that computes a problem."""
+    one = machine(isa or kernels.isa, problem.real)
+    return {row: row.cost(problem, one) for row in PANELS[problem.operation] if not refusal(row, problem)}
+
+
 def choose(problem: Problem, algorithm: str, isa: str, threads: int) -> Algorithm:
     """The row that was measured or else is predicted to be the quickest, or the row that is asked for."""
     rows = PANELS[problem.operation]
     if algorithm == "auto":
-        one, best = machine(isa, problem.real), tuned.best_row(problem, isa, threads)
-        costs = {row: row.cost(problem, one) for row in rows if not refusal(row, problem)}
+        best, costs = tuned.best_row(problem, isa, threads), predictions(problem, isa)
         if not costs:
             raise ValueError(f"no algorithm computes this {problem.operation} at once: "
                              + ", ".join(f"{row.name}: {refusal(row, problem)}" for row in rows))

@@ -10,6 +10,7 @@ T R S           kernel depth, height, width
 O P Q           output depth, height, width
 n c k d h w ... indices along those axes
 tap             one position (t, r, s) of the kernel
+rank one        a kernel (R, S) that is the product of a column (R) and a row (S)
 stride, dilation, padding      per spatial axis; padding as (before, after)
 panel           a small block of input, gathered in the order in which a register tile reads it
 tile            MR x NR output numbers summed in registers
@@ -69,6 +70,7 @@ class Problem:
     scales: int = 0             # planes of scales of sums, one or one for each group; they come in place of a residual
     shuffle: Shuffle | None = None      # the kernels are those of all phases of a transposed convolution
     turns: int = 1              # it takes turns with so many others like it: caches see the weights of all
+    rank_one: bool = False      # every kernel is known to be a column times a row: somebody looked
 
     @cached_property
     def output_size(self) -> tuple[int, ...]:
@@ -142,8 +144,24 @@ class Problem:
 
     @property
     def depthwise(self) -> bool:
-        """Whether every channel has its own kernels."""
-        return self.G == self.C > 1
+        """Whether every channel has its own kernels; a single one, its only one."""
+        return self.G == self.C and (self.C > 1 or self.K == 1)
+
+    @property
+    def passes(self) -> tuple[Problem, Problem]:
+        """What a kernel of rank one comes to, of two axes and channels of their own: its column, then its row.
+
+        One channel is the same numbers in either layout.
+        """
+        last = self.channels_last and self.K > 1
+        (R, S), (down, across), (far_down, far_across) = self.kernel, self.stride, self.dilation
+        column = replace(self, kernel=(R, 1), stride=(down, 1), dilation=(far_down, 1), padding=(self.padding[0], (0, 0)),
+                         channels_last=last, activation=("none", 0.0, 0.0), bias=False, residual=False, packed=True,
+                         rank_one=False)
+        row = replace(self, C=self.K, G=self.K, size=column.output_size, kernel=(1, S), stride=(1, across),
+                      dilation=(1, far_across), padding=((0, 0), self.padding[1]), channels_last=last, packed=True,
+                      rank_one=False)
+        return column, row
 
     def as_volume(self) -> Problem:
         """A batch, channels last, as one volume: images are its slices, or signals the rows of one image."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from .algorithms import PANELS
 from .machine import machine
-from .plan import NUMPY_REAL, Plan
+from .plan import NUMPY_REAL, Plan, plan_by
 from .problem import Problem
 from .row import Algorithm
 
@@ -65,7 +65,7 @@ def time_rows(problem: Problem, isa: str, threads: int, seconds: float = SECONDS
     A convolution that has inputs beyond x, weights, bias and residual has no rivals to time.
     """
     arrays = some_arrays(problem)
-    calls = {row.name: plan_call(Plan(problem, row, isa, threads), arrays) for row in candidates(problem, isa)}
+    calls = {row.name: plan_call(plan_by(row, problem, isa, threads), arrays) for row in candidates(problem, isa)}
     for call in calls.values():
         call()                      # finds memory and threads that nobody has used yet
     times = dict.fromkeys(calls, 0.0)

@@ -31,6 +31,7 @@ class Algorithm(NamedTuple):
     error: float = 1.0                              # rounding growth against a plain sum
     strict: bool = False                            # zero padding is left out, not multiplied by the weights
     combines: bool = False                          # its kernels can combine sums (Problem.combined)
+    scales: bool = False                            # or can at least scale them (Problem.scales)
     alpha: int = 0                                  # Winograd: products of a tile along each transformed axis
     fourier: bool = False                           # computed by transforms: fft_tiles.py sizes them
     blocks: Callable[[Any, Machine, int], dict[str, int]] | None = None     # sizes of blocks, where stream_plan.py asks

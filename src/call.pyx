@@ -243,16 +243,20 @@ cdef struct Chain:
     Geometry first, second
     Held into, out_of
     AnyTask one, other
-    Py_ssize_t strips, strip_bytes
-    Py_ssize_t strip_step           # bytes of y that one strip goes on
+    Py_ssize_t strips, blocks       # of an image: strips of rows, of blocks of channels
+    Py_ssize_t strip_bytes
+    Py_ssize_t strip_step, block_step       # bytes of y that one strip, or block, goes on
 
 
 cdef bint link(const void* chain, const void* _arrays, Py_ssize_t task, char* workspace) noexcept nogil:
     """The strip of that number by the first kernel into the workspace, and out of it by the second."""
     cdef const Chain* c = <const Chain*>chain
+    cdef Py_ssize_t strip = task % c.strips, block = task // c.strips % c.blocks
+    if c.first.channels_last:
+        block, strip = task % c.blocks, task // c.blocks % c.strips
     cdef Arrays into = c.into.arrays, out_of = c.out_of.arrays
     cdef bint odd
-    into.y = <real*>(workspace - task % c.strips * c.strip_step)
+    into.y = <real*>(workspace - strip * c.strip_step - block * c.block_step)
     out_of.x = into.y
     odd = c.one(&c.first, &into, task, workspace + c.strip_bytes)
     return odd | c.other(&c.second, &out_of, task, workspace + c.strip_bytes)
@@ -262,7 +266,8 @@ def run_chain(Kernel one, Kernel other, bytes first, bytes second, Py_ssize_t st
               bias, residual, y, int threads, /):
     """Two kernels of one build, strip by strip: what the first makes goes from cache into the second.
 
-    The blocks of both are as many whole rows of pixels and all channels, for each of which the second reads that row alone;
+    The blocks of both are as many whole rows of pixels, for each of which the second reads that row alone, and all channels,
+    or as many if the second reads each for itself: then strips are counted first, with channels last those of channels;
     what the first writes is what the second reads, with the strides of one strip. Each thread gets `workspace` bytes, of
     which `strip_bytes` are those of the strip. Returns whether a sum was NaN or infinite.
     """
@@ -275,12 +280,14 @@ def run_chain(Kernel one, Kernel other, bytes first, bytes second, Py_ssize_t st
     c.second = geometry_of(second)
     c.first.workspace = workspace
     c.second.workspace = 0
+    c.blocks = ceil_div(c.first.G * c.first.K, c.first.channel_block)
+    c.block_step = c.first.channel_block * c.first.y_k * real_bytes
     c.one = one.table.divide(&c.first).one
     c.other = other.table.divide(&c.second).one
     c.strips = ceil_div(c.first.P, c.first.pixel_block // c.first.Q)
     c.strip_bytes = strip_bytes
     c.strip_step = c.first.pixel_block * c.first.y_q * real_bytes
-    d = divided(link, c.first.N * c.strips)
+    d = divided(link, c.first.N * c.blocks * c.strips)
     try:
         open(&c.into, &c.first, real_bytes, first, x, w, None, None, y, threads)
         open(&c.out_of, &c.second, real_bytes, second, x, next_w, bias, residual, y, threads)

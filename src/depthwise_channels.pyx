@@ -6,8 +6,10 @@ Loops, outermost first, and what each block is sized for:
     p q         PIXELS pixels of one row    their windows, and the weights of channel_block channels, stay in L1
     k           WIDTH vectors of channels   \
     t r s       up to TAPS taps at a time   /  the register tile: sums and weights
+A kernel of one column, with channels last, is one of one row of an image of one row: every column is.
 An input column is loaded once for all the pixels of the tile that it reaches; a column in zero padding is passed over.
-With channels first a task turns the rows of BLOCK planes that it reads, and turns its sums when it finishes them.
+With channels first a task turns the rows of BLOCK planes that it reads, and turns its sums when it finishes them; or, if
+the plan says so (`row_runs`), BLOCK rows of one plane under a kernel of one row, `chunk` columns of sums at a time.
 
 Needs    x (N, D, H, W, C), channels contiguous, or (N, C, D, H, W), rows contiguous; w (C, 1, T, R, S) or packed; y in the
          layout of x; distinct buffers. Channels first, several blocks: padding of zeros; of rows: one slice (O = T = 1).
@@ -20,7 +22,8 @@ from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Tab
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish, tile_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport turn
-from micro.simd cimport FULL, LANES, NR, prefetch, real, vec, vec_keep, vec_load_once, vec_mask_load, vec_store, vec_zero
+from micro.simd cimport (FULL, LANES, NR, prefetch, real, vec, vec_keep, vec_load_once, vec_mask_load, vec_splat, vec_store,
+                         vec_zero)
 from micro.tile cimport Output, sums_finish
 
 cdef extern from *:
@@ -41,7 +44,8 @@ cdef struct Tile:               # PIXELS pixels of one output row and BLOCK chan
     unsigned lanes              # of the last vector
     real* total                 # (2, PIXELS, BLOCK)
     bint direct                 # whether sums can be finished in registers
-    real* packed                # the weights of the task, if they do not come packed
+    real* packed                # the weights of the task, if they do not come packed; row_runs: of one plane, for all lanes
+    real* bias                  # row_runs: likewise
     real* image                 # channels first: the turned rows (rows, W, BLOCK),
     real* sums                  # the sums (pixels, NR), and these turned back
     real* turned
@@ -390,12 +394,16 @@ cdef inline Py_ssize_t rows_read(const Geometry* g) noexcept nogil:
 cdef Py_ssize_t layout(const Geometry* g, Tile* b, char* workspace) noexcept nogil:
     """Place the buffers in the workspace; return the bytes they take. plan.py asks for them."""
     cdef Py_ssize_t rows = block_rows(g) * min(g.chunk, g.O), pixels = 0 if g.channels_last else padded(rows * g.Q, LANES)
+    cdef Py_ssize_t lines = rows_read(g), packed = 0 if g.packed else g.T * g.R * padded(g.channel_block, BLOCK)
     cdef char* free = workspace
+    if g.row_runs:
+        pixels, lines, packed = padded(min(g.chunk, g.Q), LANES), 1, BLOCK
     b.total = <real*>place(&free, (2 * PIXELS * BLOCK + LANES) * sizeof(real))
-    b.packed = <real*>place(&free, 0 if g.packed else g.T * g.R * g.S * padded(g.channel_block, BLOCK) * sizeof(real))
+    b.packed = <real*>place(&free, packed * g.S * sizeof(real))
+    b.bias = <real*>place(&free, g.row_runs * BLOCK * sizeof(real))
     b.row = <Py_ssize_t*>place(&free, g.T * (g.R + 1) * sizeof(Py_ssize_t))
-    b.column = <Py_ssize_t*>place(&free, max(g.S * PIXELS, 2 * PIXELS + g.S) * sizeof(Py_ssize_t))
-    b.image = <real*>place(&free, 0 if g.channels_last else rows_read(g) * g.W * BLOCK * sizeof(real))
+    b.column = <Py_ssize_t*>place(&free, max(max(g.R, g.S) * PIXELS, 2 * PIXELS + g.S) * sizeof(Py_ssize_t))
+    b.image = <real*>place(&free, 0 if g.channels_last else lines * g.W * BLOCK * sizeof(real))
     b.sums = <real*>place(&free, pixels * NR * sizeof(real))
     b.turned = <real*>place(&free, pixels * NR * sizeof(real))
     return free - workspace
@@ -460,12 +468,25 @@ cdef void rows_turn(const Geometry* g, const real* x, Py_ssize_t first, Py_ssize
         turn(x + row // g.H * g.x_d + row % g.H * g.x_h, g.x_c, channels, g.W, image + (row - first) * g.W * BLOCK, BLOCK)
 
 
+cdef inline Geometry turned_geometry(const Geometry* g) noexcept nogil:
+    """Of an image that was turned, and whose sums are finished when they are turned back."""
+    cdef Geometry last = g[0]
+    last.x_w = BLOCK
+    last.x_h = g.W * BLOCK
+    last.x_d = g.H * g.W * BLOCK
+    last.y_q = NR
+    last.activation = 0
+    last.watch = 0
+    last.past_caches = 0
+    return last
+
+
 cdef vec planes_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, Py_ssize_t o, Py_ssize_t o_stop, Py_ssize_t p,
                     Py_ssize_t p_stop, Py_ssize_t k, Py_ssize_t channels, const real* w) noexcept nogil:
     """Channels first: the slices o to o_stop, or rows p to p_stop of the only slice, of at most BLOCK planes from k on."""
     cdef Py_ssize_t first = 0, rows = g.D * g.H, start = o * g.P + p, stop = (o_stop - 1) * g.P + p_stop
     cdef Py_ssize_t at = n * g.y_n + k * g.y_k + start * g.Q
-    cdef Geometry last = g[0]
+    cdef Geometry last = turned_geometry(g)
     cdef Arrays raw = a[0]
     cdef Output out
     if p_stop - p < g.P:
@@ -475,13 +496,6 @@ cdef vec planes_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, P
         first = g.H * min(g.D, max(<Py_ssize_t>0, o * g.stride_d - g.pad_d))
         rows = max(<Py_ssize_t>0, g.H * min(g.D, (o_stop - 1) * g.stride_d - g.pad_d + (g.T - 1) * g.dilation_d + 1) - first)
     rows_turn(g, a.x + n * g.x_n + k * g.x_c, first, rows, channels, b.image)
-    last.x_w = BLOCK
-    last.x_h = g.W * BLOCK
-    last.x_d = g.H * g.W * BLOCK
-    last.y_q = NR
-    last.activation = 0
-    last.watch = 0
-    last.past_caches = 0
     raw.y = b.sums
     raw.bias = raw.residual = NULL
     b.direct = output_open(&last, NULL, NR, &out)
@@ -489,6 +503,57 @@ cdef vec planes_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, P
     rows_sum(&last, &raw, b, start, stop, 0, g.Q, -start * g.Q * NR, 0, channels, w, &out)
     return pixels_finish(g, b.sums, NULL if a.bias == NULL else a.bias + k, NULL if a.residual == NULL else a.residual + at,
                          a.y + at, (stop - start) * g.Q, channels, 1, b.turned)
+
+
+cdef void lines_open(const Geometry* g, const Arrays* a, const Tile* b, Py_ssize_t k) noexcept nogil:
+    """packed, bias: those of plane k, on every lane."""
+    cdef const real* w = a.w + (k // BLOCK * BLOCK * g.S + k % BLOCK if g.packed else k * g.S)
+    cdef Py_ssize_t s, j
+    for j in range(WIDTH):
+        for s in range(g.S):
+            vec_store(b.packed + s * BLOCK + j * LANES, vec_splat(w[s * BLOCK if g.packed else s]))
+        vec_store(b.bias + j * LANES, vec_zero() if a.bias == NULL else vec_splat(a.bias[k]))
+
+
+cdef vec lines_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, Py_ssize_t k, Py_ssize_t p,
+                   Py_ssize_t rows) noexcept nogil:
+    """`rows` (<= BLOCK) rows of plane k from p on, whose weights are in `packed`."""
+    cdef Py_ssize_t q = 0, stop, at = n * g.y_n + k * g.y_k + p * g.Q
+    cdef Geometry last = turned_geometry(g), lines = g[0]
+    cdef Arrays raw = a[0]
+    cdef Output out
+    cdef vec odd = vec_zero()
+    last.P = last.H = 1
+    lines.y_k = g.Q                 # rows are what channels are for others
+    raw.y = b.sums
+    raw.bias = raw.residual = NULL
+    turn(a.x + n * g.x_n + k * g.x_c + p * g.x_h, g.x_h, rows, g.W, b.image, BLOCK)
+    b.direct = output_open(&last, NULL, NR, &out)
+    b.x = b.image
+    while q < g.Q:
+        stop = min(g.Q, q + g.chunk)
+        rows_sum(&last, &raw, b, 0, 1, q, stop, -q * NR, 0, rows, b.packed, &out)
+        odd = odd + pixels_finish(&lines, b.sums, b.bias, NULL if a.residual == NULL else a.residual + at + q, a.y + at + q,
+                                  stop - q, rows, 1, b.turned)
+        q = stop
+    return odd
+
+
+cdef vec columns_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, Py_ssize_t p, Py_ssize_t p_stop, Py_ssize_t q,
+                     Py_ssize_t q_stop, Py_ssize_t k, Py_ssize_t channels, const real* w) noexcept nogil:
+    """A kernel of one column: columns q to q_stop, each as an image of one row, so that its pixels share what they read."""
+    cdef Geometry line = g[0]
+    cdef Output out
+    cdef vec odd = vec_zero()
+    line.H = line.P = line.R = line.stride_h = line.dilation_h = 1
+    line.W, line.Q, line.S, line.x_w, line.y_q = g.H, g.P, g.R, g.x_h, g.Q * g.y_q
+    line.stride_w, line.dilation_w, line.pad_w = g.stride_h, g.dilation_h, g.pad_h
+    line.pad_h = line.past_caches = 0
+    b.direct = output_open(&line, a.residual, line.y_q, &out)
+    for q in range(q, q_stop):
+        b.x = a.x + n * g.x_n + k + q * g.x_w
+        odd = odd + rows_sum(&line, a, b, 0, 1, p, p_stop, n * g.y_n + k + q * g.y_q, k, channels, w, &out)
+    return odd + out.odd
 
 
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
@@ -519,11 +584,30 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
             odd = odd + planes_sum(g, a, &b, n, o, o_stop, p, p_stop, k + c, min(<Py_ssize_t>BLOCK, channels - c), w + c * taps)
             c += BLOCK
         return any_odd(odd)
+    if g.R > 1 and g.S == 1 and g.D == 1 and g.T == 1 and g.W == g.Q and g.stride_w == 1 and g.pad_w == 0:
+        return any_odd(columns_sum(g, a, &b, n, p, p_stop, q, q_stop, k, channels, w))
     b.direct = output_open(g, a.residual, g.y_q, &out)
     b.x = a.x + n * g.x_n + k
     for o in range(o, o_stop):
         odd = odd + rows_sum(g, a, &b, o * g.P + p, o * g.P + p_stop, q, q_stop, n * g.y_n + k, k, channels, w, &out)
     return any_odd(odd + out.odd)
+
+
+cdef bint lines_block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
+    """One task of row_runs: some rows of `channel_block` planes, rows being counted first."""
+    cdef Py_ssize_t k_blocks = ceil_div(g.K, g.channel_block), p_blocks = ceil_div(g.P, block_rows(g)), k, p
+    cdef Py_ssize_t first = task % p_blocks * block_rows(g), stop = min(g.P, first + block_rows(g))
+    cdef Py_ssize_t plane = task // p_blocks % k_blocks * g.channel_block
+    cdef vec odd = vec_zero()
+    cdef Tile b
+    layout(g, &b, workspace)
+    for k in range(plane, min(g.K, plane + g.channel_block)):
+        lines_open(g, a, &b, k)
+        p = first
+        while p < stop:
+            odd = odd + lines_sum(g, a, &b, task // (p_blocks * k_blocks), k, p, min(<Py_ssize_t>BLOCK, stop - p))
+            p += BLOCK
+    return any_odd(odd)
 
 
 cdef bint pack_all(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
@@ -539,6 +623,8 @@ cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
 cdef Division divide(Geometry* g) noexcept nogil:
     """Lanes are the channels of all groups: K counts them."""
     g.K *= g.G
+    if g.row_runs:
+        return divided(<AnyTask>lines_block, g.N * ceil_div(g.P, block_rows(g)) * ceil_div(g.K, g.channel_block))
     return divided(<AnyTask>block, g.N * ceil_div(g.O, g.chunk) * ceil_div(g.P, block_rows(g)) * ceil_div(g.K, g.channel_block)
                    * ceil_div(g.Q, min(g.Q, g.pixel_block)))
 

@@ -2,7 +2,8 @@
 
 Loops, outermost first, and what each block is sized for:
     task        in parallel: image x channel_block x output depth x pixel_block
-    k           one plane: its strip of the input is copied, borders resolved, into a buffer in L1
+    k           one plane: its strip of the input is copied, borders resolved, into a buffer in L1; a kernel that is one
+                column reads it where it lies
     p           up to ROWS units            \
     q           1 or WIDTH vectors          /   the register tile
     t h s       the window; an input row is loaded once for all the output rows of the tile that it reaches
@@ -42,11 +43,13 @@ cdef struct Strip:              # one task and its buffer
     Py_ssize_t run, pitch, slice        # numbers between runs, between rows, and between slices t of the buffer
     int fold                    # output rows in one vector
     bint sliding                # stride and dilation 1 down the rows: tap r of row p is tap r - 1 of row p + 1
+    bint in_place               # the buffer is the plane itself (`sliding` alone)
     Py_ssize_t step             # and taps s lie `step` apart
     Py_ssize_t wide, high       # vectors and units of a tile
     Py_ssize_t first, stop      # rows of the buffer that are not zero padding (`sliding` alone)
     char* live                  # (T): whether slice t lies in the image
     Py_ssize_t* row             # row of the input that each row of the buffer shows; -1: zeros
+    Py_ssize_t* at              # where each row of the buffer begins (`sliding` alone)
     unsigned* lanes             # and which lanes of each of its vectors lie in the image
     real* buffer
     real* totals                # sums of a row of tiles, units totals_pitch apart
@@ -74,7 +77,9 @@ cdef Py_ssize_t layout(const Geometry* g, Strip* b, char* workspace) noexcept no
     cdef Py_ssize_t rows = min(g.P, max(<Py_ssize_t>1, g.pixel_block // g.Q)), columns = min(g.Q, g.pixel_block)
     cdef char* free = workspace
     b.fold = 2 if g.P > 1 and 2 * g.Q <= LANES else 1
-    b.sliding = g.stride_h == 1 and g.dilation_h == 1 and g.stride_w == 1 and g.P > 1
+    b.sliding = g.stride_h == 1 and g.dilation_h == 1 and g.stride_w == 1 and g.P > 1 and g.R > 1
+    b.in_place = (b.sliding and g.T == 1 and g.S == 1 and g.Q == g.W and g.pad_w == 0 and columns >= LANES
+                  and (g.Q % columns == 0 or g.Q % columns >= LANES))
     axis_find(&b.down, ceil_div(rows, b.fold) * b.fold, g.R, g.stride_h, g.dilation_h, False)
     axis_find(&b.across, LANES // 2 if b.fold == 2 else columns, g.S, g.stride_w, g.dilation_w, b.fold == 2)
     b.totals_pitch = ceil_div(columns, LANES) * LANES
@@ -85,6 +90,7 @@ cdef Py_ssize_t layout(const Geometry* g, Strip* b, char* workspace) noexcept no
     b.down.place = <Py_ssize_t*>place(&free, g.R * sizeof(Py_ssize_t))
     b.live = place(&free, g.T)
     b.row = <Py_ssize_t*>place(&free, b.down.phases * b.down.length * sizeof(Py_ssize_t))
+    b.at = <Py_ssize_t*>place(&free, b.down.length * sizeof(Py_ssize_t))
     b.lanes = <unsigned*>place(&free, b.across.phases * ceil_div(b.across.length, LANES) * sizeof(unsigned))
     if b.fold == 2:
         b.pitch = LANES // 2
@@ -94,7 +100,7 @@ cdef Py_ssize_t layout(const Geometry* g, Strip* b, char* workspace) noexcept no
         b.run = ceil_div(b.across.length, LANES) * LANES
         b.pitch = b.across.phases * b.run
         b.slice = b.down.phases * b.down.length * b.pitch
-    b.buffer = <real*>place(&free, (b.slice * g.T + (WIDTH + 1) * LANES) * sizeof(real))
+    b.buffer = <real*>place(&free, (0 if b.in_place else b.slice * g.T + (WIDTH + 1) * LANES) * sizeof(real))
     b.totals = <real*>place(&free, (ROWS * b.totals_pitch + LANES) * sizeof(real))
     return free - workspace
 
@@ -112,6 +118,8 @@ cdef void find_places(const Geometry* g, Strip* b) noexcept nogil:
     for k in range(b.down.phases * b.down.length):
         w = (b.p0 + k % b.down.length) * g.stride_h - g.pad_h + k // b.down.length * g.dilation_h
         b.row[k] = border_index(g.padding_mode, w, g.H)
+    for k in range(b.down.length):
+        b.at[k] = b.row[k] * g.x_h + b.q0 if b.in_place else k * b.pitch
     for k in range(b.across.phases * vectors):
         w = (b.q0 + k % vectors * LANES) * g.stride_w - g.pad_w + k // vectors * g.dilation_w
         first = min(<Py_ssize_t>LANES, (-w + g.stride_w - 1) // g.stride_w) if w < 0 else 0
@@ -199,9 +207,11 @@ cdef inline void tile_slide(const Geometry* g, const Strip* b, const real* w, co
                             const int fold, int units, Py_ssize_t p, Py_ssize_t q) noexcept nogil:
     """The sums of `units` (at most `most`) units of `vectors` vectors, from row p and column q of the strip on."""
     cdef vec acc[ROWS * WIDTH]
-    cdef Py_ssize_t t, h, S = g.S, R = g.R, pitch = b.pitch, step = b.step
+    cdef Py_ssize_t t, h, S = g.S, R = g.R, step = b.step
     cdef Py_ssize_t first = max(<Py_ssize_t>0, b.first - (fold - 1) - p), stop = min((units - 1) * fold + R, b.stop - p)
+    cdef const Py_ssize_t* row = b.at + p
     cdef const real* x
+    cdef const real* plane
     cdef const real* at
     cdef int i, j, low, high
     for i in range(most):
@@ -209,9 +219,10 @@ cdef inline void tile_slide(const Geometry* g, const Strip* b, const real* w, co
             acc[i * WIDTH + j] = vec_zero()
     for t in range(g.T):
         if b.live[t]:
-            x = b.buffer + t * b.slice + (p + first) * pitch + q
+            plane = b.buffer + t * b.slice + q
             at = w + first * S
             for h in range(first, stop):
+                x = plane + row[h]
                 low = <int>((h - R + fold) // fold) if h >= R else 0
                 high = <int>min(<Py_ssize_t>(units - 1), h // fold)
                 if high == 0:
@@ -228,7 +239,6 @@ cdef inline void tile_slide(const Geometry* g, const Strip* b, const real* w, co
                     band_to(5, low, vectors, fold, acc, x, step, S, at)
                 elif most > 6 and high == 6:
                     band_to(6, low, vectors, fold, acc, x, step, S, at)
-                x += pitch
                 at += S
         w += R * S
     tile_store(b, acc, most, vectors, q)
@@ -350,6 +360,9 @@ cdef void tiles(const Geometry* g, const Strip* b, const real* w, int units, Py_
             wide = min(wide, ceil_div(left, ROWS))
             units = <int>min(<Py_ssize_t>(ROWS if wide <= NV else HIGH), left // wide)
         wide = min(wide, left)
+        if b.in_place:                      # a last tile that ends with the row computes some pixels once more
+            wide = min(wide, b.columns // LANES)
+            q = min(q, b.columns - wide * LANES)
         if wide == 1:
             tile(g, b, w, 1, units, p, q)
         elif wide == 2:
@@ -382,6 +395,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     """One task: `channel_block` planes of an image, in the output pixels of one block."""
     cdef Py_ssize_t rows = max(<Py_ssize_t>1, g.pixel_block // g.Q), columns = min(g.Q, g.pixel_block)
     cdef Py_ssize_t p_blocks = ceil_div(g.P, rows), q_blocks = ceil_div(g.Q, columns), K = g.G * g.K, k, stop, c, filled = -1
+    cdef const real* x
     cdef vec odd = vec_zero()
     cdef Strip b
     layout(g, &b, workspace)
@@ -405,7 +419,11 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     while k < stop:
         c = k // g.K
         if c != filled:
-            fill(g, &b, a.x + b.n * g.x_n + c * g.x_c, filled < 0)
+            x = a.x + b.n * g.x_n + c * g.x_c
+            if b.in_place:
+                b.buffer, b.live[0] = <real*>x, True
+            else:
+                fill(g, &b, x, filled < 0)
             filled = c
         odd = odd + plane(g, a, &b, k)
         k += 1

@@ -17,6 +17,7 @@ Costs    2 N G K C T R S O P Q flop; copies each input row about once per pixel_
 from libc.string cimport memcpy, memset
 
 from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
+from micro.combine cimport row_scale, target_of
 from micro.finish cimport any_odd, output_open, output_place, row_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_rows
@@ -128,6 +129,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef Py_ssize_t panels = ceil_div(g.Q, NR)
     cdef Py_ssize_t row, q, k, at, pixels, count, channel
     cdef const real* weights
+    cdef const real* scale          # of the first pixel, if sums are scaled
     cdef vec odd = vec_zero()
     cdef Block b
     cdef int m, nv, i
@@ -144,6 +146,9 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     b.group = task // g.O % g.G
     b.n = task // (g.O * g.G)
     b.x = a.x + b.n * g.x_n + b.group * g.C * g.x_c
+    scale = target_of(g, a.bias, a.residual, a.y, b.n, b.group).scale
+    if g.scales:
+        scale += (b.o * g.P + b.p0) * g.Q + b.q0
     weights = a.w + b.group * (padded(g.K, MR) if g.packed else g.K) * b.length
     if not g.packed:
         for k in range(ceil_div(g.K, MR)):
@@ -166,7 +171,11 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
                 whole = direct and pixels == nv * LANES
                 count = (b.columns - q) // NR if whole and nv == NV else 1
                 tile(m, nv, b.length, weights + k * b.length, b.window, q, count, b.total, &out if whole else NULL)
-                for i in range(0 if whole else m):
+                for i in range(m if g.scales else 0):
+                    odd = odd + row_scale(g, b.total + i * NR, scale + row * g.Q + q, 1,
+                                          NULL if a.bias == NULL else a.bias + channel + i, a.y + at, pixels)
+                    at += g.y_k
+                for i in range(0 if whole or g.scales else m):
                     odd = odd + row_finish(g, b.total + i * NR, NULL if a.bias == NULL else a.bias + channel + i, 0,
                                            NULL if a.residual == NULL else a.residual + at, a.y + at, pixels)
                     at += g.y_k

@@ -29,6 +29,7 @@ class Case(NamedTuple):
     N: int = 1
     groups: int = 1
     arguments: tuple[tuple[str, object], ...] = ()
+    rank_one: bool = False
 
     @property
     def operation(self) -> str:
@@ -42,8 +43,9 @@ class Case(NamedTuple):
         return arranged(self.N, self.C, self.size, channels_last)
 
     def problem(self, real: str = "f64", channels_last: bool = False, **changes) -> Problem:
-        return convolution_problem(self.operation, self.input_shape(channels_last), self.weight_shape, real,
-                                   groups=self.groups, channels_last=channels_last, **dict(self.arguments) | changes)
+        problem = convolution_problem(self.operation, self.input_shape(channels_last), self.weight_shape, real,
+                                      groups=self.groups, channels_last=channels_last, **dict(self.arguments) | changes)
+        return replace(problem, rank_one=self.rank_one)
 
     def __str__(self) -> str:
         short = {"stride": "s", "dilation": "d", "padding": "p", "padding_mode": ""}
@@ -53,8 +55,8 @@ class Case(NamedTuple):
         return "-".join(words)
 
 
-def case(size, kernel, C=1, K=1, N=1, groups=1, **arguments) -> Case:
-    return Case(size, kernel, C, K, N, groups, tuple(arguments.items()))
+def case(size, kernel, C=1, K=1, N=1, groups=1, rank_one=False, **arguments) -> Case:
+    return Case(size, kernel, C, K, N, groups, tuple(arguments.items()), rank_one)
 
 
 WIDTHS = (1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17, 31, 33, 37)      # LANES - 1, LANES, LANES + 1 of every build, and primes
@@ -87,7 +89,14 @@ POINTS += [case((4, 9), (1, 1), C=3, K=5, **arguments) for arguments in
 SHAPES = [case((4, 5), (4, 5), C=3, K=7), case((1, 9), (1, 5), C=2, K=3), case((9, 1), (5, 1), C=2, K=3),
           case((7, 7), (3, 3), C=2, K=3, dilation=9, padding=9), case((3, 4), (2, 2), C=2, K=3, stride=50),
           case((2, 2), (1, 1)), case((1, 1), (1, 1), C=9, K=1), case((1, 40), (1, 1), C=1, K=33)]
-SMALL = [*TAILS, *ROWS, *STEPS, *BORDERS, *GROUPS, *DEPTHWISE, *LINES, *VOLUMES, *POINTS, *SHAPES]
+RANK_ONE = [case((h, w), kernel, C=C, K=C, N=2, groups=C, rank_one=True, stride=s, dilation=d, padding=p, padding_mode=mode)
+            for h, w, kernel, C, s, d, p, mode in (
+                (9, 7, (3, 2), 1, 1, 1, 1, "zeros"), (13, 37, (5, 7), 1, 1, 1, (2, 3), "reflect"),
+                (40, 33, (9, 5), 3, 1, 1, (4, 2), "zeros"), (35, 16, (2, 3), 2, 2, 1, 1, "zeros"),
+                (17, 40, (4, 4), 5, 1, 2, 3, "circular"), (21, 18, (7, 7), 17, 1, 1, 3, "zeros"),
+                (6, 5, (3, 3), 33, (2, 1), 1, 1, "replicate"), (33, 31, (5, 5), 2, (1, 3), (3, 1), "same", "symmetric"))]
+RANK_ONE += [case((11, 20), (3, 4), C=3, K=6, groups=3, rank_one=True, padding=1)]
+SMALL = [*TAILS, *ROWS, *STEPS, *BORDERS, *GROUPS, *DEPTHWISE, *LINES, *VOLUMES, *POINTS, *SHAPES, *RANK_ONE]
 
 # More than one chunk, more than one block of pixels, more than one of channels, more than one thread.
 BLOCKED = [case((9, 11), (3, 3), C=67, K=50, padding=1), case((41, 43), (3, 3), C=3, K=14, N=2, padding=1),
@@ -97,6 +106,8 @@ BLOCKED = [case((9, 11), (3, 3), C=67, K=50, padding=1), case((41, 43), (3, 3), 
            case((37, 20), (5, 5), C=8, K=26, groups=2, stride=2, padding=2, padding_mode="reflect"),
            case((2100,), (2,), C=3, K=14)]
 # Large kernels: more than one tile of a transform, tiles or channels on the lanes, rows with a partner and without.
+BLOCKED += [case((90, 100), (9, 11), rank_one=True, padding=(4, 5)),
+            case((50, 46), (7, 5), C=20, K=20, groups=20, rank_one=True, padding=(3, 2))]
 BLOCKED += [case((40, 47), (9, 7), C=18, K=35, padding=(4, 3)), case((61, 47), (13, 11), C=20, K=20, groups=20, padding=6),
             case((900,), (33,), C=3, K=6, N=2, groups=3, padding=16, padding_mode="reflect"),
             case((700,), (31,), C=17, K=5, padding=15), case((75, 90), (15, 15), dilation=2, padding=9)]
@@ -148,7 +159,11 @@ def seeded(case: Case) -> np.random.Generator:
 def draw(case: Case, number) -> Data:
     """`number(shape)` gives the data of one array; channels first."""
     problem = case.problem(bias=True, residual=True)
-    arrays = (number(problem.input_shape), number(problem.weight_shape), number((case.K,)), number(problem.output_shape))
+    weights = number(problem.weight_shape)
+    if case.rank_one:           # of products of few bits, that are exact
+        column, row = (np.round(8 * number((case.K, 1, *shape))) / 8 for shape in ((case.kernel[0], 1), (1, case.kernel[1])))
+        weights = column * row
+    arrays = (number(problem.input_shape), weights, number((case.K,)), number(problem.output_shape))
     return Data(*arrays, reference.convolution(problem, *arrays), reference.magnitude(problem, *arrays))
 
 

@@ -35,7 +35,9 @@ def check_guarded(arenas, case, channels_last, row, isa, real, packed, at_end, t
     weights = None
     if packed:
         weights = inputs[1]
-        if plan.packs:
+        if row.name == "rank_one":      # two arrays
+            weights = plan.pack(weights)
+        elif plan.packs:
             weights = arenas[5].place(np.empty(plan.module.packed_size(plan.geometry), NUMPY_REAL[real]), at_end)
             plan.module.pack(plan.geometry, inputs[1], weights, plan.threads)
             assert arenas[5].untouched_around()

@@ -22,6 +22,10 @@ def arrays(problem: Problem, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.
                        (channels_first.input_shape, problem.weight_shape, (problem.K,)))
     for array in (x, weight, bias):
         array -= 0.5
+    if problem.rank_one:        # the same Gaussian, which a blur is, for all channels
+        line = [np.exp(-(np.arange(n) - n // 2) ** 2 / (n / 4) ** 2) for n in problem.kernel]
+        weight[...] = np.outer(*(one / one.sum() for one in line))
+        bias[...] = 0
     return x, weight, bias
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import NamedTuple
@@ -16,7 +17,8 @@ from ..problem import Problem, convolution_problem
 from .operation_layers import rows
 from .operations import Call
 
-CONVOLUTIONS = ("dense", "pointwise", "depthwise", "grouped", "dilated", "first", "1d", "3d", "tiny", "batch", "f64")
+CONVOLUTIONS = ("dense", "pointwise", "depthwise", "grouped", "dilated", "first", "1d", "3d", "tiny", "batch", "f64",
+                "blur")
 FAMILIES = (*CONVOLUTIONS, *rows())
 BESIDE = {"resnet50/3x3-64-64@56": ("partial",)}        # plain convolutions that another family is compared with
 
@@ -35,13 +37,14 @@ class Layer(NamedTuple):
 
 
 def layer(network: str, C: int, K: int, kernel, size, stride: int = 1, dilation: int = 1, groups: int = 1, batch: int = 1,
-          padding=None, real: str = "f32", family: str | None = None) -> Layer:
+          padding=None, real: str = "f32", family: str | None = None, rank_one: bool = False) -> Layer:
     """A layer; an int for kernel or size means a square one, `padding=None` the one that keeps the size at stride 1."""
     kernel, size = (value if isinstance(value, tuple) else (value, value) for value in (kernel, size))
     if padding is None:
         padding = tuple(dilation * (k - 1) // 2 for k in kernel)
     problem = convolution_problem(f"conv{len(size)}d", (batch, C, *size), (K, C // groups, *kernel), real, stride, padding,
                                   dilation, groups, bias=True)
+    problem = replace(problem, rank_one=rank_one)
     tags = families(problem)
     if family is not None:
         tags = (family, *(tag for tag in tags if tag != family))
@@ -52,6 +55,7 @@ def layer(network: str, C: int, K: int, kernel, size, stride: int = 1, dilation:
 def families(problem: Problem) -> tuple[str, ...]:
     """The most telling family first."""
     belongs = {
+        "blur": problem.rank_one,
         "f64": problem.real == "f64",
         "batch": problem.N > 1,
         "tiny": problem.macs < 1 << 17,
@@ -176,6 +180,12 @@ def batches() -> Iterator[Layer]:
     yield layer("resnet20", 16, 16, 3, 32, batch=16)
 
 
+def blurs() -> Iterator[Layer]:
+    """Gaussians on images."""
+    for C, kernel in ((1, 21), (3, 21), (1, 31)):
+        yield layer("gaussian", C, C, kernel, (1080, 1920), groups=C, rank_one=True)
+
+
 def double_precision() -> Iterator[Layer]:
     yield layer("resnet50", 64, 64, 3, 56, real="f64")
     yield layer("resnet50", 256, 64, 1, 56, real="f64")
@@ -185,7 +195,7 @@ def double_precision() -> Iterator[Layer]:
 
 NETWORKS: tuple[Callable[[], Iterator[Layer]], ...] = (
     resnet50, vgg16, mobilenetv2, efficientnet_b0, large_kernels, dilated_and_grouped, one_dimensional, three_dimensional,
-    tiny, batches, double_precision)
+    tiny, batches, double_precision, blurs)
 
 
 def operations() -> Iterator[Layer]:

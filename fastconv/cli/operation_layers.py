@@ -53,6 +53,11 @@ def separable(C, K, size) -> Call:
     return call("separable_conv2d", shapes, 2 * (9 * C + C * K) * size[0] * size[1], 9 + C, padding=1)
 
 
+def spatial(C, size, taps) -> Call:
+    shapes = {"input": (1, C, *size), "column": (C, taps), "row": (C, taps), "bias": (C,)}
+    return call("spatial_separable_conv2d", shapes, 4 * taps * C * size[0] * size[1], taps**2, padding=taps // 2)
+
+
 def gated(C, K, size) -> Call:
     shapes = {"input": (1, C, *size), "weight": (K, C, 3, 3), "gate_weight": (K, C, 3, 3), "bias": (K,), "gate_bias": (K,)}
     roundings = 81 * C          # of two sums, and a gate makes the output small beside what was rounded
@@ -121,6 +126,11 @@ def combined_rows(make: Callable[..., Call], network: str, extents: list[tuple[i
         yield Row(f"{network}/{name}-{C}-{K}@{size}", make, C, size, K)
 
 
+def spatial_rows() -> Iterator[Row]:
+    for C, size, taps in ((64, 112, 7),):
+        yield Row(f"spatial/{taps}x{taps}-{C}@{size}", spatial, C, size, 0, dict(taps=taps))
+
+
 def pooling_rows() -> Iterator[Row]:
     """Pools of ResNet, VGG, SegNet, Inception, DenseNet and of classifiers."""
     for kernel, padding in ((3, 1), (2, 0)):
@@ -172,7 +182,8 @@ def rows() -> dict[str, tuple[Row, ...]]:
     """Family -> its rows."""
     return {
         "transposed": tuple(transposed_rows()), "deformable": tuple(deformable_rows()),
-        "separable": tuple(combined_rows(separable, "mobilenet", [(32, 64, 112), (128, 128, 56), (512, 512, 14)])),
+        "separable": tuple(combined_rows(separable, "mobilenet", [(32, 64, 112), (128, 128, 56), (512, 512, 14)])
+                           ) + tuple(spatial_rows()),
         "gated": tuple(combined_rows(gated, "inpainting", [(64, 64, 56), (256, 256, 28)])),
-        "partial": tuple(combined_rows(partial, "inpainting", [(64, 64, 56)])),
+        "partial": tuple(combined_rows(partial, "inpainting", [(64, 64, 56), (32, 32, 112)])),
         "pooling": tuple(pooling_rows()), "resampling": tuple(resampling_rows()), "regions": tuple(region_rows())}

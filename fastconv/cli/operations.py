@@ -77,7 +77,7 @@ class Call:
     @property
     def weights(self) -> tuple[str, ...]:
         """Arrays that are known before the input is."""
-        return tuple(name for name, _ in self.shapes if name.endswith(("weight", "bias")))
+        return tuple(name for name, _ in self.shapes if name.endswith(("weight", "bias", "column", "row")))
 
 
 def joined(result) -> np.ndarray:
@@ -183,6 +183,18 @@ def separable(call: Call, arrays: Arrays) -> np.ndarray:
     return convolved(middle, arrays["pointwise_weight"], arrays["bias"])
 
 
+def spatial_of(call: Call):
+    """The problem of the products of columns and rows."""
+    shapes = dict(call.shapes)
+    C, R = shapes["column"]
+    return convolution_problem("conv2d", call.input_shape, (C, 1, R, shapes["row"][1]), "f64", groups=C, **call.options)
+
+
+def spatial(call: Call, arrays: Arrays) -> np.ndarray:
+    weight = arrays["column"][:, None, :, None] * arrays["row"][:, None, None, :]
+    return convolved(arrays["input"], weight, arrays["bias"], groups=len(weight), **call.options)
+
+
 def convolution_of(call: Call):
     return convolution_problem("conv2d", call.input_shape, dict(call.shapes)["weight"], "f64", **call.options)
 
@@ -260,6 +272,7 @@ OPERATIONS = {
     "conv_transpose2d": Operation(transposed_of, of_images(reference.transposed)),
     "deform_conv2d": Operation(deformed_of, deformed),
     "separable_conv2d": Operation(separable_of, separable),
+    "spatial_separable_conv2d": Operation(spatial_of, spatial),
     "gated_conv2d": Operation(convolution_of, gated),
     "partial_conv2d": Operation(convolution_of, partial),
     **dict.fromkeys(("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"), Operation(pool_of, pooled)),

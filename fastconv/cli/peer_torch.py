@@ -101,6 +101,13 @@ def separable(input, depthwise_weight, pointwise_weight, bias, padding):
     return conv2d(conv2d(input, depthwise_weight, None, 1, padding, 1, input.shape[1]), pointwise_weight, bias)
 
 
+def spatial(input, column, row, bias, padding):
+    from torch.nn.functional import conv2d
+    C = input.shape[1]
+    middle = conv2d(input, column[:, None, :, None], None, 1, (padding, 0), 1, C)
+    return conv2d(middle, row[:, None, None, :], bias, 1, (0, padding), 1, C)
+
+
 def gated(input, weight, gate_weight, bias, gate_bias, padding):
     from torch.nn.functional import conv2d
     return conv2d(input, weight, bias, 1, padding).relu_().mul_(conv2d(input, gate_weight, gate_bias, 1, padding).sigmoid_())
@@ -120,7 +127,8 @@ def focus(input):
     return torch.cat([input[..., ::2, ::2], input[..., 1::2, ::2], input[..., ::2, 1::2], input[..., 1::2, 1::2]], 1)
 
 
-FUNCTIONS = {"separable_conv2d": separable, "gated_conv2d": gated, "partial_conv2d": partial, "focus": focus}
+FUNCTIONS = {"separable_conv2d": separable, "spatial_separable_conv2d": spatial, "gated_conv2d": gated,
+             "partial_conv2d": partial, "focus": focus}
 
 
 def function(channels_last: bool) -> Prepare:

@@ -25,7 +25,7 @@ CHANNELS = (1, 2, 3, 5, 7, 8, 9, 13, 16, 17, 31, 33, 64, 65)        # round the 
 EXTENTS = {1: (1, 2, 7, 15, 16, 17, 31, 33, 63, 64, 65, 127, 131), 2: (1, 2, 3, 7, 8, 9, 15, 16, 17, 23, 33),
            3: (1, 2, 3, 5, 7, 8, 9)}
 KERNELS = (1, 2, 3, 3, 3, 4, 5, 7)
-STYLES = ("plain", "pointwise", "depthwise", "grouped", "strided", "dilated", "padded", "unequal")
+STYLES = ("plain", "pointwise", "depthwise", "grouped", "strided", "dilated", "padded", "unequal", "rank one")
 ACTIVATIONS = (None, None, None, "relu", "relu6", ("leaky_relu", 0.2), "silu", "tanh", "gelu")
 MOST_MACS = 1_000_000           # what SciPy does in some 10 ms
 FULL, QUICK = 240, 48             # problems of each operation
@@ -49,19 +49,20 @@ def draw(random: Random, operation: str, style: str) -> Problem:
     padding = tuple((k // 2, k // 2) for k in kernel)
     if style in ("padded", "unequal"):
         padding = tuple((random.randint(0, k + 1), random.randint(0, k + 1)) for k in kernel)
-    if style == "depthwise":
+    if style in ("depthwise", "rank one"):
         G, K = C, C * random.choice((1, 1, 2, 3))
     if style == "grouped":
         G = random.choice((2, 3, 4))
         C, K = C * G, K * G
-    mode = random.choice(PADDING_MODES) if style in ("padded", "unequal", "depthwise") else "zeros"
+    mode = random.choice(PADDING_MODES) if style in ("padded", "unequal", "depthwise", "rank one") else "zeros"
     shape = random.choice((1, 1, 2)), C, *size
     rest = dict(activation=random.choice(ACTIVATIONS), bias=random.random() < 0.7, residual=random.random() < 0.3)
     weight_shape = K, C // G, *kernel
     if operation == "deform_conv2d":
         groups = random.choice([n for n in range(1, C + 1) if C % n == 0])
         return deform_problem(shape, weight_shape, groups, random.random() < 0.7, "f32", stride, padding, dilation, **rest)
-    return convolution_problem(operation, shape, weight_shape, "f32", stride, padding, dilation, G, mode, **rest)
+    problem = convolution_problem(operation, shape, weight_shape, "f32", stride, padding, dilation, G, mode, **rest)
+    return replace(problem, rank_one=style == "rank one" and axes == 2)
 
 
 def problems(operation: str, count: int) -> Iterator[Problem]:
@@ -105,6 +106,9 @@ class Case:
             plain = resolve_activation(None)
             self.problem = replace(problem, activation=plain if problem.activation == plain else resolve_activation("relu"))
         self.x, self.weight = numbers(*problem.input_shape), numbers(*problem.weight_shape)
+        if problem.rank_one:    # products of few bits are exact
+            column, row = numbers(problem.K, 1, problem.kernel[0], 1), numbers(problem.K, 1, 1, problem.kernel[1])
+            self.weight = np.round(16 * column) * np.round(16 * row) / np.float32(256)
         self.bias = numbers(problem.K) if problem.bias else None
         self.residual = numbers(*problem.output_shape) if problem.residual else None
         self.more = ()          # offset and mask; whole quarters of a pixel leave integers exact
