@@ -17,6 +17,7 @@ COLUMNS = 64            # of windows, the fewest that a long line is cut into
 LONGEST_REACH = 4096    # pixels of a window along the line
 LARGEST_BLOCK = 1 << 19     # numbers in the rows of a block of van Herk's: 4 MiB at most
 LANES_MOST = 16
+FEW_ROWS = 8            # of windows for each thread: where shares of them differ, threads share channels
 FEWEST_NUMBERS = 1 << 17        # read by one task
 
 
@@ -147,10 +148,14 @@ def pixel_blocks(problem: PoolProblem, machine: Machine, threads: int) -> dict[s
     """Blocks of pool_pixels: rows of a task, and channels where there are few rows."""
     rows = problem.N * window_rows(problem)
     least = ceil_div(FEWEST_NUMBERS, row_numbers(problem) * max(1, prod(problem.size[:-1]) // prod(problem.output_size[:-1])))
-    channels = problem.C
-    if rows < 2 * threads:
-        channels = ceil_div(ceil_div(channels, ceil_div(2 * threads, rows)), 4 * machine.lanes) * 4 * machine.lanes
-    return {"rows": max(1, min(least, ceil_div(rows, 2 * threads))), "channels": channels}
+    channels, group = problem.C, 4 * machine.lanes
+    uneven = rows < FEW_ROWS * threads and (rows % threads or any(problem.adaptive))
+    if uneven and channels >= threads * group:
+        return {"rows": rows, "channels": ceil_div(ceil_div(channels, threads), group) * group}
+    if len(problem.size) > 1 and not problem.adaptive[-2] and problem.kernel[-2] > 2 * problem.stride[-2]:
+        room = machine.L1 * 2 // 3 // (problem.itemsize * problem.kernel[-2] * problem.size[-1])
+        channels = min(channels, max(1, room // group) * group)         # rows are read three times: out of L1
+    return {"rows": max(1, min(ceil_div(least * problem.C, channels), ceil_div(rows, 2 * threads))), "channels": channels}
 
 
 def output_blocks(problem: PoolProblem, machine: Machine, threads: int) -> dict[str, int]:
