@@ -8,6 +8,8 @@ from .row import Algorithm, Machine, ceil_div, never_refuses
 
 ROW_START = 30          # pointers and masks of one output row
 HERK_LOADS = 4          # a row of pixels goes into a suffix and into a prefix, and both into a window
+PIXEL_LOAD = 0.6        # a vector of channels of one pixel, joined to others
+PIXEL_WINDOW = 4        # a vector of results
 DIRECT_TAP = 20         # one tap of a vector of windows, its position kept beside it
 LONG = 16               # pixels of a window along the line that are joined one by one
 LINES = 8               # that a task fills before it reads them
@@ -15,6 +17,7 @@ COLUMNS = 64            # of windows, the fewest that a long line is cut into
 LONGEST_REACH = 4096    # pixels of a window along the line
 LARGEST_BLOCK = 1 << 19     # numbers in the rows of a block of van Herk's: 4 MiB at most
 LANES_MOST = 16
+FEW_ROWS = 8            # of windows for each thread: where shares of them differ, threads share channels
 FEWEST_NUMBERS = 1 << 17        # read by one task
 
 
@@ -49,6 +52,13 @@ def whole_cost(problem: PoolProblem, machine: Machine) -> float:
     return problem.C * ceil_div(prod(problem.size), machine.lanes) * machine.cycle
 
 
+def pixels_cost(problem: PoolProblem, machine: Machine) -> float:
+    slides = problem.kernel[-1] == 3 and problem.stride[-1] < 3 and problem.dilation[-1] == 1 and not problem.adaptive[-1]
+    loads = prod(problem.kernel[:-1]) * (problem.stride[-1] if slides else problem.kernel[-1])
+    vectors = prod(problem.output_size) * ceil_div(problem.C, machine.lanes)
+    return vectors * (loads * PIXEL_LOAD + PIXEL_WINDOW) * machine.cycle
+
+
 def direct_cost(problem: PoolProblem, machine: Machine) -> float:
     vectors = window_rows(problem) * ceil_div(problem.output_size[-1] * (problem.C if problem.channels_last else 1),
                                               machine.lanes)
@@ -79,6 +89,14 @@ def whole_refuses(problem: PoolProblem) -> str:
     if problem.channels_last:
         return "channels are on the lanes already (windows)"
     return windows_refuses(problem) or ("" if problem.whole else "only for one window that covers the image")
+
+
+def pixels_refuses(problem: PoolProblem) -> str:
+    if not problem.channels_last:
+        return "channels do not lie side by side (windows)"
+    if problem.indices or problem.integers:
+        return windows_refuses(problem)
+    return ""
 
 
 def window_blocks(problem: PoolProblem, machine: Machine, threads: int) -> dict[str, int]:
@@ -126,6 +144,20 @@ def plane_blocks(problem: PoolProblem, machine: Machine, threads: int) -> dict[s
     return {"rows": machine.lanes * min(least, ceil_div(planes, machine.lanes * 2 * threads))}
 
 
+def pixel_blocks(problem: PoolProblem, machine: Machine, threads: int) -> dict[str, int]:
+    """Blocks of pool_pixels: rows of a task, and channels where there are few rows."""
+    rows = problem.N * window_rows(problem)
+    least = ceil_div(FEWEST_NUMBERS, row_numbers(problem) * max(1, prod(problem.size[:-1]) // prod(problem.output_size[:-1])))
+    channels, group = problem.C, 4 * machine.lanes
+    uneven = rows < FEW_ROWS * threads and (rows % threads or any(problem.adaptive))
+    if uneven and channels >= threads * group:
+        return {"rows": rows, "channels": ceil_div(ceil_div(channels, threads), group) * group}
+    if len(problem.size) > 1 and not problem.adaptive[-2] and problem.kernel[-2] > 2 * problem.stride[-2]:
+        room = machine.L1 * 2 // 3 // (problem.itemsize * problem.kernel[-2] * problem.size[-1])
+        channels = min(channels, max(1, room // group) * group)         # rows are read three times: out of L1
+    return {"rows": max(1, min(ceil_div(least * problem.C, channels), ceil_div(rows, 2 * threads))), "channels": channels}
+
+
 def output_blocks(problem: PoolProblem, machine: Machine, threads: int) -> dict[str, int]:
     """Blocks of pool_direct: rows of a task."""
     rows = problem.N * window_rows(problem)
@@ -137,11 +169,13 @@ WHOLE = Algorithm("whole", "a plane is read once and reduced to one number, vect
                   "pool_whole", "pool_whole", whole_refuses, whole_cost, blocks=plane_blocks)
 HERK = Algorithm("vanherk", "large windows from suffixes and prefixes of blocks of rows: the cost does not grow with them",
                  "pool_windows", "pool_windows", herk_refuses, herk_cost, blocks=herk_blocks)
+PIXELS = Algorithm("pixels", "channels on the lanes: the pixels of each window as they lie",
+                   "pool_pixels", "pool_pixels", pixels_refuses, pixels_cost, blocks=pixel_blocks)
 WINDOWS = Algorithm("windows", "rows of a window combined first, then pixels along the row",
                     "pool_windows", "pool_windows", windows_refuses, windows_cost, blocks=window_blocks)
 DIRECT = Algorithm("direct", "every window by itself; the position of the largest",
                    "pool_direct", "pool_direct", never_refuses, direct_cost, blocks=output_blocks)
-ROWS = (WHOLE, HERK, WINDOWS, DIRECT)
+ROWS = (WHOLE, HERK, PIXELS, WINDOWS, DIRECT)
 
 SCATTER = Algorithm("scatter", "numbers to their positions, plane by plane", "pool_scatter", "pool_scatter",
                     never_refuses, lambda problem, machine: problem.work * machine.cycle)

@@ -15,6 +15,7 @@ from .stream_plan import make_stream_plan
 from .validation import check_pool, check_unpool
 
 F32, F64 = COMPUTED["f32"], COMPUTED["f64"]
+WHOLE_POWERS = range(2, 17)     # that lose no more than some roundings as products
 
 
 def pool(operation, input, arguments: tuple, channels_last, out, indices=False):
@@ -72,6 +73,16 @@ def execute(problem: PoolProblem, x: np.ndarray, computed: np.dtype, dtype: np.d
     return tuple(results) if problem.indices else results[0]
 
 
+def power(x: np.ndarray, p: float) -> np.ndarray:
+    """x to the power p; small whole ones as products, which are quick for negative numbers too."""
+    if p == 1:
+        return x
+    if p not in WHOLE_POWERS:
+        return np.power(x, x.dtype.type(p))
+    half = power(x, p // 2)
+    return half * half if p % 2 == 0 else half * half * x
+
+
 def lp_pool(operation, input, norm_type, kernel_size, stride, ceil_mode, channels_last, out):
     """Root of the sum of powers: powers and roots by NumPy, sums by the kernels of the mean."""
     x = as_array(input, "input")
@@ -100,13 +111,13 @@ def lp_pool(operation, input, norm_type, kernel_size, stride, ceil_mode, channel
                       zip(problem.size, problem.output_size, problem.stride, problem.kernel))
             problem = pool_problem(operation, problem.input_shape, real, kernel_size, stride, 0, 1, ceil_mode, True,
                                    None if cut else 1, channels_last=channels_last)
-            powers = x if p == 1 else x * x if p == 2 else np.power(x, computed.type(p))
+            powers = power(x, p)
             y = execute(problem, powers, computed, computed, batched, None)
             if cut:
                 y *= computed.type(problem.taps)
             if p < 0:
                 y += 0                  # -0, of which a negative power would make minus infinity, becomes 0
-            y = y if p == 1 else np.sqrt(y) if p == 2 else np.power(y, computed.type(1 / p))
+            y = np.sqrt(y) if p == 2 else power(y, 1 / p)
     if out is None:
         return y.astype(dtype, copy=False)
     out[...] = y

@@ -166,6 +166,7 @@ def task_share(steps: int, nbytes: int) -> int:
 
 def gather_plan(itemsize: int, unit: int, axes: list[tuple[int, int, int, np.ndarray | None]], past: bool = False) -> bytes:
     """The numbers of src/gather.pyx for axes (extent, step in items of x, link, table)."""
+    axes = [(1, 0, -1, None)] * (len(axes) == 1) + axes
     table = axes[-1][3]
     rows = np.zeros((1, 0), np.int64) if table is None else np.reshape(table, (-1, axes[-1][0]))
     repeat = 0

@@ -6,7 +6,7 @@ Loops, outermost first, and what each block is sized for:
     item        a run of neighbours is copied whole, repeated items are woven in with vectors, others come by the table
 
 Needs    x, y contiguous, items of 1, 2, 4 or 8 bytes, or pixels of `unit` such items; the geometry holds
-         a Header, an Axis for each axis, and their tables, all int64; distinct buffers. Nothing outside x is read.
+         a Header, an Axis for each axis, two or more, and their tables, all int64; distinct buffers. Nothing outside x is read.
 Leaves   y written in full.
 Rounds   nothing: items are moved as they are.
 Costs    one read of x, one write of y: bound by memory.
@@ -15,8 +15,8 @@ from kernel cimport NUMBERS, Division, Streams, Table, divided, offer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from micro.simd cimport (LANES, VECTOR_BYTES, real, vec, vec_interleave, vec_load, vec_mask_load, vec_mask_store, vec_store,
-                         vec_stream, vec_zero)
+from micro.simd cimport (FULL, LANES, VECTOR_BYTES, bits, real, vec, vec_interleave, vec_load, vec_mask_load,
+                         vec_mask_store, vec_pick, vec_store, vec_stream, vec_zero)
 
 ctypedef fused item:
     uint8_t
@@ -44,6 +44,7 @@ cdef struct Gather:
     const Header* head
     const Axis* axis
     const int64_t* plan
+    bits at[LANES]                  # numbers of x in a vector of pixels that are repeated
 
 
 cdef inline void put(const bint past, real* y, vec v) noexcept nogil:
@@ -137,6 +138,28 @@ cdef inline void repeat_twice(const bint past, int rows, Py_ssize_t n, const rea
                 vec_mask_store(y + i * below + LANES, (1u << (n - LANES)) - 1, high)
 
 
+cdef inline void repeat_picked(int rows, Py_ssize_t r, Py_ssize_t unit, const bits* at, Py_ssize_t n, const real* x, real* y,
+                               Py_ssize_t below) noexcept nogil:
+    """n pixels of y: each pixel of x, of `unit` numbers, `r` times; a vector holds some of them, as `at` tells (Gather)."""
+    cdef Py_ssize_t news = LANES // (unit * r) * unit, count = n * unit, left = (n + r - 1) // r * unit
+    cdef unsigned lanes
+    cdef vec v
+    cdef int i
+    while count > 0:
+        v = vec_load(x) if left >= LANES else vec_mask_load(vec_zero(), (1u << left) - 1, x)
+        v = vec_pick(v, at)
+        lanes = FULL if count >= LANES else (1u << count) - 1
+        for i in range(rows):
+            if lanes == FULL:
+                vec_store(y + i * below, v)         # lanes that are too many are written again by the next vector
+            else:
+                vec_mask_store(y + i * below, lanes, v)
+        x += news
+        y += news * r
+        left -= news
+        count -= news * r
+
+
 cdef void by_table(int rows, const int64_t* table, const item* x, Py_ssize_t unit, item value, item* y,
                    Py_ssize_t below, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef Py_ssize_t q, j
@@ -148,6 +171,13 @@ cdef void by_table(int rows, const int64_t* table, const item* x, Py_ssize_t uni
         for i in range(rows):
             for j in range(unit):
                 y[i * below + q * unit + j] = x[table[q]] if table[q] >= 0 else value
+
+
+cdef inline void few_items(const int64_t* table, const item* x, item value, item* y, Py_ssize_t first,
+                           Py_ssize_t last) noexcept nogil:
+    cdef Py_ssize_t q
+    for q in range(first, last):
+        y[q] = x[table[q]] if table[q] >= 0 else value
 
 
 cdef inline void fill_row(item* y, Py_ssize_t n, item value) noexcept nogil:
@@ -168,6 +198,8 @@ cdef inline void row(int rows, bint past, const Gather* g, const int64_t* table,
             repeat_twice(True, rows, n, <const real*>x, <real*>y, below)
         else:
             repeat_twice(False, rows, n, <const real*>x, <real*>y, below)
+    elif g.head.repeat and g.head.repeat * unit <= LANES and sizeof(item) == sizeof(real):
+        repeat_picked(rows, g.head.repeat, unit, g.at, n, <const real*>x, <real*>y, below)
     elif g.head.repeat and unit == 1:
         for i in range(rows):
             repeat_any(g.head.repeat, n, x, y + i * below)
@@ -175,6 +207,11 @@ cdef inline void row(int rows, bint past, const Gather* g, const int64_t* table,
         for q in range(n // 2):
             copy_twice(past, rows, unit, x + q * unit, y + 2 * q * unit, below)
         by_table(rows, table, x, unit, value, y, below, n // 2 * 2, n)
+    elif unit == 1 and rows == 1:
+        few_items(table, x, value, y, 0, run[0])
+        if run[1] > run[0]:
+            copy_once(1, run[1] - run[0], x + table[run[0]], y + run[0], below)
+        few_items(table, x, value, y, run[1], n)
     else:
         by_table(rows, table, x, unit, value, y, below, 0, run[0])
         if run[1] > run[0]:
@@ -182,68 +219,80 @@ cdef inline void row(int rows, bint past, const Gather* g, const int64_t* table,
         by_table(rows, table, x, unit, value, y, below, run[1], n)
 
 
+cdef inline Py_ssize_t rows_of(const Gather* g, const Py_ssize_t* at, const item* x, bint inside, item value, bint past,
+                               Py_ssize_t most, item* y) noexcept nogil:
+    """Rows of y along the axis before the last, from at[] on, at most `most`; how many. x, `inside`: what other axes say."""
+    cdef Py_ssize_t k = g.head.axes - 2, unit = g.head.unit, width = g.axis[k + 1].n * unit, p = at[k], stop, which, alike
+    cdef const Axis* axis = &g.axis[k]
+    cdef const Axis* along = &g.axis[k + 1]
+    cdef const int64_t* source = NULL if axis.table < 0 else g.plan + axis.table + (0 if axis.link < 0
+                                                                                   else at[axis.link] * axis.n)
+    cdef const int64_t* table = NULL
+    cdef int64_t from_
+    stop = min(axis.n, p + most)
+    while p < stop:
+        from_ = p if source == NULL else source[p]
+        alike = 1
+        if source != NULL and along.link != k and p + 1 < stop:
+            alike += source[p + 1] == from_
+        if not inside or from_ < 0:
+            fill_row(y, alike * width, value)
+        else:
+            which = 0 if along.link < 0 else p if along.link == k else at[along.link]
+            if along.table >= 0:
+                table = g.plan + along.table + which * along.n
+            row(<int>alike, past, g, table, g.plan + g.head.runs + 2 * which, x + from_ * axis.step * unit, value, y)
+        y += alike * width
+        p += alike
+    return p - at[k]
+
+
 cdef inline void rows(const Gather* g, const item* from_x, const item* fill, item* to_y, Py_ssize_t first,
                       Py_ssize_t last) noexcept nogil:
     """Rows first .. last - 1 of y."""
-    cdef Py_ssize_t last_axis = g.head.axes - 1, width = g.axis[last_axis].n * g.head.unit, k, which, alike
+    cdef Py_ssize_t before_last = g.head.axes - 2, unit = g.head.unit, width = g.axis[before_last + 1].n * unit, k, which = first
     cdef Py_ssize_t at[AXES]
     cdef const Axis* axis
-    cdef const int64_t* table
-    cdef const int64_t* before
     cdef const item* x
-    cdef item* y = to_y + first * width
     cdef int64_t source
     cdef bint inside
-    cdef Py_ssize_t pixel = g.head.unit * sizeof(item)
+    cdef Py_ssize_t pixel = unit * sizeof(item)
     cdef bint past = (g.head.past and sizeof(item) == sizeof(real) and <size_t>to_y % VECTOR_BYTES == 0
-                      and width * sizeof(item) % VECTOR_BYTES == 0 and (g.head.unit == 1 or pixel % VECTOR_BYTES == 0))
-    which = first
-    for k in range(last_axis - 1, -1, -1):
+                      and width * sizeof(item) % VECTOR_BYTES == 0 and (unit == 1 or pixel % VECTOR_BYTES == 0))
+    for k in range(before_last, -1, -1):
         at[k] = which % g.axis[k].n
         which //= g.axis[k].n
     while first < last:
         x = from_x
         inside = True
-        before = NULL
-        for k in range(last_axis):
+        for k in range(before_last):
             axis = &g.axis[k]
             source = at[k]
             if axis.table >= 0:
-                before = g.plan + axis.table + source + (0 if axis.link < 0 else at[axis.link] * axis.n)
-                source = before[0]
+                source = g.plan[axis.table + source + (0 if axis.link < 0 else at[axis.link] * axis.n)]
             inside = inside and source >= 0
-            x += source * axis.step * g.head.unit
-        axis = &g.axis[last_axis]
-        which = 0 if axis.link < 0 else at[axis.link]
-        table = NULL if axis.table < 0 else g.plan + axis.table + which * axis.n
-        k = last_axis - 1
-        alike = 1
-        if k >= 0 and g.axis[k].table >= 0 and axis.link != k and first + 1 < last and at[k] + 1 < g.axis[k].n:
-            alike += before[1] == before[0]
-        if not inside:
-            fill_row(y, alike * width, fill[0])
-        else:
-            row(<int>alike, past, g, table, g.plan + g.head.runs + 2 * which, x, fill[0], y)
-        y += alike * width
-        first += alike
-        while k >= 0:
-            at[k] += alike
+            x += source * axis.step * unit
+        first += rows_of(g, at, x, inside, fill[0], past, last - first, to_y + first * width)
+        at[before_last] = 0
+        for k in range(before_last - 1, -1, -1):
+            at[k] += 1
             if at[k] < g.axis[k].n:
                 break
             at[k] = 0
-            alike = 1
-            k -= 1
 
 
 cdef bint block(const void* plan, const void* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: `share` rows of y."""
     cdef const Header* head = <const Header*>plan
-    cdef Gather gather = Gather(head, <const Axis*>(head + 1), <const int64_t*>plan)
+    cdef Gather gather
     cdef const Gather* g = &gather
     cdef const void* x = (<const Streams*>arrays).input[0]
     cdef const void* fill = (<const Streams*>arrays).input[1]
     cdef void* y = (<const Streams*>arrays).output[0]
-    cdef Py_ssize_t first = task * head.share, last = min(head.rows, first + head.share)
+    cdef Py_ssize_t first = task * head.share, last = min(head.rows, first + head.share), i
+    gather.head, gather.axis, gather.plan = head, <const Axis*>(head + 1), <const int64_t*>plan
+    for i in range(LANES if head.repeat else 0):
+        gather.at[i] = <bits>(i // (head.repeat * head.unit) * head.unit + i % head.unit)
     if head.size == 1:
         rows(g, <const uint8_t*>x, <const uint8_t*>fill, <uint8_t*>y, first, last)
     elif head.size == 2:

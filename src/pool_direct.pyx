@@ -19,8 +19,8 @@ from libc.stdint cimport INT64_MIN, int64_t
 from kernel cimport POOL, AnyTask, Divide, Division, Streams, Table, divided, offer
 from micro.fields cimport Pool
 from micro.geometry cimport ceil_div
-from micro.simd cimport (LANES, bits, ivec, ivec_load, ivec_splat, ivec_steps, ivec_store_wide, real, vec, vec_challenge,
-                         vec_load, vec_mask_load, vec_mask_load_step, vec_mask_store, vec_splat, vec_store)
+from micro.simd cimport (FULL, LANES, bits, ivec, ivec_load, ivec_positive, ivec_splat, ivec_steps, ivec_store_wide, real,
+                         vec, vec_challenge, vec_load, vec_mask_load, vec_mask_load_step, vec_mask_store, vec_splat, vec_store)
 from micro.windows cimport INFINITY, Window, axis_d, axis_h, axis_w, run_join, window
 
 cdef enum:
@@ -130,73 +130,95 @@ cdef void row_of_channels(const Pool* g, const real* x, Py_ssize_t row, real* y,
 
 cdef inline unsigned lanes_inside(Py_ssize_t first, Py_ssize_t stride, Py_ssize_t n, Py_ssize_t count) noexcept nogil:
     """Which of `count` pixels, `stride` apart from `first` on, lie in 0 .. n - 1."""
-    cdef Py_ssize_t low = (stride - 1 - first) // stride if first < 0 else 0
-    cdef Py_ssize_t high = (n - 1 - first) // stride + 1 if first < n else 0
-    low, high = min(low, count), min(high, count)
+    cdef Py_ssize_t low = 0, high = count
+    if first < 0:
+        low = min((stride - 1 - first) // stride, count)
+    if first + (count - 1) * stride >= n:
+        high = (n - 1 - first) // stride + 1 if first < n else 0
     return (1u << high) - (1u << low) if high > low else 0
 
 
-cdef inline void windows_scan(const Pool* g, const int stride, const int most, const bint border, const real* x, Py_ssize_t q,
-                              unsigned count, Window d, Window h, real* y, int64_t* positions) noexcept nogil:
-    """`count` windows of a row from window q on. `stride`, `most`: that along the row, and its taps, if constant."""
-    cdef Py_ssize_t t, r, s, i, at, step = stride if stride else g.stride_w, w = q * step - g.pad_w, taps = most if most else g.S
-    cdef Py_ssize_t W = g.W, H = g.H, down = g.dilation_h, deep = g.dilation_d, across = g.dilation_w
-    cdef unsigned lanes = (1u << count) - 1
+cdef inline void border_scan(const Pool* g, const int stride, const real* x, Py_ssize_t q, unsigned count, Window d, Window h,
+                             real* y, int64_t* positions) noexcept nogil:
+    """`count` windows of a row from window q on, any of whose pixels may lie in padding. `stride`: if constant."""
+    cdef Py_ssize_t t, r, s, i, at, step = stride if stride else g.stride_w, w = q * step - g.pad_w
     cdef bits begin[LANES]
     cdef vec best = vec_splat(-INFINITY)
     cdef ivec where, steps = ivec_steps(0, <bits>step)
-    if border and g.dilation_w == 1 and d.count and h.count:
-        at = (d.first * g.H + h.first) * g.W
-        for i in range(LANES):
-            begin[i] = <bits>(at + max(w + i * step, <Py_ssize_t>0))
-        where = ivec_load(begin)
-    elif border:
+    if g.dilation_w == 1 and d.count and h.count:
+        where = ivec_splat(<bits>((d.first * g.H + h.first) * g.W)) + ivec_positive(steps + ivec_splat(<bits>w))
+    else:
         for i in range(LANES):
             begin[i] = <bits>first_of(g, d, h, window(g, axis_w(g), q + i))
         where = ivec_load(begin)
-    else:
-        where = steps + ivec_splat(<bits>((d.first * g.H + h.first) * g.W + w))
     for t in range(d.count):
         for r in range(h.count):
-            at = ((d.first + t * deep) * H + h.first + r * down) * W + w
-            for s in range(taps):
-                if border:
-                    lanes = lanes_inside(w + s * across, step, W, count)
-                vec_challenge(vec_mask_load_step(vec_splat(-INFINITY), lanes, x + at, step), steps + ivec_splat(<bits>at),
-                              &best, &where)
-                at += across
+            at = ((d.first + t * g.dilation_d) * g.H + h.first + r * g.dilation_h) * g.W + w
+            for s in range(g.S):
+                vec_challenge(vec_mask_load_step(vec_splat(-INFINITY), lanes_inside(w + s * g.dilation_w, step, g.W, count),
+                                                 x + at, step), steps + ivec_splat(<bits>at), &best, &where)
+                at += g.dilation_w
     vec_mask_store(y + q, (1u << count) - 1, best)
     if positions != NULL:
         ivec_store_wide(positions + q, count, where)
 
 
-cdef inline void row_of_windows(const Pool* g, const int stride, const int most, const real* x, Py_ssize_t row, real* y,
+cdef inline void inner_scan(const int stride, const Pool* g, const real* x, Py_ssize_t at, unsigned count, Window d, Window h,
+                            real* y, int64_t* positions) noexcept nogil:
+    """`count` windows of a row inside the image, the first at x, which is position `at`; lanes beyond them are read too."""
+    cdef Py_ssize_t t, r, s, step = stride if stride else g.stride_w, across = g.dilation_w
+    cdef Py_ssize_t down = g.dilation_h * g.W, deep = g.dilation_d * g.H * g.W
+    cdef vec best = vec_splat(-INFINITY)
+    cdef ivec where = ivec_steps(0, <bits>step) + ivec_splat(<bits>at), now, line
+    cdef ivec next_tap = ivec_splat(<bits>across), next_row = ivec_splat(<bits>down)
+    for t in range(d.count):
+        line = ivec_steps(0, <bits>step) + ivec_splat(<bits>(at + t * deep))
+        for r in range(h.count):
+            now = line
+            for s in range(g.S):
+                vec_challenge(vec_mask_load_step(vec_splat(0), FULL, x + t * deep + r * down + s * across, step), now, &best,
+                              &where)
+                now = now + next_tap
+            line = line + next_row
+    if count == LANES:
+        vec_store(y, best)
+        if positions != NULL:
+            ivec_store_wide(positions, LANES, where)
+    else:
+        vec_mask_store(y, (1u << count) - 1, best)
+        if positions != NULL:
+            ivec_store_wide(positions, count, where)
+
+
+cdef inline void row_of_windows(const Pool* g, const int stride, const real* x, const real* end, Py_ssize_t row, real* y,
                                 int64_t* positions) noexcept nogil:
-    """Channels first: vectors of windows; those at a border, or with a pixel only in padding, need masks."""
+    """Channels first: vectors of windows; those at a border, with a pixel only in padding, or at the end of x need masks."""
     cdef Window d = window(g, axis_d(g), row // g.P % g.O), h = window(g, axis_h(g), row % g.P)
-    cdef Py_ssize_t q = 0, last
+    cdef Py_ssize_t q = 0, reach = (g.S - 1) * g.dilation_w, first = 0, stop = 0, last = 0, step = stride if stride else g.stride_w
+    cdef Py_ssize_t at = (d.first * g.H + h.first) * g.W - g.pad_w
     cdef unsigned count
+    if d.count and h.count and g.W + g.pad_w > reach:
+        first = ceil_div(g.pad_w, step)
+        last = ((d.count - 1) * g.dilation_d * g.H + (h.count - 1) * g.dilation_h) * g.W + reach + (LANES - 1) * step
+        stop = (g.W + g.pad_w - reach - 1) // step + 1
     while q < g.Q:
         count = min(<Py_ssize_t>LANES, g.Q - q)
-        last = (q + count - 1) * g.stride_w - g.pad_w + (g.S - 1) * g.dilation_w
-        if q * g.stride_w >= g.pad_w and last < g.W and d.count and h.count:
-            windows_scan(g, stride, most, False, x, q, count, d, h, y, positions)
+        if first <= q and q + count <= stop and end - x > at + q * step + last:
+            inner_scan(stride, g, x + at + q * step, at + q * step, count, d, h, y + q,
+                       NULL if positions == NULL else positions + q)
         else:
-            windows_scan(g, stride, 0, True, x, q, count, d, h, y, positions)
+            border_scan(g, stride, x, q, count, d, h, y, positions)
         q += LANES
 
 
-cdef void row_of_windows_any(const Pool* g, const real* x, Py_ssize_t row, real* y, int64_t* positions) noexcept nogil:
+cdef void row_of_windows_any(const Pool* g, const real* x, const real* end, Py_ssize_t row, real* y,
+                             int64_t* positions) noexcept nogil:
     if g.stride_w == 1:
-        row_of_windows(g, 1, 0, x, row, y, positions)
-    elif g.stride_w == 2 and g.S == 2:
-        row_of_windows(g, 2, 2, x, row, y, positions)
-    elif g.stride_w == 2 and g.S == 3:
-        row_of_windows(g, 2, 3, x, row, y, positions)
+        row_of_windows(g, 1, x, end, row, y, positions)
     elif g.stride_w == 2:
-        row_of_windows(g, 2, 0, x, row, y, positions)
+        row_of_windows(g, 2, x, end, row, y, positions)
     else:
-        row_of_windows(g, 0, 0, x, row, y, positions)
+        row_of_windows(g, 0, x, end, row, y, positions)
 
 
 cdef real run_sum(const real* x, Py_ssize_t pixels) noexcept nogil:
@@ -264,7 +286,7 @@ cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* wor
         elif g.adaptive_w:
             row_scan(g, x, row, <real>-INFINITY, y, positions)
         else:
-            row_of_windows_any(g, x, row, y, positions)
+            row_of_windows_any(g, x, <const real*>arrays.input[0] + g.N * g.C * g.D * g.H * g.W, row, y, positions)
         row += 1
     return False
 

@@ -216,11 +216,12 @@ ALWAYS vec vec_larger(vec a, vec b) { return (vec)((ivec)vec_at_least(a, b) | (i
 ALWAYS ivec ivec_splat(bits i) { return i - (ivec){0}; }
 ALWAYS ivec ivec_steps(bits first, bits step) { ivec v; for (int i = 0; i < LANES; i++) v[i] = first + i * step; return v; }
 ALWAYS ivec ivec_load(const bits *p) { ivec v; memcpy(&v, p, sizeof v); return v; }
+ALWAYS ivec ivec_positive(ivec v) { return v & (ivec)(v > 0); }      /* else 0 */
 /* Where v is larger than best, or NaN, lane by lane: best <- v and at <- position. */
 ALWAYS void vec_challenge(vec v, ivec position, vec *best, ivec *at) {
 #if defined(__AVX512F__)
-    unsigned larger = JOIN(_mm512_cmp, TYPE_SUFFIX, _mask)((native)v, (native)*best, _CMP_GT_OQ);
-    unsigned nan = JOIN(_mm512_cmp, TYPE_SUFFIX, _mask)((native)v, (native)v, _CMP_UNORD_Q);
+    const __auto_type larger = JOIN(_mm512_cmp, TYPE_SUFFIX, _mask)((native)v, (native)*best, _CMP_GT_OQ);
+    const __auto_type nan = JOIN(_mm512_cmp, TYPE_SUFFIX, _mask)((native)v, (native)v, _CMP_UNORD_Q);
     *best = (vec)X86(mask_blend)(nan, X86(mask_blend)(larger, (native)*best, (native)v), (native)v);
     *at = (ivec)X86(mask_blend)(nan, X86(mask_blend)(larger, (native)*at, (native)position), (native)position);
 #else
@@ -235,10 +236,9 @@ typedef int64_t longs __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_
 ALWAYS void ivec_store_wide(int64_t *p, unsigned count, ivec v) {
     enum { PARTS = LANES / WIDE };
     union { ivec v; half part[PARTS]; } u = {v};
-    if (count == LANES)
-        for (int i = 0; i < PARTS; i++) *(longs *)(p + i * WIDE) = __builtin_convertvector(u.part[i], longs);
-    else
-        for (unsigned i = 0; i < count; i++) p[i] = v[i];
+    for (int i = 0; i < PARTS; i++)
+        if (count >= (i + 1u) * WIDE) *(longs *)(p + i * WIDE) = __builtin_convertvector(u.part[i], longs);
+    for (unsigned i = count / WIDE * WIDE; i < count; i++) p[i] = v[i];
 }
 
 #if defined(__AVX512F__)

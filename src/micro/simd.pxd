@@ -36,6 +36,7 @@ cdef extern from "simd.h" nogil:
     ctypedef int bits               # and one of them
     vec vec_larger(vec a, vec b)
     ivec ivec_splat(bits i)
+    ivec ivec_positive(ivec v)
     ivec ivec_load(const bits* p)
     ivec ivec_steps(bits first, bits step)
     void vec_challenge(vec v, ivec position, vec* best, ivec* at)
