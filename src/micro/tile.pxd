@@ -126,7 +126,7 @@ cdef inline void tile_multiply_scattered(const int m, const int nv, Py_ssize_t n
             multiplier += MR
         offset += nv * LANES
         if out != NULL:
-            sums_finish(m, nv, acc, out, True, True)
+            sums_finish(m, nv, acc, out, True, m == MR or (m % 4 == 0 and nv > 1))    # what 32 or 64 leave
             out.y += nv * LANES
         else:
             sums_store(m, nv, acc, total)
