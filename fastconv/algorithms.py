@@ -79,6 +79,8 @@ def small_refuses(problem: Problem) -> str:
 def winograd_refuses(alpha: int) -> Callable[[Problem], str]:
     def refuses(problem: Problem) -> str:
         taps = problem.kernel[-1]
+        if alpha > 6 and problem.real == "f32":
+            return "only for float64: its rounding errors would be large in float32"
         if not 2 <= taps <= min(MOST_TAPS, alpha - 1) or (len(problem.kernel) > 1 and problem.kernel[-2] not in (1, taps)):
             return f"only for kernels of r or r x r taps, r from 2 to {min(MOST_TAPS, alpha - 1)}"
         strides = {s for s, r in zip(problem.stride[-2:], problem.kernel[-2:]) if r > 1}

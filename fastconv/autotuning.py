@@ -72,7 +72,7 @@ def autotune(*, again: bool = False, seconds: float = SECONDS) -> Iterator[dict[
     def measure(problem: Problem, isa: str, threads: int) -> dict[str, float]:
         """Times of all rows; nothing where only one can compute the problem, or where it is known."""
         name = tuned.problem_name(problem)
-        if not prod(problem.output_shape) or len(candidates(problem, isa)) < 2 or name in found:
+        if not prod(problem.output_shape) or len(candidates(problem)) < 2 or name in found:
             return {}
         if tuned.known(problem, isa) and not again:
             return {}

@@ -194,10 +194,11 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, 
     Every output is one sum, in an order that depends on the shape of one image alone: the result is the same for every
     number of threads and every batch, to the bit. The error is at most g * gamma(n + 1) * sum |w| |x| with n products
     in a sum, gamma(n) = n u / (1 - n u), u half the spacing of numbers at 1 [1]_; g is 1, so that integers give exact
-    results while they fit, but for the rows "winograd2" (9), "winograd" (91) and "winograd6" (788), which "auto" may
-    choose for kernels of r or r x r taps, r from 2 to 5 [2]_, "fft" (100), which it may choose for large ones [3]_, and
-    "rank_one" (2): where channels have kernels of their own and it would pay, a look at the weights tells whether every
-    kernel is a column times a row but for rounding, as a Gaussian is; then these are two convolutions, of R + S products.
+    results while they fit, but for the rows "winograd2" (9), "winograd" (91) and, in float64, "winograd6" (788), which
+    "auto" may choose for kernels of r or r x r taps, r from 2 to 5 [2]_, "fft" (100), which it may choose for large ones
+    [3]_, and "rank_one" (2): where channels have kernels of their own and it would pay, a look at the weights tells whether
+    every kernel is a column times a row but for rounding, as a Gaussian is; then these are two convolutions, of R + S
+    products.
     A NaN or infinity in the input reaches exactly the outputs whose window covers it; the call may take longer then.
 
     References

@@ -6,7 +6,6 @@ are cycles, measured on one core of an AMD Zen 5 (AVX-512) with the weights pack
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 
 from .problem import Problem
 from .row import Machine, ceil_div
@@ -198,8 +197,6 @@ def transforms_of_weights(problem: Problem, alpha: int, blocks: int, far: bool) 
 def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
     """Transforms of whole tiles and a matrix product for each element; weights are read once for each block of tiles."""
     def cost(problem: Problem, machine: Machine) -> float:
-        if alpha > 6 and problem.real == "f32":
-            return inf          # rounding errors too large to be chosen unasked
         C, K = problem.C // problem.G * [1, 1, *problem.kernel][-3], problem.K // problem.G      # depth taps are channels
         elements, unique, tiles = winograd_tiles(problem, alpha)
         share, blocks = elements / alpha**2, ceil_div(tiles, winograd_block(problem, machine, elements))

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from math import inf, prod
+from math import prod
 from threading import Lock
 
 import numpy as np
@@ -187,8 +187,6 @@ class Plan:
                 reason = refusal(row, self.problem)
                 cost = 0 if reason else row.cost(self.problem, self.machine)
                 slower = f"predicted to take {cost / mine:.2f} times as long" if mine else "there is nothing to compute"
-                if cost == inf:
-                    slower = "only when it is asked for: its rounding errors are large"
                 reasons[row.name] = reason or slower
         return reasons
 
@@ -367,7 +365,7 @@ def choose(problem: Problem, algorithm: str, isa: str, threads: int) -> Algorith
         if not costs:
             raise ValueError(f"no algorithm computes this {problem.operation} at once: "
                              + ", ".join(f"{row.name}: {refusal(row, problem)}" for row in rows))
-        return min(costs, key=lambda row: 0 if row.name == best and costs[row] < inf else costs[row])
+        return min(costs, key=lambda row: 0 if row.name == best else costs[row])
     for row in rows:
         if row.name == algorithm:
             reason = refusal(row, problem)

@@ -8,7 +8,6 @@ from time import perf_counter
 import numpy as np
 
 from .algorithms import PANELS
-from .machine import machine
 from .plan import NUMPY_REAL, Plan, plan_by
 from .problem import Problem
 from .row import Algorithm
@@ -21,10 +20,9 @@ BEHIND = 1.25       # ... and after a round: such a row is not called again
 NUMBERS = 4093      # that arrays repeat: no sum of them is zero, odd or out of range
 
 
-def candidates(problem: Problem, isa: str) -> list[Algorithm]:
-    """Rows that "auto" may choose: those that do not refuse and whose rounding errors are not too large to be unasked."""
-    one = machine(isa, problem.real)
-    return [row for row in PANELS[problem.operation] if not row.refuses(problem) and row.cost(problem, one) < inf]
+def candidates(problem: Problem) -> list[Algorithm]:
+    """Rows that "auto" may choose."""
+    return [row for row in PANELS[problem.operation] if not row.refuses(problem)]
 
 
 def some_numbers(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -65,7 +63,7 @@ def time_rows(problem: Problem, isa: str, threads: int, seconds: float = SECONDS
     A convolution that has inputs beyond x, weights, bias and residual has no rivals to time.
     """
     arrays = some_arrays(problem)
-    calls = {row.name: plan_call(plan_by(row, problem, isa, threads), arrays) for row in candidates(problem, isa)}
+    calls = {row.name: plan_call(plan_by(row, problem, isa, threads), arrays) for row in candidates(problem)}
     for call in calls.values():
         call()                      # finds memory and threads that nobody has used yet
     times = dict.fromkeys(calls, 0.0)

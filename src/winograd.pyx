@@ -12,9 +12,9 @@ A. Lavin and S. Gray, arXiv:1509.09308. With stride 2, three taps are two on the
 and one on the odd pixels: along such an axis the alpha elements are followed by those m = alpha - 1 pixels themselves, whose
 weights are all the same; 2 alpha - 1 products instead of 3 m.
 
-Needs    stride 1 along the transformed axes, or 2, three taps and alpha <= 6; x rows (channels last: pixels) contiguous;
-         w (G K, C, T, R, S), with `in_place` panels (G, ceil(K / NR), T R S, C, NR) of it, or packed; y in the layout of x;
-         distinct buffers. After the Geometry come B' A' G of fastconv/transforms.py.
+Needs    alpha 4 or 6, or 8 in float64; stride 1 along the transformed axes, or 2, three taps and alpha <= 6; x rows (channels
+         last: pixels) contiguous; w (G K, C, T, R, S), with `in_place` panels (G, ceil(K / NR), T R S, C, NR) of it, or
+         packed; y in the layout of x; distinct buffers. After the Geometry come B' A' G of fastconv/transforms.py.
 Leaves   y written in full.
 Rounds   as a sum over C T of transformed numbers: growth in transforms.growth. A NaN or infinity reaches all outputs of its
          tiles; the plan then has the call repeated by another row.
@@ -26,7 +26,7 @@ from micro.combine cimport Target, pixels_combine, target_of
 from micro.finish cimport any_odd, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns
-from micro.simd cimport (LANES, MR, NR, NV, WIDE, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_load_step,
+from micro.simd cimport (LANES, MR, NR, NV, REAL_BYTES, WIDE, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_load_step,
                          vec_mask_store, vec_store, vec_transpose, vec_zero, wide, wide_load, wide_store)
 from micro.tile cimport any_tile_multiply_rows
 from micro.winograd cimport axis_input, axis_output, axis_weights
@@ -237,7 +237,7 @@ cdef void transform_all_input(const Geometry* g, const Block* b) noexcept nogil:
         all_input(g, b, 4, 1)
     elif g.alpha_w == 6:
         all_input(g, b, 6, 1)
-    else:
+    elif REAL_BYTES > 4:
         all_input(g, b, 8, 1)
 
 
@@ -308,14 +308,15 @@ cdef void transform_run_output(const Geometry* g, const Block* b, const real* pr
             run_output(g, b, products, run, vectors, line, 6, 3, 1)
         else:
             run_output(g, b, products, run, vectors, line, 6, 2, 1)
-    elif b.m_w == 6:
-        run_output(g, b, products, run, vectors, line, 8, 6, 1)
-    elif b.m_w == 7:
-        run_output(g, b, products, run, vectors, line, 8, 7, 1)
-    elif b.m_w == 5:
-        run_output(g, b, products, run, vectors, line, 8, 5, 1)
-    else:
-        run_output(g, b, products, run, vectors, line, 8, 4, 1)
+    elif REAL_BYTES > 4:
+        if b.m_w == 6:
+            run_output(g, b, products, run, vectors, line, 8, 6, 1)
+        elif b.m_w == 7:
+            run_output(g, b, products, run, vectors, line, 8, 7, 1)
+        elif b.m_w == 5:
+            run_output(g, b, products, run, vectors, line, 8, 5, 1)
+        else:
+            run_output(g, b, products, run, vectors, line, 8, 4, 1)
 
 
 cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b, const real* products, Py_ssize_t k,
@@ -406,7 +407,7 @@ cdef void pack_piece(const Geometry* g, const Arrays* a, Py_ssize_t group, Py_ss
         panel_transform(g, G, plain, apart, channels, packed, 6, 1, 3)
     elif alpha == 6:
         panel_transform(g, G, plain, apart, channels, packed, 6, 1, <int>g.S)
-    else:
+    elif REAL_BYTES > 4:
         panel_transform(g, G, plain, apart, channels, packed, 8, 1, <int>g.S)
 
 

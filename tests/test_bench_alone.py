@@ -42,7 +42,7 @@ def test_regret_of_the_chosen_row(monkeypatch):
     (layer,) = TINY
     chosen = plan.make_plan(replace(layer.problem, packed=True)).row.name
     monkeypatch.setattr(bench_regret, "time_rows", lambda problem, isa, threads, seconds: {
-        row.name: 2.0 if row.name == chosen else 1.0 for row in rivals.candidates(problem, isa)})
+        row.name: 2.0 if row.name == chosen else 1.0 for row in rivals.candidates(problem)})
     found = list(bench_regret.regrets(TINY, 1))
     assert len(found) == 4
     assert any(r.ratio == 2 and r.chosen == chosen and r.best != chosen for r in found)
@@ -56,7 +56,7 @@ def test_regret_measures_again_before_it_believes(monkeypatch):
     chosen = plan.make_plan(problem).row.name
     loud = iter([2.0, 1.0, 0.5])
     monkeypatch.setattr(bench_regret, "time_rows", lambda problem, isa, threads, seconds: {
-        row.name: next(loud) if row.name == chosen else 1.0 for row in rivals.candidates(problem, isa)})
+        row.name: next(loud) if row.name == chosen else 1.0 for row in rivals.candidates(problem)})
     assert bench_regret.measure(problem, 1)[1][chosen] == 1.0
 
 
@@ -64,7 +64,7 @@ def test_regret_measures_again_before_it_believes(monkeypatch):
 def test_rows_are_timed(row):
     (layer,) = select(named_layers(), "tiny/dw3x3-16@8" if row in ("depthwise", "turned") else "tiny/*1x1*"
                       if row == "pointwise" else "tiny/3x3-8-8@8")
-    names = {algorithm.name for algorithm in rivals.candidates(layer.problem, kernels.isa)}
+    names = {algorithm.name for algorithm in rivals.candidates(layer.problem)}
     times = rivals.time_rows(layer.problem, kernels.isa, 1, 1e-4)
     assert set(times) == names and all(0 < taken < 1 for taken in times.values())
     assert row in names or row.startswith("winograd") or row in fastconv.list_algorithms("conv2d")

@@ -54,7 +54,7 @@ def regrets(layers: Iterable[Layer], threads: int, seconds: float = SECONDS) -> 
     for layer in layers:
         for (last, packed), way in WAYS.items():
             problem = replace(layer.problem, channels_last=last, packed=packed)
-            if len(candidates(problem, kernels.isa)) > 1:
+            if len(candidates(problem)) > 1:
                 yield Regret(layer.name, way, *measure(problem, threads, seconds))
 
 
