@@ -251,7 +251,8 @@ cdef inline Py_ssize_t rows_of(const Gather* g, const Py_ssize_t* at, const item
 cdef inline void rows(const Gather* g, const item* from_x, const item* fill, item* to_y, Py_ssize_t first,
                       Py_ssize_t last) noexcept nogil:
     """Rows first .. last - 1 of y."""
-    cdef Py_ssize_t before_last = g.head.axes - 2, unit = g.head.unit, width = g.axis[before_last + 1].n * unit, k, which = first
+    cdef Py_ssize_t before_last = g.head.axes - 2, unit = g.head.unit, width = g.axis[before_last + 1].n * unit
+    cdef Py_ssize_t k, which = first
     cdef Py_ssize_t at[AXES]
     cdef const Axis* axis
     cdef const item* x
