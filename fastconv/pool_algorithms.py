@@ -138,7 +138,7 @@ def blocks_of_lines(problem: PoolProblem, machine: Machine, threads: int, room: 
 
 
 def plane_blocks(problem: PoolProblem, machine: Machine, threads: int) -> dict[str, int]:
-    """Blocks of pool_whole: planes of a task."""
+    """Blocks of pool_pixels: planes of a task."""
     planes = problem.N * problem.C
     least = ceil_div(FEWEST_NUMBERS, prod(problem.size) * machine.lanes)
     return {"rows": machine.lanes * min(least, ceil_div(planes, machine.lanes * 2 * threads))}
@@ -147,7 +147,8 @@ def plane_blocks(problem: PoolProblem, machine: Machine, threads: int) -> dict[s
 def pixel_blocks(problem: PoolProblem, machine: Machine, threads: int) -> dict[str, int]:
     """Blocks of pool_pixels: rows of a task, and channels where there are few rows."""
     rows = problem.N * window_rows(problem)
-    least = ceil_div(FEWEST_NUMBERS, row_numbers(problem) * max(1, prod(problem.size[:-1]) // prod(problem.output_size[:-1])))
+    height = max(1, prod(problem.size[:-1]) // max(1, prod(problem.output_size[:-1])))
+    least = ceil_div(FEWEST_NUMBERS, height * row_numbers(problem))
     channels, group = problem.C, 4 * machine.lanes
     uneven = rows < FEW_ROWS * threads and (rows % threads or any(problem.adaptive))
     if uneven and channels >= threads * group:
@@ -166,7 +167,7 @@ def output_blocks(problem: PoolProblem, machine: Machine, threads: int) -> dict[
 
 
 WHOLE = Algorithm("whole", "a plane is read once and reduced to one number, vectors of planes at a time",
-                  "pool_whole", "pool_whole", whole_refuses, whole_cost, blocks=plane_blocks)
+                  "pool_pixels", "pool_pixels", whole_refuses, whole_cost, blocks=plane_blocks)
 HERK = Algorithm("vanherk", "large windows from suffixes and prefixes of blocks of rows: the cost does not grow with them",
                  "pool_windows", "pool_windows", herk_refuses, herk_cost, blocks=herk_blocks)
 PIXELS = Algorithm("pixels", "channels on the lanes: the pixels of each window as they lie",

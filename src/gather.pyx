@@ -200,7 +200,7 @@ cdef inline void row(int rows, bint past, const Gather* g, const int64_t* table,
             repeat_twice(False, rows, n, <const real*>x, <real*>y, below)
     elif g.head.repeat and g.head.repeat * unit <= LANES and sizeof(item) == sizeof(real):
         repeat_picked(rows, g.head.repeat, unit, g.at, n, <const real*>x, <real*>y, below)
-    elif g.head.repeat and unit == 1:
+    elif sizeof(item) != sizeof(real) and g.head.repeat and unit == 1:
         for i in range(rows):
             repeat_any(g.head.repeat, n, x, y + i * below)
     elif g.head.repeat == 2:
@@ -225,10 +225,11 @@ cdef inline Py_ssize_t rows_of(const Gather* g, const Py_ssize_t* at, const item
     cdef Py_ssize_t k = g.head.axes - 2, unit = g.head.unit, width = g.axis[k + 1].n * unit, p = at[k], stop, which, alike
     cdef const Axis* axis = &g.axis[k]
     cdef const Axis* along = &g.axis[k + 1]
-    cdef const int64_t* source = NULL if axis.table < 0 else g.plan + axis.table + (0 if axis.link < 0
-                                                                                   else at[axis.link] * axis.n)
+    cdef const int64_t* source = NULL
     cdef const int64_t* table = NULL
     cdef int64_t from_
+    if axis.table >= 0:
+        source = g.plan + axis.table + (0 if axis.link < 0 else at[axis.link] * axis.n)
     stop = min(axis.n, p + most)
     while p < stop:
         from_ = p if source == NULL else source[p]
@@ -250,7 +251,8 @@ cdef inline Py_ssize_t rows_of(const Gather* g, const Py_ssize_t* at, const item
 cdef inline void rows(const Gather* g, const item* from_x, const item* fill, item* to_y, Py_ssize_t first,
                       Py_ssize_t last) noexcept nogil:
     """Rows first .. last - 1 of y."""
-    cdef Py_ssize_t before_last = g.head.axes - 2, unit = g.head.unit, width = g.axis[before_last + 1].n * unit, k, which = first
+    cdef Py_ssize_t before_last = g.head.axes - 2, unit = g.head.unit, width = g.axis[before_last + 1].n * unit
+    cdef Py_ssize_t k, which = first
     cdef Py_ssize_t at[AXES]
     cdef const Axis* axis
     cdef const item* x

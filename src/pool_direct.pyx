@@ -138,10 +138,10 @@ cdef inline unsigned lanes_inside(Py_ssize_t first, Py_ssize_t stride, Py_ssize_
     return (1u << high) - (1u << low) if high > low else 0
 
 
-cdef inline void border_scan(const Pool* g, const int stride, const real* x, Py_ssize_t q, unsigned count, Window d, Window h,
-                             real* y, int64_t* positions) noexcept nogil:
-    """`count` windows of a row from window q on, any of whose pixels may lie in padding. `stride`: if constant."""
-    cdef Py_ssize_t t, r, s, i, at, step = stride if stride else g.stride_w, w = q * step - g.pad_w
+cdef void border_scan(const Pool* g, const real* x, Py_ssize_t q, unsigned count, Window d, Window h, real* y,
+                      int64_t* positions) noexcept nogil:
+    """`count` windows of a row from window q on, any of whose pixels may lie in padding."""
+    cdef Py_ssize_t t, r, s, i, at, step = g.stride_w, w = q * step - g.pad_w
     cdef bits begin[LANES]
     cdef vec best = vec_splat(-INFINITY)
     cdef ivec where, steps = ivec_steps(0, <bits>step)
@@ -165,7 +165,7 @@ cdef inline void border_scan(const Pool* g, const int stride, const real* x, Py_
 
 cdef inline void inner_scan(const int stride, const Pool* g, const real* x, Py_ssize_t at, unsigned count, Window d, Window h,
                             real* y, int64_t* positions) noexcept nogil:
-    """`count` windows of a row inside the image, the first at x, which is position `at`; lanes beyond them are read too."""
+    """`count` windows of a row inside the image, the first at x, position `at`; lanes beyond them are read. `stride`: or 0."""
     cdef Py_ssize_t t, r, s, step = stride if stride else g.stride_w, across = g.dilation_w
     cdef Py_ssize_t down = g.dilation_h * g.W, deep = g.dilation_d * g.H * g.W
     cdef vec best = vec_splat(-INFINITY)
@@ -190,11 +190,12 @@ cdef inline void inner_scan(const int stride, const Pool* g, const real* x, Py_s
             ivec_store_wide(positions, count, where)
 
 
-cdef inline void row_of_windows(const Pool* g, const int stride, const real* x, const real* end, Py_ssize_t row, real* y,
+cdef inline void row_of_windows(const int stride, const Pool* g, const real* x, const real* end, Py_ssize_t row, real* y,
                                 int64_t* positions) noexcept nogil:
     """Channels first: vectors of windows; those at a border, with a pixel only in padding, or at the end of x need masks."""
     cdef Window d = window(g, axis_d(g), row // g.P % g.O), h = window(g, axis_h(g), row % g.P)
-    cdef Py_ssize_t q = 0, reach = (g.S - 1) * g.dilation_w, first = 0, stop = 0, last = 0, step = stride if stride else g.stride_w
+    cdef Py_ssize_t reach = (g.S - 1) * g.dilation_w, step = stride if stride else g.stride_w
+    cdef Py_ssize_t q = 0, first = 0, stop = 0, last = 0
     cdef Py_ssize_t at = (d.first * g.H + h.first) * g.W - g.pad_w
     cdef unsigned count
     if d.count and h.count and g.W + g.pad_w > reach:
@@ -207,18 +208,18 @@ cdef inline void row_of_windows(const Pool* g, const int stride, const real* x, 
             inner_scan(stride, g, x + at + q * step, at + q * step, count, d, h, y + q,
                        NULL if positions == NULL else positions + q)
         else:
-            border_scan(g, stride, x, q, count, d, h, y, positions)
+            border_scan(g, x, q, count, d, h, y, positions)
         q += LANES
 
 
 cdef void row_of_windows_any(const Pool* g, const real* x, const real* end, Py_ssize_t row, real* y,
                              int64_t* positions) noexcept nogil:
     if g.stride_w == 1:
-        row_of_windows(g, 1, x, end, row, y, positions)
+        row_of_windows(1, g, x, end, row, y, positions)
     elif g.stride_w == 2:
-        row_of_windows(g, 2, x, end, row, y, positions)
+        row_of_windows(2, g, x, end, row, y, positions)
     else:
-        row_of_windows(g, 0, x, end, row, y, positions)
+        row_of_windows(0, g, x, end, row, y, positions)
 
 
 cdef real run_sum(const real* x, Py_ssize_t pixels) noexcept nogil:

@@ -1,23 +1,29 @@
-"""Largest or mean of every window, channels last: pixels as they lie, without a line of them between.
+"""Largest or mean of windows, pixels as they lie, without a line of them between: any, channels last, or whole planes.
 
-Loops, outermost first, and what each block is sized for:
+Loops of windows (row `pixels`), outermost first, and what each block is sized for:
     task        in parallel: rows of windows x blocks of channels
     q           windows of the row
     c           GROUP vectors of channels: all pixels of the window, row after row
 Windows of three pixels along the row that overlap are computed the other way round: SLIDE vectors of channels in registers,
 in which a window finds the columns of pixels that it shares with the one before.
 
-Needs    inputs (x,), outputs (y,), both contiguous, of type real; x (N, D, H, W, C).
+Loops of planes, channels first (row `whole`):
+    task        in parallel: planes
+    LANES       planes at a time, whose vectors are transposed: one vector of results
+    pixels      SUMS vectors of partial results in registers
+
+Needs    inputs (x,), outputs (y,), both contiguous, of type real; x (N, D, H, W, C), or (N, C, D, H, W) and y (N, C).
 Leaves   y written in full.
 Rounds   each row of pixels in order, then the rows in order; windows of three pixels that reach over no border, and overlap:
-         columns of pixels in order, then the columns. Then one division. Largest numbers: nothing.
+         columns of pixels in order, then the columns. Planes: pixel i belongs to partial sum
+         i mod (SUMS * LANES); those are added in pairs. Then one division. Largest numbers: nothing.
 Costs    R S loads a vector of results, sliding R min(stride, S): bound by memory if windows do not overlap.
 """
 from kernel cimport POOL, AnyTask, Divide, Division, Streams, Table, divided, offer
 from micro.fields cimport Pool
 from micro.geometry cimport ceil_div
-from micro.simd cimport LANES, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_splat, vec_store
-from micro.windows cimport INFINITY, Window, axis_d, axis_h, axis_w, join, window
+from micro.simd cimport LANES, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_splat, vec_store, vec_transpose
+from micro.windows cimport INFINITY, Window, axis_d, axis_h, axis_w, join, join_lanes, run_join, window
 
 cdef extern from *:
     """
@@ -102,32 +108,32 @@ cdef inline void column_join(const bint largest, const int vectors, const Row* r
                 column[j] = join(largest, column[j], load(vectors, lanes, at + r * row.line + j * LANES))
 
 
-cdef inline void windows_slide(const bint largest, const int stride, const int vectors, const Row* row, Py_ssize_t C,
+cdef inline void windows_slide(const bint largest, const int vectors, const Row* row, Py_ssize_t stride, Py_ssize_t C,
                                const real* x, unsigned lanes, vec area, real* y) noexcept nogil:
-    """The inner windows, the first at x, in `vectors` vectors of channels."""
+    """The inner windows, the first at x, in `vectors` vectors of channels: one ends at every column, or every second."""
     cdef vec one[SLIDE]
     cdef vec two[SLIDE]
     cdef vec three[SLIDE]
     cdef vec total
-    cdef Py_ssize_t _q
+    cdef Py_ssize_t _i, left = SLIDING
     cdef int j
-    column_join(largest, vectors, row, x, lanes, one)
-    if stride == 1:
-        column_join(largest, vectors, row, x + C, lanes, two)
-    for _q in range(row.inner, row.stop):
-        if stride == 2:
-            column_join(largest, vectors, row, x + C, lanes, two)
-        column_join(largest, vectors, row, x + 2 * C, lanes, three)
+    for j in range(vectors):
+        one[j] = two[j] = vec_splat(0)
+    for _i in range((row.stop - row.inner - 1) * stride + SLIDING):
+        column_join(largest, vectors, row, x, lanes, three)
+        left -= 1
+        if left == 0:
+            for j in range(vectors):
+                total = join(largest, join(largest, one[j], two[j]), three[j])
+                store(vectors, lanes, y + j * LANES, total if largest else total / area)
+            left = stride
+            y += C
         for j in range(vectors):
-            total = join(largest, join(largest, one[j], two[j]), three[j])
-            store(vectors, lanes, y + j * LANES, total if largest else total / area)
-            one[j] = two[j] if stride == 1 else three[j]
-            two[j] = three[j]
-        x += stride * C
-        y += C
+            one[j], two[j] = two[j], three[j]
+        x += C
 
 
-cdef inline void row_slide(const bint largest, const int stride, const Pool* g, const Row* row, Py_ssize_t count,
+cdef inline void row_slide(const bint largest, const Pool* g, const Row* row, Py_ssize_t count,
                            real* y) noexcept nogil:
     """The inner windows of a row, in `count` channels."""
     cdef Window w = window(g, axis_w(g), row.inner)
@@ -136,10 +142,10 @@ cdef inline void row_slide(const bint largest, const int stride, const Pool* g, 
     cdef vec area = vec_splat(row.area * w.area)
     y += row.inner * g.C
     while SLIDE > 1 and c + SLIDE * LANES <= count:
-        windows_slide(largest, stride, SLIDE, row, g.C, x + c, 0, area, y + c)
+        windows_slide(largest, SLIDE, row, g.stride_w, g.C, x + c, 0, area, y + c)
         c += SLIDE * LANES
     while c < count:
-        windows_slide(largest, stride, 1, row, g.C, x + c, (1u << min(count - c, <Py_ssize_t>LANES)) - 1, area, y + c)
+        windows_slide(largest, 1, row, g.stride_w, g.C, x + c, (1u << min(count - c, <Py_ssize_t>LANES)) - 1, area, y + c)
         c += LANES
 
 
@@ -159,10 +165,8 @@ cdef inline void row_pool(const bint largest, const Pool* g, const real* x, Py_s
         row.inner = min(g.Q, ceil_div(g.pad_w, g.stride_w))
         row.stop = max(row.inner, min(g.Q, (g.W + g.pad_w - reach) // g.stride_w + 1))
     slides = slides and d.count > 0 and h.count > 0 and row.inner < row.stop
-    if slides and g.stride_w == 1:
-        row_slide(largest, 1, g, &row, count, y)
-    elif slides:
-        row_slide(largest, 2, g, &row, count, y)
+    if slides:
+        row_slide(largest, g, &row, count, y)
     while q < g.Q:
         if slides and q == row.inner:
             q = row.stop
@@ -175,7 +179,35 @@ cdef inline void row_pool(const bint largest, const Pool* g, const real* x, Py_s
         q += 1
 
 
-cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
+cdef inline void planes_join(const bint largest, const Pool* g, Py_ssize_t plane, Py_ssize_t count, const real* x,
+                             real* y) noexcept nogil:
+    """Results of `count`, at most LANES, planes."""
+    cdef vec row[LANES]
+    cdef Py_ssize_t i, pixels = g.D * g.H * g.W
+    cdef real area = g.divisor
+    if not g.divisor:
+        area = (<real>window(g, axis_d(g), 0).area * <real>window(g, axis_h(g), 0).area * <real>window(g, axis_w(g), 0).area)
+    for i in range(LANES):
+        row[i] = run_join(largest, x + (plane + min(i, count - 1)) * pixels, pixels if i < count else 0)
+    vec_transpose(row)
+    join_lanes(largest, row)
+    vec_mask_store(y + plane, (1u << count) - 1, row[0] if largest else row[0] / vec_splat(area))
+
+
+cdef bint plane_block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
+    cdef const real* x = <const real*>arrays.input[0]
+    cdef real* y = <real*>arrays.output[0]
+    cdef Py_ssize_t plane = task * g.rows, stop = min((task + 1) * g.rows, g.N * g.C)
+    while plane < stop:
+        if g.largest:
+            planes_join(True, g, plane, min(<Py_ssize_t>LANES, stop - plane), x, y)
+        else:
+            planes_join(False, g, plane, min(<Py_ssize_t>LANES, stop - plane), x, y)
+        plane += LANES
+    return False
+
+
+cdef bint window_block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* workspace) noexcept nogil:
     cdef Py_ssize_t blocks = ceil_div(g.C, g.channels), c = task % blocks * g.channels, count = min(g.channels, g.C - c)
     cdef Py_ssize_t row = task // blocks * g.rows, stop = min(row + g.rows, g.N * g.O * g.P)
     cdef const real* x
@@ -192,7 +224,9 @@ cdef bint block(const Pool* g, const Streams* arrays, Py_ssize_t task, char* wor
 
 
 cdef Division divide(Pool* g) noexcept nogil:
-    return divided(<AnyTask>block, ceil_div(g.N * g.O * g.P, g.rows) * ceil_div(g.C, g.channels))
+    if g.channels_last:
+        return divided(<AnyTask>window_block, ceil_div(g.N * g.O * g.P, g.rows) * ceil_div(g.C, g.channels))
+    return divided(<AnyTask>plane_block, ceil_div(g.N * g.C, g.rows))
 
 
 cdef Table table

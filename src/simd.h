@@ -285,8 +285,10 @@ ALWAYS vec vec_mask_load_even(vec old, unsigned m, const real *p) {
 ALWAYS vec vec_mask_load_step(vec old, unsigned m, const real *p, ptrdiff_t step) {
     if (step == 1) return vec_mask_load(old, m, p);
     if (step == 2) return vec_mask_load_even(old, m, p);
-    for (int i = 0; i < LANES; i++) if ((m >> i) & 1u) old[i] = p[i * step];
-    return old;
+    real lane[LANES];                   /* or gcc would keep `old` in memory for the other steps too */
+    vec_store(lane, old);
+    for (int i = 0; i < LANES; i++) if ((m >> i) & 1u) lane[i] = p[i * step];
+    return vec_load(lane);
 }
 
 /* Lane i <- a[at[i]], (a, b)[at[i]], p[at[i]]; v where a weight is not zero, else zero. */

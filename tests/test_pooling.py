@@ -293,7 +293,9 @@ def test_pyramid_is_adaptive_pools_side_by_side(mode, channels_last):
     image = np.moveaxis(x, 1, -1) if channels_last else x
     y = fastconv.spatial_pyramid_pool2d(image, mode=mode, channels_last=channels_last)
     adaptive = getattr(fastconv, f"adaptive_{mode}_pool2d")
-    np.testing.assert_array_equal(y, np.concatenate([adaptive(x, n).reshape(2, -1) for n in (1, 2, 4)], 1))
+    parts = [adaptive(image, n, channels_last=channels_last) for n in (1, 2, 4)]
+    parts = [(np.moveaxis(part, -1, 1) if channels_last else part).reshape(2, -1) for part in parts]
+    np.testing.assert_array_equal(y, np.concatenate(parts, 1))
 
 
 @pytest.mark.parametrize("isa, real", every_build())
