@@ -18,7 +18,7 @@ Costs    2 N C T R S O P Q flop, less the taps in zero padding; one read of x, o
 """
 
 from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
-from micro.depthwise cimport HALF, MASKED, PIECES, PIXELS, Line, Tile, tile
+from micro.depthwise cimport HALF, PIECES, PIXELS, RUN, Line, Tile, tile
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish, tile_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport turn
@@ -34,9 +34,7 @@ cdef extern from *:
 cdef struct Task:               # what the tiles of a task share, and its buffers
     Tile tile
     Py_ssize_t below            # the lowest row that the present tiles read
-    Py_ssize_t* inner           # Tile.column inside the image, from the first column of a tile on,
-    Py_ssize_t* border          # and at its border, for `wanted` pixels from `at` on
-    Py_ssize_t at, wanted
+    Py_ssize_t at, wanted       # Tile.column is that of `wanted` pixels from `at` on
     bint direct                 # whether sums can be finished in registers
     real* packed                # the weights of the task, if they do not come packed
     real* image                 # channels first: the turned rows (rows, W, BLOCK),
@@ -75,9 +73,12 @@ cdef void find_lines(const Geometry* g, Task* b, Py_ssize_t o, Py_ssize_t p, bin
             line.second = (t * g.R + second) * step if take_second else -1
             first += take_first
             second += take_second
-            if h < 0:
+            if h < 0 and not squares(g, pair):
                 continue
-            b.below = line.x
+            if h < 0:
+                line.x = -1
+            else:
+                b.below = line.x
             line += 1
             if b.tile.side:
                 line[0] = (line - 1)[0]
@@ -87,20 +88,9 @@ cdef void find_lines(const Geometry* g, Task* b, Py_ssize_t o, Py_ssize_t p, bin
     b.tile.lines = line - b.tile.line
 
 
-cdef void find_inner(const Geometry* g, Task* b) noexcept nogil:
-    """Fill `inner`: in the order of the columns if taps are taken in runs, else tap by tap."""
-    cdef Py_ssize_t i, s
-    if together(g):
-        for i in range(columns_of(g, 2 * PIXELS)):
-            b.inner[i] = i * g.x_w
-        return
-    for s in range(g.S):
-        for i in range(2 * PIXELS):
-            b.inner[s * 2 * PIXELS + i] = (i * g.stride_w + s * g.dilation_w) * g.x_w
-
-
-cdef void find_border(const Geometry* g, Task* b, Py_ssize_t wanted) noexcept nogil:
-    """Fill `border` for `wanted` pixels from b.tile.q on; others see no column."""
+cdef void find_columns(const Geometry* g, Task* b, Py_ssize_t wanted) noexcept nogil:
+    """Fill `column` for `wanted` pixels from b.tile.q on, others see none: column by column if taps are taken in runs, else
+    tap by tap."""
     cdef Py_ssize_t w = b.tile.q * g.stride_w - g.pad_w, i, s, at
     if b.at == b.tile.q and b.wanted == wanted:
         return
@@ -108,75 +98,126 @@ cdef void find_border(const Geometry* g, Task* b, Py_ssize_t wanted) noexcept no
     if together(g):
         for i in range(columns_of(g, 2 * PIXELS)):
             at = border_index(g.padding_mode, w + i, g.W) if i < columns_of(g, wanted) else -1
-            b.border[i] = -1 if at < 0 else at * g.x_w
+            b.tile.column[i] = -1 if at < 0 else at * g.x_w
         return
     for s in range(g.S):
         for i in range(2 * PIXELS):
             at = border_index(g.padding_mode, w + i * g.stride_w + s * g.dilation_w, g.W) if i < wanted else -1
-            b.border[s * 2 * PIXELS + i] = -1 if at < 0 else at * g.x_w
+            b.tile.column[s * 2 * PIXELS + i] = -1 if at < 0 else at * g.x_w
 
 
-cdef inline void tile_masked(const Geometry* g, const Tile* b, const bint masked, Py_ssize_t second, Output* out) noexcept nogil:
+cdef inline void tile_taps(const int n, const int step, const int width, const bint square, bint careful, Py_ssize_t taps,
+                           const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    if careful:
+        tile(n, step, width, square, True, taps, b, vectors, out)
+    else:
+        tile(n, step, width, square, False, taps, b, vectors, out)
+
+
+# Functions of their own: what they keep in registers is theirs.
+cdef void tile_any(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    tile(0, 0, PIXELS, False, True, taps, b, vectors, out)
+
+cdef void tile_two(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    tile_taps(0, 2, PIXELS, False, careful, taps, b, vectors, out)
+
+cdef void tile_two_three(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    tile_taps(3, 2, PIXELS, False, careful, taps, b, vectors, out)
+
+cdef void tile_one(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    tile_taps(0, 1, PIXELS, False, careful, taps, b, vectors, out)
+
+cdef void tile_three(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    tile_taps(3, 1, PIXELS, False, careful, taps, b, vectors, out)
+
+cdef void tile_square(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    tile_taps(3, 1, PIXELS, PIECES > 1, careful, taps, b, vectors, out)
+
+cdef void tile_five(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    tile_taps(5, 1, PIXELS, False, careful, taps, b, vectors, out)
+
+cdef void tile_seven(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    tile_taps(RUN, 1, PIXELS, False, careful, taps, b, vectors, out)
+
+cdef void tile_half(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    tile_taps(0, 1, HALF, False, careful, taps, b, vectors, out)
+
+cdef void tile_half_square(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    tile_taps(3, 1, HALF, PIECES > 1, careful, taps, b, vectors, out)
+
+ctypedef void (*AnyTile)(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil
+
+
+cdef inline bint squares(const Geometry* g, bint pair) noexcept nogil:
+    """Whether all nine taps of two rows are taken at once."""
+    return PIECES > 1 and pair and g.R == 3 and g.S == 3 and together(g) and g.stride_w == 1 and g.stride_h == g.dilation_h == 1
+
+
+cdef inline AnyTile tile_of(const Geometry* g, Py_ssize_t width, bint pair) noexcept nogil:
     if not together(g):
-        tile(g.S, b, 0, PIXELS, masked, second, out)
-    elif g.stride_w == 1:
-        if PIECES > 1 and b.width == HALF:
-            tile(g.S, b, 1, HALF, masked, second, out)
-        else:
-            tile(g.S, b, 1, PIXELS, masked, second, out)
-    else:
-        tile(g.S, b, 2, PIXELS, masked, second, out)
+        return tile_any
+    if g.stride_w == 2:
+        return tile_two_three if g.S == 3 else tile_two
+    if PIECES > 1 and width == HALF:
+        return tile_half_square if squares(g, pair) else tile_half
+    if squares(g, pair):
+        return tile_square
+    if g.S == 3:
+        return tile_three
+    if g.S == 5:
+        return tile_five
+    if RUN == 7 and g.S == 7:
+        return tile_seven
+    return tile_one
 
 
-cdef inline void tile_any(const Geometry* g, const Tile* b, Py_ssize_t second, Output* out) noexcept nogil:
-    """The tile for a stride and a width; masks where they cost nothing or some lanes must not be read."""
-    if MASKED or b.lanes != FULL:
-        tile_masked(g, b, True, second, out)
-    else:
-        tile_masked(g, b, False, second, out)
-
-
-cdef inline void fetch_ahead(const Geometry* g, const Task* b, const real* x, bint pair) noexcept nogil:
+cdef inline void fetch_ahead(const Geometry* g, const Task* b, const real* x, bint pair, Py_ssize_t channels) noexcept nogil:
     """Of an image that stays in no cache, what the next tile below reads for the first time; x: the first column."""
-    cdef Py_ssize_t r, i, lines = g.stride_h * (1 + pair) if g.past_caches else 0
+    cdef Py_ssize_t r, i, c, lines = g.stride_h * (1 + pair) if g.past_caches else 0
     for r in range(1, lines + 1):
         for i in range(PIXELS * g.stride_w):
-            prefetch(x + b.below + r * g.x_h + i * g.x_w)
+            for c in range(ceil_div(channels, LANES)):
+                prefetch(x + b.below + r * g.x_h + i * g.x_w + c * LANES)
 
 
 cdef vec pixels(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t at, Py_ssize_t k, Py_ssize_t channels,
                 const real* w, bint pair, Output* out) noexcept nogil:
     """The pixels from b.tile.q on, which start at y + at, in `channels` channels from k on, whose weights are at w."""
     cdef Tile* tile = &b.tile
-    cdef Py_ssize_t n = min(<Py_ssize_t>LANES, g.K), span = tile.width * (1 + tile.side), c = 0, i
+    cdef Py_ssize_t n = min(<Py_ssize_t>LANES, g.K), span = tile.width * (1 + tile.side), c = 0, vectors = 1, i
     cdef Py_ssize_t first = tile.q * g.stride_w - g.pad_w
     cdef Py_ssize_t last = first + (span - 1) * g.stride_w + (g.S - 1) * g.dilation_w
-    cdef Py_ssize_t second = g.Q * g.y_q if pair else tile.width * g.y_q if tile.side else 0
     cdef bint direct = b.direct and tile.count == tile.width and n == LANES
+    cdef bint careful = n < LANES or tile.count < tile.width or first < 0 or last >= g.W or not together(g)
     cdef const real* x = tile.x
     cdef const real* image = x
+    cdef AnyTile run = tile_of(g, tile.width, pair)
     cdef vec odd = vec_zero()
-    if tile.count == tile.width and first >= 0 and last < g.W:
-        image = x + first * g.x_w
-        tile.column = b.inner
+    if careful:
+        find_columns(g, b, tile.count + span - tile.width)
     else:
-        find_border(g, b, tile.count + span - tile.width)
-        tile.column = b.border
+        image = x + first * g.x_w
+    fetch_ahead(g, b, x + first * g.x_w, pair, channels)
+    tile.second = g.Q * g.y_q if pair else tile.width * g.y_q if tile.side else 0
     tile.lanes = FULL >> (LANES - n)
     tile.w = w
+    tile.x_w = g.x_w
+    tile.w_step = g.T * g.R * g.S * LANES
+    tile.bias_step = 0 if a.bias == NULL else LANES
     while c < channels:
+        if direct:
+            vectors = max(<Py_ssize_t>1, (channels - c) // LANES)
         c = min(c, channels - n)
-        fetch_ahead(g, b, x + first * g.x_w + c, pair)
         tile.x = image + c
         output_place(a.y + at + c, a.bias, k + c, out)
-        tile_any(g, tile, second, out if direct else NULL)
-        for i in range(0 if direct else 1 + (second > 0)):
+        run(careful, g.S, tile, vectors, out if direct else NULL)
+        for i in range(0 if direct else 1 + (tile.second > 0)):
             odd = odd + tile_finish(g, tile.total + i * tile.width * LANES, tile.count, LANES,
                                     NULL if a.bias == NULL else a.bias + k + c, 1,
-                                    NULL if a.residual == NULL else a.residual + at + i * second + c,
-                                    a.y + at + i * second + c, g.y_q, n)
-        tile.w += g.T * g.R * g.S * LANES
-        c += n
+                                    NULL if a.residual == NULL else a.residual + at + i * tile.second + c,
+                                    a.y + at + i * tile.second + c, g.y_q, n)
+        tile.w += vectors * tile.w_step
+        c += vectors * n
     tile.x = x
     return odd
 
@@ -202,8 +243,7 @@ cdef Py_ssize_t layout(const Geometry* g, Task* b, char* workspace) noexcept nog
     cdef char* free = workspace
     b.tile.total = <real*>place(&free, 2 * PIXELS * LANES * sizeof(real))
     b.tile.line = <Line*>place(&free, 2 * g.T * g.R * sizeof(Line))
-    b.inner = <Py_ssize_t*>place(&free, columns * sizeof(Py_ssize_t))
-    b.border = <Py_ssize_t*>place(&free, columns * sizeof(Py_ssize_t))
+    b.tile.column = <Py_ssize_t*>place(&free, columns * sizeof(Py_ssize_t))
     b.packed = <real*>place(&free, 0 if g.packed else g.T * g.R * g.S * padded(g.channel_block, LANES) * sizeof(real))
     b.image = <real*>place(&free, 0 if g.channels_last else rows_read(g) * g.W * BLOCK * sizeof(real))
     b.sums = <real*>place(&free, pixels * NR * sizeof(real))
@@ -242,7 +282,6 @@ cdef vec rows_sum(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t p, Py_
     cdef Py_ssize_t at, span, halves = halves_of(q_stop - q) if PIECES > 1 and together(g) and g.stride_w == 1 else 0
     cdef vec odd = vec_zero()
     b.wanted = 0
-    find_inner(g, b)
     while p < p_stop:
         pair = PIECES > 1 and p + 1 < p_stop and p % g.P + 1 < g.P
         tile.side = False
