@@ -34,7 +34,9 @@ cdef extern from *:
 cdef struct Task:               # what the tiles of a task share, and its buffers
     Tile tile
     Py_ssize_t below            # the lowest row that the present tiles read
-    Py_ssize_t at, wanted       # Tile.column is that of `wanted` pixels from `at` on
+    Py_ssize_t* columns[2]      # Tile.column of the first tile of a row and of the last
+    Py_ssize_t at[2]            # ... from which pixel on, and of how many
+    Py_ssize_t wanted[2]
     bint direct                 # whether sums can be finished in registers
     real* packed                # the weights of the task, if they do not come packed
     real* image                 # channels first: the turned rows (rows, W, BLOCK),
@@ -89,21 +91,24 @@ cdef void find_lines(const Geometry* g, Task* b, Py_ssize_t o, Py_ssize_t p, bin
 
 
 cdef void find_columns(const Geometry* g, Task* b, Py_ssize_t wanted) noexcept nogil:
-    """Fill `column` for `wanted` pixels from b.tile.q on, others see none: column by column if taps are taken in runs, else
-    tap by tap."""
+    """Let `column` be that of `wanted` pixels from b.tile.q on, others see none: in the order of the columns if taps are taken
+    in runs, else tap by tap."""
     cdef Py_ssize_t w = b.tile.q * g.stride_w - g.pad_w, i, s, at
-    if b.at == b.tile.q and b.wanted == wanted:
+    cdef bint which = w >= 0
+    cdef Py_ssize_t* column = b.columns[which]
+    b.tile.column = column
+    if b.at[which] == b.tile.q and b.wanted[which] == wanted:
         return
-    b.at, b.wanted = b.tile.q, wanted
+    b.at[which], b.wanted[which] = b.tile.q, wanted
     if together(g):
         for i in range(columns_of(g, 2 * PIXELS)):
             at = border_index(g.padding_mode, w + i, g.W) if i < columns_of(g, wanted) else -1
-            b.tile.column[i] = -1 if at < 0 else at * g.x_w
+            column[i] = -1 if at < 0 else at * g.x_w
         return
     for s in range(g.S):
         for i in range(2 * PIXELS):
             at = border_index(g.padding_mode, w + i * g.stride_w + s * g.dilation_w, g.W) if i < wanted else -1
-            b.tile.column[s * 2 * PIXELS + i] = -1 if at < 0 else at * g.x_w
+            column[s * 2 * PIXELS + i] = -1 if at < 0 else at * g.x_w
 
 
 cdef inline void tile_taps(const int n, const int step, const int width, const bint square, bint careful, Py_ssize_t taps,
@@ -243,7 +248,8 @@ cdef Py_ssize_t layout(const Geometry* g, Task* b, char* workspace) noexcept nog
     cdef char* free = workspace
     b.tile.total = <real*>place(&free, 2 * PIXELS * LANES * sizeof(real))
     b.tile.line = <Line*>place(&free, 2 * g.T * g.R * sizeof(Line))
-    b.tile.column = <Py_ssize_t*>place(&free, columns * sizeof(Py_ssize_t))
+    b.columns[0] = <Py_ssize_t*>place(&free, columns * sizeof(Py_ssize_t))
+    b.columns[1] = <Py_ssize_t*>place(&free, columns * sizeof(Py_ssize_t))
     b.packed = <real*>place(&free, 0 if g.packed else g.T * g.R * g.S * padded(g.channel_block, LANES) * sizeof(real))
     b.image = <real*>place(&free, 0 if g.channels_last else rows_read(g) * g.W * BLOCK * sizeof(real))
     b.sums = <real*>place(&free, pixels * NR * sizeof(real))
@@ -281,7 +287,7 @@ cdef vec rows_sum(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t p, Py_
     cdef bint pair, side
     cdef Py_ssize_t at, span, halves = halves_of(q_stop - q) if PIECES > 1 and together(g) and g.stride_w == 1 else 0
     cdef vec odd = vec_zero()
-    b.wanted = 0
+    b.wanted[0] = b.wanted[1] = 0
     while p < p_stop:
         pair = PIECES > 1 and p + 1 < p_stop and p % g.P + 1 < g.P
         tile.side = False
