@@ -185,9 +185,12 @@ cdef inline void fetch_ahead(const Geometry* g, const Task* b, const real* x, bi
                 prefetch(x + b.below + r * g.x_h + i * g.x_w + c * LANES)
 
 
-cdef vec pixels(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t at, Py_ssize_t k, Py_ssize_t channels,
-                const real* w, bint pair, Output* out) noexcept nogil:
-    """The pixels from b.tile.q on, which start at y + at, in `channels` channels from k on, whose weights are at w."""
+cdef vec pixels(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t at, Py_ssize_t k, Py_ssize_t channels, const real* w,
+                bint pair, Py_ssize_t most, Output* out) noexcept nogil:
+    """A tile of pixels from b.tile.q on, which start at y + at, in `channels` channels from k on, whose weights are at w.
+
+    Inside the image up to `most` tiles side by side: as many as b.tile.tiles tells then.
+    """
     cdef Tile* tile = &b.tile
     cdef Py_ssize_t n = min(<Py_ssize_t>LANES, g.K), span = tile.width * (1 + tile.side), c = 0, vectors = 1, i
     cdef Py_ssize_t first = tile.q * g.stride_w - g.pad_w
@@ -198,10 +201,13 @@ cdef vec pixels(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t at, Py_s
     cdef const real* image = x
     cdef AnyTile run = tile_of(g, tile.width, pair)
     cdef vec odd = vec_zero()
+    tile.tiles = 1
     if careful:
         find_columns(g, b, tile.count + span - tile.width)
     else:
         image = x + first * g.x_w
+        if direct and not g.past_caches:
+            tile.tiles = max(<Py_ssize_t>1, min(most, (g.W - 1 - last) // (span * g.stride_w) + 1))
     fetch_ahead(g, b, x + first * g.x_w, pair, channels)
     tile.second = g.Q * g.y_q if pair else tile.width * g.y_q if tile.side else 0
     tile.lanes = FULL >> (LANES - n)
@@ -212,6 +218,8 @@ cdef vec pixels(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t at, Py_s
     while c < channels:
         if direct:
             vectors = max(<Py_ssize_t>1, (channels - c) // LANES)
+            tile.x_tile = span * g.stride_w * g.x_w - vectors * LANES
+            tile.y_tile = span * g.y_q - vectors * LANES
         c = min(c, channels - n)
         tile.x = image + c
         output_place(a.y + at + c, a.bias, k + c, out)
@@ -285,7 +293,7 @@ cdef vec rows_sum(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t p, Py_
     """Columns q to q_stop of the output rows from p on, in `channels` channels from k on; pixel 0 lies at y + origin."""
     cdef Tile* tile = &b.tile
     cdef bint pair, side
-    cdef Py_ssize_t at, span, halves = halves_of(q_stop - q) if PIECES > 1 and together(g) and g.stride_w == 1 else 0
+    cdef Py_ssize_t at, span, most, halves = halves_of(q_stop - q) if PIECES > 1 and together(g) and g.stride_w == 1 else 0
     cdef vec odd = vec_zero()
     b.wanted[0] = b.wanted[1] = 0
     while p < p_stop:
@@ -302,8 +310,9 @@ cdef vec rows_sum(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t p, Py_
             span = tile.width * (1 + side)
             tile.q = max(q, min(at, q_stop - span))         # the last may compute pixels of the one before once more
             tile.count = min(tile.width, q_stop - tile.q)
-            at = tile.q + tile.count + span - tile.width
-            odd = odd + pixels(g, a, b, origin + (p * g.Q + tile.q) * g.y_q, k, channels, w, pair, out)
+            most = (q_stop - tile.q - (halves * HALF if tile.width == PIXELS and not side else 0)) // span
+            odd = odd + pixels(g, a, b, origin + (p * g.Q + tile.q) * g.y_q, k, channels, w, pair, most, out)
+            at = tile.q + tile.count + tile.tiles * span - tile.width
         p += 1 + pair
     return odd
 

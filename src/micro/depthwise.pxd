@@ -31,6 +31,8 @@ cdef struct Tile:
     Py_ssize_t x_w
     const real* w               # (T R S, LANES) of each vector of channels
     Py_ssize_t w_step, bias_step        # from one to the next
+    Py_ssize_t tiles            # side by side, and from the end of one to the next in x and y
+    Py_ssize_t x_tile, y_tile
     Py_ssize_t second           # how far in y the second piece lies from the first; 0: there is none
     Py_ssize_t lines
     Line* line
@@ -225,32 +227,38 @@ cdef inline void squares_add(const int width, const bint careful, vec* acc, cons
 
 cdef inline void tile(const int n, const int step, const int width, const bint square, const bint careful, Py_ssize_t taps,
                       const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    """The sums of `vectors` vectors of channels into y; without `out`, of one into total. `taps` of a line: n, if not 0.
+    """The sums of tiles of `vectors` vectors of channels into y; without `out`, of one into total. `taps`: n, if not 0.
 
     Unless `careful`, all columns lie in the image and all lanes may be read.
     """
     cdef vec acc[2 * PIXELS]
     cdef const real* x = b.x
     cdef const real* w = b.w
-    cdef Py_ssize_t _v
+    cdef Py_ssize_t _v, _t
     cdef int i
-    for _v in range(vectors):
-        for i in range(PIECES * width):
-            acc[i] = vec_keep(vec_zero())
-        if square:
-            squares_add(width, careful, acc, b, x, w)
-        else:
-            lines_add(n, step, width, careful, acc, b, x, w, taps)
-        x += LANES
-        w += b.w_step
-        if out != NULL:
-            sums_finish(width, 1, acc, out, False, not careful)
-            if PIECES > 1 and b.second:
-                out.y += b.second
-                sums_finish(width, 1, acc + width, out, False, not careful)
-                out.y -= b.second
-            out.y += LANES
-            out.bias += b.bias_step
-        else:
+    for _t in range(b.tiles):
+        for _v in range(vectors):
             for i in range(PIECES * width):
-                vec_store(b.total + i * LANES, acc[i])
+                acc[i] = vec_keep(vec_zero())
+            if square:
+                squares_add(width, careful, acc, b, x, w)
+            else:
+                lines_add(n, step, width, careful, acc, b, x, w, taps)
+            x += LANES
+            w += b.w_step
+            if out != NULL:
+                sums_finish(width, 1, acc, out, False, not careful)
+                if PIECES > 1 and b.second:
+                    out.y += b.second
+                    sums_finish(width, 1, acc + width, out, False, not careful)
+                    out.y -= b.second
+                out.y += LANES
+                out.bias += b.bias_step
+            else:
+                for i in range(PIECES * width):
+                    vec_store(b.total + i * LANES, acc[i])
+        x += b.x_tile
+        w = b.w
+        if out != NULL:
+            out.y += b.y_tile
+            out.bias -= vectors * b.bias_step
