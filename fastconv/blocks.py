@@ -164,7 +164,7 @@ def lane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
 
 
 def even(n: int, unit: int, parts: int, tasks: int, threads: int) -> int:
-    """The size, in whole units, of at least `parts` parts of n for each of `tasks`: no thread gets much more than another."""
+    """Size, in whole units, of at least `parts` parts of n for each of `tasks`: no thread gets much more than others."""
     sizes = [padded(ceil_div(n, k), unit) for k in range(parts, 2 * parts + 1)]
     return min(sizes, key=lambda size: ceil_div(tasks * ceil_div(n, size), threads) * size)
 

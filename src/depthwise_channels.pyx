@@ -120,6 +120,7 @@ cdef inline void tile_taps(const int n, const int step, const int width, const b
 
 
 # Functions of their own: what they keep in registers is theirs.
+
 cdef void tile_any(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
     tile(0, 0, PIXELS, False, True, taps, b, vectors, out)
 
@@ -136,19 +137,23 @@ cdef void tile_three(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t ve
     tile_taps(3, 1, PIXELS, False, careful, taps, b, vectors, out)
 
 cdef void tile_square(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    tile_taps(3, 1, PIXELS, PIECES > 1, careful, taps, b, vectors, out)
+    if PIECES > 1:
+        tile_taps(3, 1, PIXELS, True, careful, taps, b, vectors, out)
 
 cdef void tile_five(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
     tile_taps(5, 1, PIXELS, False, careful, taps, b, vectors, out)
 
 cdef void tile_seven(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    tile_taps(RUN, 1, PIXELS, False, careful, taps, b, vectors, out)
+    if RUN == 7:
+        tile_taps(7, 1, PIXELS, False, careful, taps, b, vectors, out)
 
 cdef void tile_half(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    tile_taps(0, 1, HALF, False, careful, taps, b, vectors, out)
+    if PIECES > 1:
+        tile_taps(0, 1, HALF, False, careful, taps, b, vectors, out)
 
 cdef void tile_half_square(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    tile_taps(3, 1, HALF, PIECES > 1, careful, taps, b, vectors, out)
+    if PIECES > 1:
+        tile_taps(3, 1, HALF, True, careful, taps, b, vectors, out)
 
 ctypedef void (*AnyTile)(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil
 
@@ -191,47 +196,47 @@ cdef vec pixels(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t at, Py_s
 
     Inside the image up to `most` tiles side by side: as many as b.tile.tiles tells then.
     """
-    cdef Tile* tile = &b.tile
-    cdef Py_ssize_t n = min(<Py_ssize_t>LANES, g.K), span = tile.width * (1 + tile.side), c = 0, vectors = 1, i
-    cdef Py_ssize_t first = tile.q * g.stride_w - g.pad_w
+    cdef Tile* here = &b.tile
+    cdef Py_ssize_t n = min(<Py_ssize_t>LANES, g.K), span = here.width * (1 + here.side), c = 0, vectors = 1, i
+    cdef Py_ssize_t first = here.q * g.stride_w - g.pad_w
     cdef Py_ssize_t last = first + (span - 1) * g.stride_w + (g.S - 1) * g.dilation_w
-    cdef bint direct = b.direct and tile.count == tile.width and n == LANES
-    cdef bint careful = n < LANES or tile.count < tile.width or first < 0 or last >= g.W or not together(g)
-    cdef const real* x = tile.x
+    cdef bint direct = b.direct and here.count == here.width and n == LANES
+    cdef bint careful = n < LANES or here.count < here.width or first < 0 or last >= g.W or not together(g)
+    cdef const real* x = here.x
     cdef const real* image = x
-    cdef AnyTile run = tile_of(g, tile.width, pair)
+    cdef AnyTile run = tile_of(g, here.width, pair)
     cdef vec odd = vec_zero()
-    tile.tiles = 1
+    here.tiles = 1
     if careful:
-        find_columns(g, b, tile.count + span - tile.width)
+        find_columns(g, b, here.count + span - here.width)
     else:
         image = x + first * g.x_w
         if direct and not g.past_caches:
-            tile.tiles = max(<Py_ssize_t>1, min(most, (g.W - 1 - last) // (span * g.stride_w) + 1))
+            here.tiles = max(<Py_ssize_t>1, min(most, (g.W - 1 - last) // (span * g.stride_w) + 1))
     fetch_ahead(g, b, x + first * g.x_w, pair, channels)
-    tile.second = g.Q * g.y_q if pair else tile.width * g.y_q if tile.side else 0
-    tile.lanes = FULL >> (LANES - n)
-    tile.w = w
-    tile.x_w = g.x_w
-    tile.w_step = g.T * g.R * g.S * LANES
-    tile.bias_step = 0 if a.bias == NULL else LANES
+    here.second = g.Q * g.y_q if pair else here.width * g.y_q if here.side else 0
+    here.lanes = FULL >> (LANES - n)
+    here.w = w
+    here.x_w = g.x_w
+    here.w_step = g.T * g.R * g.S * LANES
+    here.bias_step = 0 if a.bias == NULL else LANES
     while c < channels:
         if direct:
             vectors = max(<Py_ssize_t>1, (channels - c) // LANES)
-            tile.x_tile = span * g.stride_w * g.x_w - vectors * LANES
-            tile.y_tile = span * g.y_q - vectors * LANES
+            here.x_tile = span * g.stride_w * g.x_w - vectors * LANES
+            here.y_tile = span * g.y_q - vectors * LANES
         c = min(c, channels - n)
-        tile.x = image + c
+        here.x = image + c
         output_place(a.y + at + c, a.bias, k + c, out)
-        run(careful, g.S, tile, vectors, out if direct else NULL)
-        for i in range(0 if direct else 1 + (tile.second > 0)):
-            odd = odd + tile_finish(g, tile.total + i * tile.width * LANES, tile.count, LANES,
+        run(careful, g.S, here, vectors, out if direct else NULL)
+        for i in range(0 if direct else 1 + (here.second > 0)):
+            odd = odd + tile_finish(g, here.total + i * here.width * LANES, here.count, LANES,
                                     NULL if a.bias == NULL else a.bias + k + c, 1,
-                                    NULL if a.residual == NULL else a.residual + at + i * tile.second + c,
-                                    a.y + at + i * tile.second + c, g.y_q, n)
-        tile.w += vectors * tile.w_step
+                                    NULL if a.residual == NULL else a.residual + at + i * here.second + c,
+                                    a.y + at + i * here.second + c, g.y_q, n)
+        here.w += vectors * here.w_step
         c += vectors * n
-    tile.x = x
+    here.x = x
     return odd
 
 
@@ -265,14 +270,21 @@ cdef Py_ssize_t layout(const Geometry* g, Task* b, char* workspace) noexcept nog
     return free - workspace
 
 
-cdef void weights_pack(const Geometry* g, const real* w, Py_ssize_t K, Py_ssize_t k, Py_ssize_t stop, real* packed) noexcept nogil:
+cdef void turn_once(const real* x, Py_ssize_t distance, Py_ssize_t rows, Py_ssize_t n, real* y,
+                    Py_ssize_t y_distance) noexcept nogil:
+    """turn, which is large, compiled once."""
+    turn(x, distance, rows, n, y, y_distance)
+
+
+cdef void weights_pack(const Geometry* g, const real* w, Py_ssize_t K, Py_ssize_t k, Py_ssize_t stop,
+                       real* packed) noexcept nogil:
     """packed (.., T R S, LANES) <- w (K, T R S) of the vectors of channels from k on; the last is whole, or has zeros."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, i
     while k < stop:
         if K < LANES:
             for i in range(taps * LANES):
                 packed[i] = 0
-        turn(w + max(<Py_ssize_t>0, min(k, K - LANES)) * taps, taps, min(<Py_ssize_t>LANES, K), taps, packed, LANES)
+        turn_once(w + max(<Py_ssize_t>0, min(k, K - LANES)) * taps, taps, min(<Py_ssize_t>LANES, K), taps, packed, LANES)
         packed += taps * LANES
         k += LANES
 
@@ -291,28 +303,28 @@ cdef inline Py_ssize_t halves_of(Py_ssize_t pixels) noexcept nogil:
 cdef vec rows_sum(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t p, Py_ssize_t p_stop, Py_ssize_t q, Py_ssize_t q_stop,
                   Py_ssize_t origin, Py_ssize_t k, Py_ssize_t channels, const real* w, Output* out) noexcept nogil:
     """Columns q to q_stop of the output rows from p on, in `channels` channels from k on; pixel 0 lies at y + origin."""
-    cdef Tile* tile = &b.tile
+    cdef Tile* here = &b.tile
     cdef bint pair, side
     cdef Py_ssize_t at, span, most, halves = halves_of(q_stop - q) if PIECES > 1 and together(g) and g.stride_w == 1 else 0
     cdef vec odd = vec_zero()
     b.wanted[0] = b.wanted[1] = 0
     while p < p_stop:
         pair = PIECES > 1 and p + 1 < p_stop and p % g.P + 1 < g.P
-        tile.side = False
+        here.side = False
         find_lines(g, b, p // g.P, p % g.P, pair)
         at = q
         while at < q_stop:
             side = PIECES > 1 and not pair and q_stop - at > PIXELS and q_stop - q >= 2 * PIXELS
-            if side != tile.side:
-                tile.side = side
+            if side != here.side:
+                here.side = side
                 find_lines(g, b, p // g.P, p % g.P, pair)
-            tile.width = HALF if not side and q_stop - at <= halves * HALF else PIXELS
-            span = tile.width * (1 + side)
-            tile.q = max(q, min(at, q_stop - span))         # the last may compute pixels of the one before once more
-            tile.count = min(tile.width, q_stop - tile.q)
-            most = (q_stop - tile.q - (halves * HALF if tile.width == PIXELS and not side else 0)) // span
-            odd = odd + pixels(g, a, b, origin + (p * g.Q + tile.q) * g.y_q, k, channels, w, pair, most, out)
-            at = tile.q + tile.count + tile.tiles * span - tile.width
+            here.width = HALF if not side and q_stop - at <= halves * HALF else PIXELS
+            span = here.width * (1 + side)
+            here.q = max(q, min(at, q_stop - span))         # the last may compute pixels of the one before once more
+            here.count = min(here.width, q_stop - here.q)
+            most = (q_stop - here.q - (halves * HALF if here.width == PIXELS and not side else 0)) // span
+            odd = odd + pixels(g, a, b, origin + (p * g.Q + here.q) * g.y_q, k, channels, w, pair, most, out)
+            at = here.q + here.count + here.tiles * span - here.width
         p += 1 + pair
     return odd
 
@@ -322,10 +334,10 @@ cdef void rows_turn(const Geometry* g, const real* x, Py_ssize_t first, Py_ssize
     """image (rows, W, BLOCK) <- the input rows from `first` on, counted through all slices, of `channels` channels."""
     cdef Py_ssize_t row
     if g.x_h == g.W and g.x_d == g.H * g.W:
-        turn(x + first * g.W, g.x_c, channels, rows * g.W, image, BLOCK)
+        turn_once(x + first * g.W, g.x_c, channels, rows * g.W, image, BLOCK)
         return
     for row in range(first, first + rows):
-        turn(x + row // g.H * g.x_d + row % g.H * g.x_h, g.x_c, channels, g.W, image + (row - first) * g.W * BLOCK, BLOCK)
+        turn_once(x + row // g.H * g.x_d + row % g.H * g.x_h, g.x_c, channels, g.W, image + (row - first) * g.W * BLOCK, BLOCK)
 
 
 cdef vec planes_sum(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t n, Py_ssize_t o, Py_ssize_t o_stop, Py_ssize_t p,
@@ -364,7 +376,8 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     """One task: some rows, or part of one row, of an image, in `channel_block` channels. g.K counts those of all groups."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, rows = block_rows(g), columns = min(g.Q, g.pixel_block)
     cdef Py_ssize_t k_blocks = ceil_div(g.K, g.channel_block), q_blocks = ceil_div(g.Q, columns)
-    cdef Py_ssize_t p_blocks = ceil_div(g.P, rows), o_blocks = ceil_div(g.O, g.chunk), o, o_stop, p, p_stop, q, q_stop, n, c, first
+    cdef Py_ssize_t p_blocks = ceil_div(g.P, rows), o_blocks = ceil_div(g.O, g.chunk), c, first
+    cdef Py_ssize_t o, o_stop, p, p_stop, q, q_stop, n
     cdef Py_ssize_t k = task % k_blocks * g.channel_block, channels = min(g.channel_block, g.K - k)
     cdef const real* w = a.w + k * taps
     cdef vec odd = vec_zero()

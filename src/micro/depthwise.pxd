@@ -46,7 +46,8 @@ cdef inline vec column_load(const bint careful, const real* x, Py_ssize_t offset
 
 
 cdef inline void column_add(const int c, const int n, const int step, const int width, const int pieces, const bint careful,
-                            vec* acc, const real* x, const Py_ssize_t* offset, unsigned lanes, const vec* weight) noexcept nogil:
+                            vec* acc, const real* x, const Py_ssize_t* offset, unsigned lanes,
+                            const vec* weight) noexcept nogil:
     """Column c of those that n taps read into the sums of its pixels, which lie `step` columns apart.
 
     pieces: 1, the first; 2, the second; 3, both, whose weights follow one another.
