@@ -122,7 +122,7 @@ cdef inline void tile_taps(const int n, const int step, const int width, const b
 # Functions of their own: what they keep in registers is theirs.
 
 cdef void tile_any(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    tile(0, 0, PIXELS, False, True, taps, b, vectors, out)
+    tile_taps(0, 0, PIXELS, False, careful, taps, b, vectors, out)
 
 cdef void tile_two(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
     tile_taps(0, 2, PIXELS, False, careful, taps, b, vectors, out)
@@ -181,6 +181,11 @@ cdef inline AnyTile tile_of(const Geometry* g, Py_ssize_t width, bint pair) noex
     return tile_one
 
 
+cdef inline bint lanes_follow(const Geometry* g, Py_ssize_t last, Py_ssize_t n) noexcept nogil:
+    """Whether behind the last of n channels, at column `last`, so many numbers of the same row follow as fill the vector."""
+    return n == LANES or (g.W - 1 - last) * g.x_w + n >= LANES
+
+
 cdef inline void fetch_ahead(const Geometry* g, const Task* b, const real* x, bint pair, Py_ssize_t channels) noexcept nogil:
     """Of an image that stays in no cache, what the next tile below reads for the first time; x: the first column."""
     cdef Py_ssize_t r, i, c, lines = g.stride_h * (1 + pair) if g.past_caches else 0
@@ -201,7 +206,7 @@ cdef vec pixels(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t at, Py_s
     cdef Py_ssize_t first = here.q * g.stride_w - g.pad_w
     cdef Py_ssize_t last = first + (span - 1) * g.stride_w + (g.S - 1) * g.dilation_w
     cdef bint direct = b.direct and here.count == here.width and n == LANES
-    cdef bint careful = n < LANES or here.count < here.width or first < 0 or last >= g.W or not together(g)
+    cdef bint careful = not lanes_follow(g, last, n) or here.count < here.width or first < 0 or last >= g.W
     cdef const real* x = here.x
     cdef const real* image = x
     cdef AnyTile run = tile_of(g, here.width, pair)
@@ -217,7 +222,8 @@ cdef vec pixels(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t at, Py_s
     here.second = g.Q * g.y_q if pair else here.width * g.y_q if here.side else 0
     here.lanes = FULL >> (LANES - n)
     here.w = w
-    here.x_w = g.x_w
+    here.x_w = g.x_w if together(g) else g.x_w * g.stride_w
+    here.x_tap = g.x_w * g.dilation_w
     here.w_step = g.T * g.R * g.S * LANES
     here.bias_step = 0 if a.bias == NULL else LANES
     while c < channels:

@@ -28,7 +28,7 @@ cdef struct Tile:
     Py_ssize_t q, count, width  # the first pixel; how many of each piece are wanted, and how many computed
     bint side                   # the second piece is not the next row but follows the first
     const real* x               # the image, or the first column, from the first of the channels on
-    Py_ssize_t x_w
+    Py_ssize_t x_w, x_tap       # from one column, and from one tap, to the next
     const real* w               # (T R S, LANES) of each vector of channels
     Py_ssize_t w_step, bias_step        # from one to the next
     Py_ssize_t tiles            # side by side, and from the end of one to the next in x and y
@@ -118,8 +118,8 @@ cdef inline void run_add(const int n, const int step, const int width, const int
 
 
 cdef inline void line_add(const int n, const int step, const int width, const int pieces, const bint careful, vec* acc,
-                          const real* x, Py_ssize_t x_w, const Py_ssize_t* offset, unsigned lanes, const real* first,
-                          const real* second, Py_ssize_t left) noexcept nogil:
+                          const real* x, Py_ssize_t x_w, Py_ssize_t x_tap, const Py_ssize_t* offset, unsigned lanes,
+                          const real* first, const real* second, Py_ssize_t left) noexcept nogil:
     """All taps of one line: n, or with n = 0 `left`, in runs. With step 0 each is a run and has columns of its own."""
     cdef Py_ssize_t done = 0
     if n:
@@ -129,6 +129,9 @@ cdef inline void line_add(const int n, const int step, const int width, const in
         if step and left >= 5:
             done = 5
             run_add(5, step if step else 1, width, pieces, careful, acc, x, x_w, offset, lanes, first, second)
+        elif step == 1 and width == PIXELS and left == 4:
+            done = 4
+            run_add(4, step if step else 1, width, pieces, careful, acc, x, x_w, offset, lanes, first, second)
         elif step and left >= 2:
             done = 2
             run_add(2, step if step else 1, width, pieces, careful, acc, x, x_w, offset, lanes, first, second)
@@ -137,7 +140,7 @@ cdef inline void line_add(const int n, const int step, const int width, const in
             run_add(1, step if step else 1, width, pieces, careful, acc, x, x_w, offset, lanes, first, second)
         offset += done if step else 2 * PIXELS
         if not careful:
-            x += done * x_w
+            x += done * x_tap
         first += done * LANES
         second += done * LANES
         left -= done
@@ -149,6 +152,8 @@ cdef inline void lines_add(const int n, const int step, const int width, const b
     cdef const Line* line = b.line
     cdef const Py_ssize_t* column = b.column
     cdef const real* at
+    cdef const real* first
+    cdef const real* second
     cdef Py_ssize_t _i
     for _i in range(b.lines):
         at = x + line.x
@@ -156,12 +161,13 @@ cdef inline void lines_add(const int n, const int step, const int width, const b
             column = b.column + line.column
         else:
             at += line.column * b.x_w
+        first, second = w + line.first, w + line.second
         if PIECES == 1 or line.second < 0:
-            line_add(n, step, width, 1, careful, acc, at, b.x_w, column, b.lanes, w + line.first, w + line.first, taps)
+            line_add(n, step, width, 1, careful, acc, at, b.x_w, b.x_tap, column, b.lanes, first, first, taps)
         elif line.first < 0:
-            line_add(n, step, width, 2, careful, acc, at, b.x_w, column, b.lanes, w + line.second, w + line.second, taps)
+            line_add(n, step, width, 2, careful, acc, at, b.x_w, b.x_tap, column, b.lanes, second, second, taps)
         else:
-            line_add(n, step, width, 3, careful, acc, at, b.x_w, column, b.lanes, w + line.first, w + line.second, taps)
+            line_add(n, step, width, 3, careful, acc, at, b.x_w, b.x_tap, column, b.lanes, first, second, taps)
         line += 1
 
 
