@@ -18,7 +18,7 @@ Costs    2 N C T R S O P Q flop, less the taps in zero padding; one read of x, o
 """
 
 from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
-from micro.depthwise cimport HALF, PIECES, PIXELS, RUN, Line, Tile, tile
+from micro.depthwise cimport HALF, PIECES, PIXELS, Line, Tile, tile
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish, tile_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport turn
@@ -111,49 +111,36 @@ cdef void find_columns(const Geometry* g, Task* b, Py_ssize_t wanted) noexcept n
             column[s * 2 * PIXELS + i] = -1 if at < 0 else at * g.x_w
 
 
-cdef inline void tile_taps(const int n, const int step, const int width, const bint square, bint careful, Py_ssize_t taps,
-                           const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+cdef inline void tile_careful(const int step, const int width, const bint square, bint careful, Py_ssize_t taps,
+                              const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
     if careful:
-        tile(n, step, width, square, True, taps, b, vectors, out)
+        tile(step, width, square, True, taps, b, vectors, out)
     else:
-        tile(n, step, width, square, False, taps, b, vectors, out)
+        tile(step, width, square, False, taps, b, vectors, out)
 
 
 # Functions of their own: what they keep in registers is theirs.
 
 cdef void tile_any(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    tile_taps(0, 0, PIXELS, False, careful, taps, b, vectors, out)
-
-cdef void tile_two(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    tile_taps(0, 2, PIXELS, False, careful, taps, b, vectors, out)
-
-cdef void tile_two_three(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    tile_taps(3, 2, PIXELS, False, careful, taps, b, vectors, out)
+    tile_careful(0, PIXELS, False, careful, taps, b, vectors, out)
 
 cdef void tile_one(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    tile_taps(0, 1, PIXELS, False, careful, taps, b, vectors, out)
+    tile_careful(1, PIXELS, False, careful, taps, b, vectors, out)
 
-cdef void tile_three(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    tile_taps(3, 1, PIXELS, False, careful, taps, b, vectors, out)
-
-cdef void tile_square(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    if PIECES > 1:
-        tile_taps(3, 1, PIXELS, True, careful, taps, b, vectors, out)
-
-cdef void tile_five(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    tile_taps(5, 1, PIXELS, False, careful, taps, b, vectors, out)
-
-cdef void tile_seven(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    if RUN == 7:
-        tile_taps(7, 1, PIXELS, False, careful, taps, b, vectors, out)
+cdef void tile_two(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    tile_careful(2, PIXELS, False, careful, taps, b, vectors, out)
 
 cdef void tile_half(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
     if PIECES > 1:
-        tile_taps(0, 1, HALF, False, careful, taps, b, vectors, out)
+        tile_careful(1, HALF, False, careful, taps, b, vectors, out)
+
+cdef void tile_square(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    if PIECES > 1:
+        tile_careful(1, PIXELS, True, careful, taps, b, vectors, out)
 
 cdef void tile_half_square(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
     if PIECES > 1:
-        tile_taps(3, 1, HALF, True, careful, taps, b, vectors, out)
+        tile_careful(1, HALF, True, careful, taps, b, vectors, out)
 
 ctypedef void (*AnyTile)(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil
 
@@ -167,18 +154,10 @@ cdef inline AnyTile tile_of(const Geometry* g, Py_ssize_t width, bint pair) noex
     if not together(g):
         return tile_any
     if g.stride_w == 2:
-        return tile_two_three if g.S == 3 else tile_two
+        return tile_two
     if PIECES > 1 and width == HALF:
         return tile_half_square if squares(g, pair) else tile_half
-    if squares(g, pair):
-        return tile_square
-    if g.S == 3:
-        return tile_three
-    if g.S == 5:
-        return tile_five
-    if RUN == 7 and g.S == 7:
-        return tile_seven
-    return tile_one
+    return tile_square if squares(g, pair) else tile_one
 
 
 cdef inline bint lanes_follow(const Geometry* g, Py_ssize_t last, Py_ssize_t n) noexcept nogil:
