@@ -18,7 +18,7 @@ Costs    2 N C T R S O P Q flop, less the taps in zero padding; one read of x, o
 """
 
 from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
-from micro.depthwise cimport HALF, PIECES, PIXELS, Line, Tile, tile
+from micro.depthwise cimport HALF, PIECES, PIXELS, RUN, Line, Tile, tile
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish, tile_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport turn
@@ -111,36 +111,44 @@ cdef void find_columns(const Geometry* g, Task* b, Py_ssize_t wanted) noexcept n
             column[s * 2 * PIXELS + i] = -1 if at < 0 else at * g.x_w
 
 
-cdef inline void tile_careful(const int step, const int width, const bint square, bint careful, Py_ssize_t taps,
+cdef inline void tile_careful(const int n, const int step, const int width, const bint square, bint careful, Py_ssize_t taps,
                               const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
     if careful:
-        tile(step, width, square, True, taps, b, vectors, out)
+        tile(n, step, width, square, True, taps, b, vectors, out)
     else:
-        tile(step, width, square, False, taps, b, vectors, out)
+        tile(n, step, width, square, False, taps, b, vectors, out)
 
 
 # Functions of their own: what they keep in registers is theirs.
 
 cdef void tile_any(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    tile_careful(0, PIXELS, False, careful, taps, b, vectors, out)
+    tile_careful(0, 0, PIXELS, False, careful, taps, b, vectors, out)
 
 cdef void tile_one(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    tile_careful(1, PIXELS, False, careful, taps, b, vectors, out)
+    tile_careful(0, 1, PIXELS, False, careful, taps, b, vectors, out)
 
 cdef void tile_two(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    tile_careful(2, PIXELS, False, careful, taps, b, vectors, out)
+    tile_careful(0, 2, PIXELS, False, careful, taps, b, vectors, out)
+
+cdef void tile_seven(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    if RUN == 7:
+        tile_careful(RUN, 1, PIXELS, False, careful, taps, b, vectors, out)
+
+cdef void tile_two_three(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    if PIECES > 1:
+        tile_careful(3, 2, PIXELS, False, careful, taps, b, vectors, out)
 
 cdef void tile_half(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
     if PIECES > 1:
-        tile_careful(1, HALF, False, careful, taps, b, vectors, out)
+        tile_careful(0, 1, HALF, False, careful, taps, b, vectors, out)
 
 cdef void tile_square(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
     if PIECES > 1:
-        tile_careful(1, PIXELS, True, careful, taps, b, vectors, out)
+        tile_careful(3, 1, PIXELS, True, careful, taps, b, vectors, out)
 
 cdef void tile_half_square(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
     if PIECES > 1:
-        tile_careful(1, HALF, True, careful, taps, b, vectors, out)
+        tile_careful(3, 1, HALF, True, careful, taps, b, vectors, out)
 
 ctypedef void (*AnyTile)(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil
 
@@ -154,10 +162,12 @@ cdef inline AnyTile tile_of(const Geometry* g, Py_ssize_t width, bint pair) noex
     if not together(g):
         return tile_any
     if g.stride_w == 2:
-        return tile_two
+        return tile_two_three if PIECES > 1 and g.S == 3 else tile_two
     if PIECES > 1 and width == HALF:
         return tile_half_square if squares(g, pair) else tile_half
-    return tile_square if squares(g, pair) else tile_one
+    if squares(g, pair):
+        return tile_square
+    return tile_seven if RUN == 7 and g.S == 7 else tile_one
 
 
 cdef inline bint lanes_follow(const Geometry* g, Py_ssize_t last, Py_ssize_t n) noexcept nogil:

@@ -117,16 +117,16 @@ cdef inline void run_add(const int n, const int step, const int width, const int
     column_add(18, n, step, width, pieces, careful, acc, x, offset, lanes, weight)
 
 
-cdef inline void line_add(const int step, const int width, const int pieces, const bint careful, vec* acc,
+cdef inline void line_add(const int n, const int step, const int width, const int pieces, const bint careful, vec* acc,
                           const real* x, Py_ssize_t x_w, Py_ssize_t x_tap, const Py_ssize_t* offset, unsigned lanes,
                           const real* first, const real* second, Py_ssize_t left) noexcept nogil:
-    """All `left` taps of one line, in runs. With step 0 each is a run and has columns of its own."""
+    """All taps of one line: n, or with n = 0 `left`, in runs. With step 0 each is a run and has columns of its own."""
     cdef Py_ssize_t done = 0
+    if n:
+        run_add(n if n else 1, step if step else 1, width, pieces, careful, acc, x, x_w, offset, lanes, first, second)
+        return
     while left > 0:
-        if RUN > 5 and step == 1 and width == PIXELS and left >= 7:
-            done = RUN
-            run_add(RUN, step if step else 1, width, pieces, careful, acc, x, x_w, offset, lanes, first, second)
-        elif step and left >= 5:
+        if step and left >= 5:
             done = 5
             run_add(5, step if step else 1, width, pieces, careful, acc, x, x_w, offset, lanes, first, second)
         elif step and left >= 3:
@@ -146,7 +146,7 @@ cdef inline void line_add(const int step, const int width, const int pieces, con
         left -= done
 
 
-cdef inline void lines_add(const int step, const int width, const bint careful, vec* acc, const Tile* b,
+cdef inline void lines_add(const int n, const int step, const int width, const bint careful, vec* acc, const Tile* b,
                            const real* x, const real* w, Py_ssize_t taps) noexcept nogil:
     """Every line of a tile."""
     cdef const Line* line = b.line
@@ -163,11 +163,11 @@ cdef inline void lines_add(const int step, const int width, const bint careful, 
             at += line.column * b.x_w
         first, second = w + line.first, w + line.second
         if PIECES == 1 or line.second < 0:
-            line_add(step, width, 1, careful, acc, at, b.x_w, b.x_tap, column, b.lanes, first, first, taps)
+            line_add(n, step, width, 1, careful, acc, at, b.x_w, b.x_tap, column, b.lanes, first, first, taps)
         elif line.first < 0:
-            line_add(step, width, 2, careful, acc, at, b.x_w, b.x_tap, column, b.lanes, second, second, taps)
+            line_add(n, step, width, 2, careful, acc, at, b.x_w, b.x_tap, column, b.lanes, second, second, taps)
         else:
-            line_add(step, width, 3, careful, acc, at, b.x_w, b.x_tap, column, b.lanes, first, second, taps)
+            line_add(n, step, width, 3, careful, acc, at, b.x_w, b.x_tap, column, b.lanes, first, second, taps)
         line += 1
 
 
@@ -232,9 +232,9 @@ cdef inline void squares_add(const int width, const bint careful, vec* acc, cons
         line += 4
 
 
-cdef inline void tile(const int step, const int width, const bint square, const bint careful, Py_ssize_t taps,
+cdef inline void tile(const int n, const int step, const int width, const bint square, const bint careful, Py_ssize_t taps,
                       const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
-    """The sums of tiles of `vectors` vectors of channels into y; without `out`, of one into total.
+    """The sums of tiles of `vectors` vectors of channels into y; without `out`, of one into total. `taps`: n, if not 0.
 
     Unless `careful`, all columns lie in the image and all lanes may be read.
     """
@@ -250,7 +250,7 @@ cdef inline void tile(const int step, const int width, const bint square, const 
             if square:
                 squares_add(width, careful, acc, b, x, w)
             else:
-                lines_add(step, width, careful, acc, b, x, w, taps)
+                lines_add(n, step, width, careful, acc, b, x, w, taps)
             x += LANES
             w += b.w_step
             if out != NULL:
