@@ -154,25 +154,32 @@ def lane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     unit = 2 * m.lanes
     if not p.channels_last:
         return turned_blocks(p, m, threads, unit)
-    most = max(unit, min(512, m.L1 // 2 // (p.taps * p.itemsize)) // unit * unit)
+    most = max(unit, min(512, m.L1 // 4 // (p.taps * p.itemsize)) // unit * unit)
     k_parts = ceil_div(p.C, most)
     work = p.macs // m.lanes                        # multiply-adds of vectors
     wanted = min(8 * threads, work // 10000)        # tasks
     p_parts = min(ceil_div(wanted, p.N * k_parts), O * P if O * P > 1 else ceil_div(Q, 14))
     if p.pixels < 256:                              # small images are rather cut by channels
         k_parts = max(k_parts, min(ceil_div(wanted, p.N), ceil_div(p.C, unit)))
-        p_parts = ceil_div(wanted, p.N * k_parts)
-    channels = ceil_div(ceil_div(p.C, k_parts), unit) * unit
+        p_parts = 1 if p.N * k_parts >= 2 * threads else ceil_div(wanted, p.N * k_parts)
+    channels = even(p.C, unit, k_parts, p.N if p_parts <= 1 else threads, threads)
     p_parts = max(1, p_parts)
     if O * P == 1:
         return {"pixel_block": ceil_div(ceil_div(Q, p_parts), 7) * 7, "channel_block": channels}
     T, slices = p.in_three_axes(p.kernel, 1)[0], ceil_div(O, p_parts)
-    rows = ceil_div(P, ceil_div(p_parts, O))
+    tasks = p.N * ceil_div(p.C, channels) * ceil_div(O, slices)
+    rows = min(P, even(P, 2, ceil_div(p_parts, O), tasks, threads))
     if T > 1 and O > 1:                             # the rows that all slices of a task read stay in L2
         line = T * p.size[-1] * p.C * p.itemsize
         if P * line > m.L2 // 2:
             slices, rows = O, padded(balanced(P, max(2, min(m.L2 // 2 // line, ceil_div(P, p_parts)))), 2)
     return {"pixel_block": rows * Q, "chunk": slices, "channel_block": channels}
+
+
+def even(n: int, unit: int, parts: int, tasks: int, threads: int) -> int:
+    """Size, in whole units, of at least `parts` parts of n for each of `tasks`: no thread gets much more than others."""
+    sizes = [padded(ceil_div(n, k), unit) for k in range(parts, 2 * parts + 1)]
+    return min(sizes, key=lambda size: ceil_div(tasks * ceil_div(n, size), threads) * size)
 
 
 def turned_blocks(p: Problem, m: Machine, threads: int, unit: int) -> dict[str, int]:

@@ -21,12 +21,13 @@ MOST_PACKINGS = 2       # ... by every task, up to so many: more tasks find them
 PIXEL_BLOCK = 400       # pixels of one task
 TURN_NUMBER = 0.4       # one number of a small image, transposed ...
 ROUND = 4000            # threads that wait for each other
-TURN_STRIP = 0.3        # ... or of rows of some planes
+TURN_STRIP = 0.4        # ... or of rows of some planes
 PLANE = 300             # one plane of a depthwise convolution ...
 PLANE_TAPS = 0.7, 1.5   # ... and one tap of a vector of its pixels; of the only one of a row, which waits for its own sums;
 ROW_TAP = 1.3           # of a kernel of one row, since none of the rows of a tile shares a vector of pixels
 LINE_TAP = 0.65         # the same with rows on the lanes ...
 LINE_VECTOR = 8         # ... and a vector of them
+LANE_PIXEL = 0.64, 5.4  # one tap of a vector of channels of a pixel, and its finish
 WINDOW = 1.2            # one pointer of an indirect product
 MOST_POINTERS = 8       # that stay in registers while a tile is multiplied
 PICK_ROW = 15           # one vector of every second pixel of a row
@@ -302,8 +303,8 @@ def rows_share(problem: Problem) -> bool:
 
 def lanes_cost(problem: Problem, machine: Machine) -> float:
     """Depthwise with channels on the lanes."""
-    vectors = ceil_div(problem.K, machine.lanes)
-    return problem.pixels * (live_taps(problem) * (0.6 * vectors + 0.5) + 12 * vectors) * machine.cycle
+    tap, finish = LANE_PIXEL
+    return problem.pixels * ceil_div(problem.K, machine.lanes) * (live_taps(problem) * tap + finish) * machine.cycle
 
 
 def live_taps(problem: Problem) -> float:

@@ -3,11 +3,12 @@
 Loops, outermost first, and what each block is sized for:
     task        in parallel: image x chunk slices x block of output pixels x channel_block
     o           chunk slices of output      rows of the slices that it reads stay in L2
-    p q         PIXELS pixels of one row    their windows, and the weights of channel_block channels, stay in L1
-    k           WIDTH vectors of channels   \
-    t r s       up to TAPS taps at a time   /  the register tile: sums and weights
+    p q         PIXELS pixels of two rows   their windows, and the weights of channel_block channels, stay in L1
+    k           one vector of channels      \
+    t r s       up to RUN taps at a time    /  the register tile, micro/depthwise.pxd
 A kernel of one column, with channels last, is one of one row of an image of one row: every column is.
 An input column is loaded once for all the pixels of the tile that it reaches; a column in zero padding is passed over.
+The last vector of channels is whole, unless there is but one: it computes some channels once more.
 With channels first a task turns the rows of BLOCK planes that it reads, and turns its sums when it finishes them; or, if
 the plan says so (`row_runs`), BLOCK rows of one plane under a kernel of one row, `chunk` columns of sums at a time.
 
@@ -19,30 +20,25 @@ Costs    2 N C T R S O P Q flop, less the taps in zero padding; one read of x, o
 """
 
 from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
+from micro.depthwise cimport HALF, PIECES, PIXELS, RUN, Line, Tile, tile
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish, tile_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport turn
-from micro.simd cimport (FULL, LANES, NR, prefetch, real, vec, vec_keep, vec_load_once, vec_mask_load, vec_splat, vec_store,
-                         vec_zero)
-from micro.tile cimport Output, sums_finish
+from micro.simd cimport FULL, LANES, NR, prefetch, real, vec, vec_splat, vec_store, vec_zero
+from micro.tile cimport Output
 
 cdef extern from *:
     """
-    /* PIXELS * WIDTH sums, TAPS * WIDTH weights and WIDTH of x must fit the registers: 14 + 10 + 2 of 32, 7 + 5 + 1 of 16. */
-    enum { PIXELS = 7, TAPS = 5, WIDTH = MR > 6 ? 2 : 1, BLOCK = WIDTH * LANES };
-    /* Of 32 registers two rows of sums take 14 and a 3 x 3 kernel 9. Rows of 8, 10, 16 ... pixels have tiles of HALF, too. */
-    enum { PAIRS = MR > 6, HALF = 4 };
+    enum { BLOCK = 2 * LANES };             /* planes that are turned together */
     """
-    enum: PIXELS, TAPS, WIDTH, BLOCK, PAIRS, HALF
+    enum: BLOCK
 
-cdef struct Tile:               # PIXELS pixels of one output row and BLOCK channels, and the buffers of a task
-    Py_ssize_t q, count, width  # the first pixel, how many are wanted, and how many computed
-    const real* x               # the image, from the first of the channels on
-    const real* w               # (T R S, BLOCK)
-    Py_ssize_t* row             # (T, R), or (T, R + 1) of two output rows: offsets of the rows that the taps read; -1: padding
-    Py_ssize_t* column          # offset in a row of each column that the taps read; -1: zero padding
-    unsigned lanes              # of the last vector
-    real* total                 # (2, PIXELS, BLOCK)
+cdef struct Task:               # what the tiles of a task share, and its buffers
+    Tile tile
+    Py_ssize_t below            # the lowest row that the present tiles read
+    Py_ssize_t* columns[2]      # Tile.column of the first tile of a row and of the last
+    Py_ssize_t at[2]            # ... from which pixel on, and of how many
+    Py_ssize_t wanted[2]
     bint direct                 # whether sums can be finished in registers
     real* packed                # the weights of the task, if they do not come packed; row_runs: of one plane, for all lanes
     real* bias                  # row_runs: likewise
@@ -51,329 +47,194 @@ cdef struct Tile:               # PIXELS pixels of one output row and BLOCK chan
     real* turned
 
 
-cdef inline void column_add(const int c, const int n, const int step, const int vectors, const bint careful, vec* acc,
-                            const real* x, const Py_ssize_t* offset, unsigned lanes, const vec* weight) noexcept nogil:
-    """Column c of those that n taps of the tile read, into the sums of its pixels, which lie `step` columns apart."""
-    cdef vec v[WIDTH]
-    cdef int i, j
-    if c >= (PIXELS - 1) * step + n or (careful and offset[c] < 0):
-        return
-    if careful:
-        x = x + offset[c]
-        for j in range(vectors - 1):
-            v[j] = vec_load_once(x + j * LANES)
-        v[vectors - 1] = vec_keep(vec_mask_load(vec_zero(), lanes, x + (vectors - 1) * LANES))
-    else:
-        for j in range(vectors):
-            v[j] = vec_load_once(x + j * LANES)
-    for i in range(PIXELS):
-        if i * step <= c and c < i * step + n:
-            for j in range(vectors):
-                acc[i * vectors + j] = vec_keep(acc[i * vectors + j] + weight[(c - i * step) * WIDTH + j] * v[j])
+cdef inline bint together(const Geometry* g) noexcept nogil:
+    """Whether pixels of a tile share columns, and taps are taken in runs."""
+    return g.dilation_w == 1 and g.stride_w <= 2
 
 
-cdef inline void taps_add(const int n, const int step, const int vectors, const bint careful, vec* acc, const real* x,
-                          Py_ssize_t x_w, const Py_ssize_t* offset, unsigned lanes, const real* w) noexcept nogil:
-    """n taps of one row; x: the row, or its first column, which others follow x_w apart, unless `careful`."""
-    cdef vec weight[TAPS * WIDTH]
-    cdef int j, s
-    if careful:
-        x_w = 0
-    for s in range(n):
-        for j in range(vectors):
-            weight[s * WIDTH + j] = vec_load_once(w + s * BLOCK + j * LANES)
-    column_add(0, n, step, vectors, careful, acc, x, offset, lanes, weight)
-    x = x + x_w
-    column_add(1, n, step, vectors, careful, acc, x, offset, lanes, weight)
-    x = x + x_w
-    column_add(2, n, step, vectors, careful, acc, x, offset, lanes, weight)
-    x = x + x_w
-    column_add(3, n, step, vectors, careful, acc, x, offset, lanes, weight)
-    x = x + x_w
-    column_add(4, n, step, vectors, careful, acc, x, offset, lanes, weight)
-    x = x + x_w
-    column_add(5, n, step, vectors, careful, acc, x, offset, lanes, weight)
-    x = x + x_w
-    column_add(6, n, step, vectors, careful, acc, x, offset, lanes, weight)
-    x = x + x_w
-    column_add(7, n, step, vectors, careful, acc, x, offset, lanes, weight)
-    x = x + x_w
-    column_add(8, n, step, vectors, careful, acc, x, offset, lanes, weight)
-    x = x + x_w
-    column_add(9, n, step, vectors, careful, acc, x, offset, lanes, weight)
-    x = x + x_w
-    column_add(10, n, step, vectors, careful, acc, x, offset, lanes, weight)
-    x = x + x_w
-    column_add(11, n, step, vectors, careful, acc, x, offset, lanes, weight)
-    x = x + x_w
-    column_add(12, n, step, vectors, careful, acc, x, offset, lanes, weight)
-    x = x + x_w
-    column_add(13, n, step, vectors, careful, acc, x, offset, lanes, weight)
-    x = x + x_w
-    column_add(14, n, step, vectors, careful, acc, x, offset, lanes, weight)
-    x = x + x_w
-    column_add(15, n, step, vectors, careful, acc, x, offset, lanes, weight)
-    x = x + x_w
-    column_add(16, n, step, vectors, careful, acc, x, offset, lanes, weight)
+cdef inline Py_ssize_t columns_of(const Geometry* g, Py_ssize_t pixels) noexcept nogil:
+    """Columns that `pixels` pixels side by side share."""
+    return (pixels - 1) * g.stride_w + g.S
 
 
-cdef inline void tile(const Geometry* g, const Tile* b, const int step, const int vectors, const bint careful,
-                      Output* out) noexcept nogil:
-    """total, or y with `out`: the sums of one tile. With step 0 stride and dilation are any, and taps are taken one by one.
-
-    Unless `careful`, all columns lie in the image and all lanes may be read.
-    """
-    cdef vec acc[PIXELS * WIDTH]
-    cdef Py_ssize_t r, _s, n, left, x_w = g.x_w if step else g.x_w * g.stride_w
-    cdef Py_ssize_t first = (b.q * g.stride_w - g.pad_w) * g.x_w, next_tap = g.x_w * (1 if step else g.dilation_w)
-    cdef const real* w = b.w
-    cdef const real* x
-    cdef const Py_ssize_t* column
-    cdef int i
-    for i in range(PIXELS * vectors):
-        acc[i] = vec_zero()
-    for r in range(g.T * g.R):
-        if b.row[r] < 0:
-            w += g.S * BLOCK
-            continue
-        x = b.x + b.row[r]
-        column = b.column
-        if not careful:
-            x += first
-        if step == 0:
-            for _s in range(g.S):
-                taps_add(1, 1, vectors, careful, acc, x, x_w, column, b.lanes, w)
-                if careful:
-                    column += PIXELS
-                else:
-                    x += next_tap
-                w += BLOCK
-            continue
-        left = g.S
-        while left > 0:
-            n = min(left, <Py_ssize_t>TAPS)
-            if n == 5:
-                taps_add(5, step if step else 1, vectors, careful, acc, x, x_w, column, b.lanes, w)
-            elif n == 4:
-                taps_add(4, step if step else 1, vectors, careful, acc, x, x_w, column, b.lanes, w)
-            elif n == 3:
-                taps_add(3, step if step else 1, vectors, careful, acc, x, x_w, column, b.lanes, w)
-            elif n == 2:
-                taps_add(2, step if step else 1, vectors, careful, acc, x, x_w, column, b.lanes, w)
-            else:
-                taps_add(1, step if step else 1, vectors, careful, acc, x, x_w, column, b.lanes, w)
-            if careful:
-                column += n
-            else:
-                x += n * g.x_w
-            w += n * BLOCK
-            left -= n
-    if out != NULL:
-        sums_finish(PIXELS, vectors, acc, out, False, False)
-    else:
-        for i in range(PIXELS * vectors):
-            vec_store(b.total + i // vectors * BLOCK + i % vectors * LANES, acc[i])
-
-
-cdef inline void pair_column(const int r, const int c, const int width, const bint careful, vec* acc, const real* x,
-                             const Py_ssize_t* offset, unsigned lanes, const vec* weight) noexcept nogil:
-    """Column c of input row r into the sums of both output rows."""
-    cdef vec v
-    cdef int i
-    if c >= width + 2:
-        return
-    if careful:         # no lane of a column in zero padding is read
-        v = vec_keep(vec_mask_load(vec_zero(), 0 if offset[c] < 0 else lanes, x + offset[c]))
-    else:
-        v = vec_load_once(x)
-    for i in range(width):
-        if i <= c and c < i + 3:
-            if r < 3:
-                acc[i] = vec_keep(acc[i] + weight[r * 3 + c - i] * v)
-            if r > 0:
-                acc[width + i] = vec_keep(acc[width + i] + weight[(r - 1) * 3 + c - i] * v)
-
-
-cdef inline void pair_row(const int r, const Geometry* g, const Tile* b, const Py_ssize_t* row, const int width,
-                          const bint careful, vec* acc, const vec* weight) noexcept nogil:
-    """Row r of the four that two output rows read in one slice."""
-    cdef Py_ssize_t x_w = 0 if careful else g.x_w
-    cdef const real* x = b.x + row[r]
-    if row[r] < 0:
-        return
-    if not careful:
-        x += (b.q - g.pad_w) * x_w
-    pair_column(r, 0, width, careful, acc, x, b.column, b.lanes, weight)
-    x += x_w
-    pair_column(r, 1, width, careful, acc, x, b.column, b.lanes, weight)
-    x += x_w
-    pair_column(r, 2, width, careful, acc, x, b.column, b.lanes, weight)
-    x += x_w
-    pair_column(r, 3, width, careful, acc, x, b.column, b.lanes, weight)
-    x += x_w
-    pair_column(r, 4, width, careful, acc, x, b.column, b.lanes, weight)
-    x += x_w
-    pair_column(r, 5, width, careful, acc, x, b.column, b.lanes, weight)
-    x += x_w
-    pair_column(r, 6, width, careful, acc, x, b.column, b.lanes, weight)
-    x += x_w
-    pair_column(r, 7, width, careful, acc, x, b.column, b.lanes, weight)
-    x += x_w
-    pair_column(r, 8, width, careful, acc, x, b.column, b.lanes, weight)
-
-
-cdef inline void pair_tile(const Geometry* g, const Tile* b, const int width, const bint careful, Output* out) noexcept nogil:
-    """3 x 3 taps at stride 1, of any slices: `width` pixels of two output rows, one vector of channels; else as `tile`."""
-    cdef vec acc[2 * PIXELS]
-    cdef vec weight[9]
-    cdef Py_ssize_t t
-    cdef int i
-    for i in range(2 * width):
-        acc[i] = vec_keep(vec_zero())
-    for t in range(g.T):
-        for i in range(9):
-            weight[i] = vec_load_once(b.w + (t * 9 + i) * BLOCK)
-        pair_row(0, g, b, b.row + 4 * t, width, careful, acc, weight)
-        pair_row(1, g, b, b.row + 4 * t, width, careful, acc, weight)
-        pair_row(2, g, b, b.row + 4 * t, width, careful, acc, weight)
-        pair_row(3, g, b, b.row + 4 * t, width, careful, acc, weight)
-    if out != NULL:
-        sums_finish(width, 1, acc, out, False, not careful)
-        out.y += g.Q * g.y_q
-        sums_finish(width, 1, acc + width, out, False, not careful)
-    else:
-        for i in range(2 * width):
-            vec_store(b.total + i * BLOCK, acc[i])
-
-
-cdef void find_columns(const Geometry* g, const Tile* b, bint together) noexcept nogil:
-    """Fill `column`: in the order of the columns if taps are taken `together`, else tap by tap."""
-    cdef Py_ssize_t w = b.q * g.stride_w - g.pad_w, i, s, at
-    if together:
-        for i in range((PIXELS - 1) * g.stride_w + g.S):
-            at = border_index(g.padding_mode, w + i, g.W) if i < (b.count - 1) * g.stride_w + g.S else -1
-            b.column[i] = -1 if at < 0 else at * g.x_w
-        return
-    for s in range(g.S):
-        for i in range(PIXELS):
-            at = border_index(g.padding_mode, w + i * g.stride_w + s * g.dilation_w, g.W) if i < b.count else -1
-            b.column[s * PIXELS + i] = -1 if at < 0 else at * g.x_w
-
-
-cdef inline void tile_any(const Geometry* g, const Tile* b, const int vectors, bint together, bint inside,
-                          Output* out) noexcept nogil:
-    if not together:
-        if inside:
-            tile(g, b, 0, vectors, False, out)
-        else:
-            tile(g, b, 0, vectors, True, out)
-    elif g.stride_w == 1:
-        if inside:
-            tile(g, b, 1, vectors, False, out)
-        else:
-            tile(g, b, 1, vectors, True, out)
-    elif inside:
-        tile(g, b, 2, vectors, False, out)
-    else:
-        tile(g, b, 2, vectors, True, out)
-
-
-cdef void find_rows(const Geometry* g, const Tile* b, Py_ssize_t o, Py_ssize_t p, bint pair) noexcept nogil:
-    """Fill `row` for output row (o, p); with `pair` also for the row after it."""
-    cdef Py_ssize_t t, r, d, h
+cdef void find_lines(const Geometry* g, Task* b, Py_ssize_t o, Py_ssize_t p, bint pair) noexcept nogil:
+    """The lines of the tiles of output row (o, p): with `pair` also of the row after it, else perhaps side by side."""
+    cdef Py_ssize_t t, d, h, first, second, ahead, step = g.S * LANES
+    cdef bint take_first, take_second
+    cdef Line* line = b.tile.line
     for t in range(g.T):
         d = border_index(g.padding_mode, o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
-        for r in range(g.R + pair):
-            h = border_index(g.padding_mode, p * g.stride_h - g.pad_h + r * g.dilation_h, g.H)
-            b.row[t * (g.R + pair) + r] = -1 if d < 0 or h < 0 else d * g.x_d + h * g.x_h
+        first = 0
+        second = 0 if pair else g.R
+        while d >= 0 and (first < g.R or second < g.R):
+            ahead = (first - second) * g.dilation_h - g.stride_h
+            take_first = first < g.R and (second == g.R or ahead <= 0)
+            take_second = second < g.R and (first == g.R or ahead >= 0)
+            h = first * g.dilation_h if take_first else second * g.dilation_h + g.stride_h
+            h = border_index(g.padding_mode, p * g.stride_h - g.pad_h + h, g.H)
+            line.x = d * g.x_d + h * g.x_h
+            line.column = 0
+            line.first = (t * g.R + first) * step if take_first else -1
+            line.second = (t * g.R + second) * step if take_second else -1
+            first += take_first
+            second += take_second
+            if h < 0 and not squares(g, pair):
+                continue
+            if h < 0:
+                line.x = -1
+            else:
+                b.below = line.x
+            line += 1
+            if b.tile.side:
+                line[0] = (line - 1)[0]
+                line.first, line.second = -1, line.first
+                line.column = PIXELS * g.stride_w if together(g) else PIXELS
+                line += 1
+    b.tile.lines = line - b.tile.line
+
+
+cdef void find_columns(const Geometry* g, Task* b, Py_ssize_t wanted) noexcept nogil:
+    """Let `column` be that of `wanted` pixels from b.tile.q on, others see none: in the order of the columns if taps are taken
+    in runs, else tap by tap."""
+    cdef Py_ssize_t w = b.tile.q * g.stride_w - g.pad_w, i, s, at
+    cdef bint which = w >= 0
+    cdef Py_ssize_t* column = b.columns[which]
+    b.tile.column = column
+    if b.at[which] == b.tile.q and b.wanted[which] == wanted:
+        return
+    b.at[which], b.wanted[which] = b.tile.q, wanted
+    if together(g):
+        for i in range(columns_of(g, 2 * PIXELS)):
+            at = border_index(g.padding_mode, w + i, g.W) if i < columns_of(g, wanted) else -1
+            column[i] = -1 if at < 0 else at * g.x_w
+        return
+    for s in range(g.S):
+        for i in range(2 * PIXELS):
+            at = border_index(g.padding_mode, w + i * g.stride_w + s * g.dilation_w, g.W) if i < wanted else -1
+            column[s * 2 * PIXELS + i] = -1 if at < 0 else at * g.x_w
+
+
+cdef inline void tile_careful(const int n, const int step, const int width, const bint square, bint careful, Py_ssize_t taps,
+                              const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    if careful:
+        tile(n, step, width, square, True, taps, b, vectors, out)
+    else:
+        tile(n, step, width, square, False, taps, b, vectors, out)
+
+
+# Functions of their own: what they keep in registers is theirs.
+
+cdef void tile_any(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    tile_careful(0, 0, PIXELS, False, careful, taps, b, vectors, out)
+
+cdef void tile_one(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    tile_careful(0, 1, PIXELS, False, careful, taps, b, vectors, out)
+
+cdef void tile_two(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    tile_careful(0, 2, PIXELS, False, careful, taps, b, vectors, out)
+
+cdef void tile_seven(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    if RUN == 7:
+        tile_careful(RUN, 1, PIXELS, False, careful, taps, b, vectors, out)
+
+cdef void tile_two_three(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    if PIECES > 1:
+        tile_careful(3, 2, PIXELS, False, careful, taps, b, vectors, out)
+
+cdef void tile_half(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    if PIECES > 1:
+        tile_careful(0, 1, HALF, False, careful, taps, b, vectors, out)
+
+cdef void tile_square(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    if PIECES > 1:
+        tile_careful(3, 1, PIXELS, True, careful, taps, b, vectors, out)
+
+cdef void tile_half_square(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil:
+    if PIECES > 1:
+        tile_careful(3, 1, HALF, True, careful, taps, b, vectors, out)
+
+ctypedef void (*AnyTile)(bint careful, Py_ssize_t taps, const Tile* b, Py_ssize_t vectors, Output* out) noexcept nogil
+
+
+cdef inline bint squares(const Geometry* g, bint pair) noexcept nogil:
+    """Whether all nine taps of two rows are taken at once."""
+    return PIECES > 1 and pair and g.R == 3 and g.S == 3 and together(g) and g.stride_w == 1 and g.stride_h == g.dilation_h == 1
+
+
+cdef inline AnyTile tile_of(const Geometry* g, Py_ssize_t width, bint pair) noexcept nogil:
+    if not together(g):
+        return tile_any
+    if g.stride_w == 2:
+        return tile_two_three if PIECES > 1 and g.S == 3 else tile_two
+    if PIECES > 1 and width == HALF:
+        return tile_half_square if squares(g, pair) else tile_half
+    if squares(g, pair):
+        return tile_square
+    return tile_seven if RUN == 7 and g.S == 7 else tile_one
 
 
 cdef inline bint lanes_follow(const Geometry* g, Py_ssize_t last, Py_ssize_t n) noexcept nogil:
     """Whether behind the last of n channels, at column `last`, so many numbers of the same row follow as fill the vector."""
-    return n % LANES == 0 or (g.W - 1 - last) * g.x_w + n >= padded(n, LANES)
+    return n == LANES or (g.W - 1 - last) * g.x_w + n >= LANES
 
 
-cdef inline void fetch_ahead(const Geometry* g, const Tile* b, Py_ssize_t rows, const int channels) noexcept nogil:
-    """Of an image that stays in no cache, what the next tile below, after `rows` output rows, reads for the first time."""
-    cdef const real* x = b.x + b.row[g.T * (g.R + rows - 1) - 1] + (b.q * g.stride_w - g.pad_w) * g.x_w
-    cdef Py_ssize_t r, i, lines = rows * g.stride_h if g.past_caches else 0
-    cdef int c
+cdef inline void fetch_ahead(const Geometry* g, const Task* b, const real* x, bint pair, Py_ssize_t channels) noexcept nogil:
+    """Of an image that stays in no cache, what the next tile below reads for the first time; x: the first column."""
+    cdef Py_ssize_t r, i, c, lines = g.stride_h * (1 + pair) if g.past_caches else 0
     for r in range(1, lines + 1):
         for i in range(PIXELS * g.stride_w):
-            for c in range(channels // LANES):
-                prefetch(x + r * g.x_h + i * g.x_w + c * LANES)
+            for c in range(ceil_div(channels, LANES)):
+                prefetch(x + b.below + r * g.x_h + i * g.x_w + c * LANES)
 
 
-cdef vec pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at, Py_ssize_t k, Py_ssize_t channels,
-                const real* w, Output* out) noexcept nogil:
-    """The pixels from b.q on, which start at y + at, in `channels` channels from k on, whose weights are at w."""
-    cdef Py_ssize_t first = b.q * g.stride_w - g.pad_w, c = 0, n
-    cdef Py_ssize_t last = first + (PIXELS - 1) * g.stride_w + (g.S - 1) * g.dilation_w
-    cdef bint together = g.dilation_w == 1 and g.stride_w <= 2, inside = b.count == PIXELS and first >= 0 and last < g.W
-    cdef bint direct = b.direct and b.count == PIXELS, whole
-    cdef const real* x = b.x
-    cdef const real* bias = a.bias
-    cdef Output* here
+cdef vec pixels(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t at, Py_ssize_t k, Py_ssize_t channels, const real* w,
+                bint pair, Py_ssize_t most, Output* out) noexcept nogil:
+    """A tile of pixels from b.tile.q on, which start at y + at, in `channels` channels from k on, whose weights are at w.
+
+    Inside the image up to `most` tiles side by side: as many as b.tile.tiles tells then.
+    """
+    cdef Tile* here = &b.tile
+    cdef Py_ssize_t n = min(<Py_ssize_t>LANES, g.K), span = here.width * (1 + here.side), c = 0, vectors = 1, i
+    cdef Py_ssize_t first = here.q * g.stride_w - g.pad_w
+    cdef Py_ssize_t last = first + (span - 1) * g.stride_w + (g.S - 1) * g.dilation_w
+    cdef bint direct = b.direct and here.count == here.width and n == LANES
+    cdef bint careful = not lanes_follow(g, last, n) or here.count < here.width or first < 0 or last >= g.W
+    cdef const real* x = here.x
+    cdef const real* image = x
+    cdef AnyTile run = tile_of(g, here.width, pair)
     cdef vec odd = vec_zero()
-    if not inside or not lanes_follow(g, last, channels):
-        find_columns(g, b, together)
+    here.tiles = 1
+    if careful:
+        find_columns(g, b, here.count + span - here.width)
+    else:
+        image = x + first * g.x_w
+        if direct and not g.past_caches:
+            here.tiles = max(<Py_ssize_t>1, min(most, (g.W - 1 - last) // (span * g.stride_w) + 1))
+    fetch_ahead(g, b, x + first * g.x_w, pair, channels)
+    here.second = g.Q * g.y_q if pair else here.width * g.y_q if here.side else 0
+    here.lanes = FULL >> (LANES - n)
+    here.w = w
+    here.x_w = g.x_w if together(g) else g.x_w * g.stride_w
+    here.x_tap = g.x_w * g.dilation_w
+    here.w_step = g.T * g.R * g.S * LANES
+    here.bias_step = 0 if a.bias == NULL else LANES
     while c < channels:
-        n = min(<Py_ssize_t>BLOCK, channels - c)
-        whole = inside and lanes_follow(g, last, n)
-        b.lanes = FULL >> (-n % LANES)
-        fetch_ahead(g, b, 1, BLOCK)
-        b.w = w + c * g.T * g.R * g.S
-        output_place(a.y + at + c, bias, k + c, out)
-        here = out if direct and n % LANES == 0 else NULL
-        if WIDTH > 1 and n > LANES:
-            tile_any(g, b, WIDTH, together, whole, here)
-        else:
-            tile_any(g, b, 1, together, whole, here)
-        if here == NULL:
-            odd = odd + tile_finish(g, b.total, b.count, BLOCK, NULL if bias == NULL else bias + k + c, 1,
-                                    NULL if a.residual == NULL else a.residual + at + c, a.y + at + c, g.y_q, n)
-        b.x += n
-        c += n
-    b.x = x
-    return odd
-
-
-cdef vec pair_pixels(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t at, Py_ssize_t k, Py_ssize_t channels,
-                     const real* w, Output* out) noexcept nogil:
-    """As `pixels`, of two output rows."""
-    cdef Py_ssize_t first = b.q - g.pad_w, c = 0, n, row
-    cdef Py_ssize_t last = first + b.width + 1
-    cdef bint inside = b.count == b.width and first >= 0 and last < g.W, direct = b.direct and b.count == b.width, whole
-    cdef const real* x = b.x
-    cdef Output* here
-    cdef vec odd = vec_zero()
-    if not inside or not lanes_follow(g, last, channels):
-        find_columns(g, b, True)
-    while c < channels:
-        n = min(<Py_ssize_t>LANES, channels - c)
-        b.lanes = FULL >> (LANES - n)
-        fetch_ahead(g, b, 2, LANES)
-        b.w = w + c // BLOCK * BLOCK * 9 * g.T + c % BLOCK
+        if direct:
+            vectors = max(<Py_ssize_t>1, (channels - c) // LANES)
+            here.x_tile = span * g.stride_w * g.x_w - vectors * LANES
+            here.y_tile = span * g.y_q - vectors * LANES
+        c = min(c, channels - n)
+        here.x = image + c
         output_place(a.y + at + c, a.bias, k + c, out)
-        here = out if direct and n == LANES else NULL
-        whole = inside and lanes_follow(g, last, n)
-        if b.width == HALF and whole:
-            pair_tile(g, b, HALF, False, here)
-        elif b.width == HALF:
-            pair_tile(g, b, HALF, True, here)
-        elif whole:
-            pair_tile(g, b, PIXELS, False, here)
-        else:
-            pair_tile(g, b, PIXELS, True, here)
-        if here == NULL:
-            for row in range(2):
-                odd = odd + tile_finish(g, b.total + row * b.width * BLOCK, b.count, BLOCK,
-                                        NULL if a.bias == NULL else a.bias + k + c, 1,
-                                        NULL if a.residual == NULL else a.residual + at + row * g.Q * g.y_q + c,
-                                        a.y + at + row * g.Q * g.y_q + c, g.y_q, n)
-        b.x += n
-        c += n
-    b.x = x
+        run(careful, g.S, here, vectors, out if direct else NULL)
+        for i in range(0 if direct else 1 + (here.second > 0)):
+            odd = odd + tile_finish(g, here.total + i * here.width * LANES, here.count, LANES,
+                                    NULL if a.bias == NULL else a.bias + k + c, 1,
+                                    NULL if a.residual == NULL else a.residual + at + i * here.second + c,
+                                    a.y + at + i * here.second + c, g.y_q, n)
+        here.w += vectors * here.w_step
+        c += vectors * n
+    here.x = x
     return odd
 
 
@@ -391,35 +252,43 @@ cdef inline Py_ssize_t rows_read(const Geometry* g) noexcept nogil:
     return g.D * g.H
 
 
-cdef Py_ssize_t layout(const Geometry* g, Tile* b, char* workspace) noexcept nogil:
+cdef Py_ssize_t layout(const Geometry* g, Task* b, char* workspace) noexcept nogil:
     """Place the buffers in the workspace; return the bytes they take. plan.py asks for them."""
     cdef Py_ssize_t rows = block_rows(g) * min(g.chunk, g.O), pixels = 0 if g.channels_last else padded(rows * g.Q, LANES)
-    cdef Py_ssize_t lines = rows_read(g), packed = 0 if g.packed else g.T * g.R * padded(g.channel_block, BLOCK)
+    cdef Py_ssize_t columns = (max(g.R, g.S) + 2) * 2 * PIXELS      # whether they are shared or not, of rows or of columns
+    cdef Py_ssize_t lines = rows_read(g), packed = 0 if g.packed else g.T * g.R * padded(g.channel_block, LANES)
     cdef char* free = workspace
     if g.row_runs:
         pixels, lines, packed = padded(min(g.chunk, g.Q), LANES), 1, BLOCK
-    b.total = <real*>place(&free, (2 * PIXELS * BLOCK + LANES) * sizeof(real))
+    b.tile.total = <real*>place(&free, 2 * PIXELS * LANES * sizeof(real))
+    b.tile.line = <Line*>place(&free, 2 * g.T * g.R * sizeof(Line))
+    b.columns[0] = <Py_ssize_t*>place(&free, columns * sizeof(Py_ssize_t))
+    b.columns[1] = <Py_ssize_t*>place(&free, columns * sizeof(Py_ssize_t))
     b.packed = <real*>place(&free, packed * g.S * sizeof(real))
     b.bias = <real*>place(&free, g.row_runs * BLOCK * sizeof(real))
-    b.row = <Py_ssize_t*>place(&free, g.T * (g.R + 1) * sizeof(Py_ssize_t))
-    b.column = <Py_ssize_t*>place(&free, max(max(g.R, g.S) * PIXELS, 2 * PIXELS + g.S) * sizeof(Py_ssize_t))
     b.image = <real*>place(&free, 0 if g.channels_last else lines * g.W * BLOCK * sizeof(real))
     b.sums = <real*>place(&free, pixels * NR * sizeof(real))
     b.turned = <real*>place(&free, pixels * NR * sizeof(real))
     return free - workspace
 
 
-cdef void weights_pack(const Geometry* g, const real* w, Py_ssize_t channels, real* packed) noexcept nogil:
-    """packed (ceil(channels / BLOCK), T R S, BLOCK) <- w (channels, T R S); lanes behind the last channel get zeros."""
+cdef void turn_once(const real* x, Py_ssize_t distance, Py_ssize_t rows, Py_ssize_t n, real* y,
+                    Py_ssize_t y_distance) noexcept nogil:
+    """turn, which is large, compiled once."""
+    turn(x, distance, rows, n, y, y_distance)
+
+
+cdef void weights_pack(const Geometry* g, const real* w, Py_ssize_t K, Py_ssize_t k, Py_ssize_t stop,
+                       real* packed) noexcept nogil:
+    """packed (.., T R S, LANES) <- w (K, T R S) of the vectors of channels from k on; the last is whole, or has zeros."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, i
-    while channels > 0:
-        if channels < BLOCK:
-            for i in range(taps * BLOCK):
+    while k < stop:
+        if K < LANES:
+            for i in range(taps * LANES):
                 packed[i] = 0
-        turn(w, taps, min(<Py_ssize_t>BLOCK, channels), taps, packed, BLOCK)
-        w += taps * BLOCK
-        packed += taps * BLOCK
-        channels -= BLOCK
+        turn_once(w + max(<Py_ssize_t>0, min(k, K - LANES)) * taps, taps, min(<Py_ssize_t>LANES, K), taps, packed, LANES)
+        packed += taps * LANES
+        k += LANES
 
 
 cdef inline Py_ssize_t halves_of(Py_ssize_t pixels) noexcept nogil:
@@ -433,26 +302,31 @@ cdef inline Py_ssize_t halves_of(Py_ssize_t pixels) noexcept nogil:
     return best
 
 
-cdef vec rows_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t p, Py_ssize_t p_stop, Py_ssize_t q, Py_ssize_t q_stop,
+cdef vec rows_sum(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t p, Py_ssize_t p_stop, Py_ssize_t q, Py_ssize_t q_stop,
                   Py_ssize_t origin, Py_ssize_t k, Py_ssize_t channels, const real* w, Output* out) noexcept nogil:
     """Columns q to q_stop of the output rows from p on, in `channels` channels from k on; pixel 0 lies at y + origin."""
-    cdef bint square = (PAIRS and g.R == 3 and g.S == 3 and g.stride_h == 1 and g.stride_w == 1
-                        and g.dilation_h == 1 and g.dilation_w == 1), pair
-    cdef Py_ssize_t at, halves = halves_of(q_stop - q) if PAIRS and square else 0
+    cdef Tile* here = &b.tile
+    cdef bint pair, side
+    cdef Py_ssize_t at, span, most, halves = halves_of(q_stop - q) if PIECES > 1 and together(g) and g.stride_w == 1 else 0
     cdef vec odd = vec_zero()
+    b.wanted[0] = b.wanted[1] = 0
     while p < p_stop:
-        pair = square and p + 1 < p_stop and p % g.P + 1 < g.P
-        find_rows(g, b, p // g.P, p % g.P, pair)
+        pair = PIECES > 1 and p + 1 < p_stop and p % g.P + 1 < g.P
+        here.side = False
+        find_lines(g, b, p // g.P, p % g.P, pair)
         at = q
         while at < q_stop:
-            b.width = HALF if pair and q_stop - at <= halves * HALF else PIXELS
-            b.q = max(q, min(at, q_stop - b.width))         # the last may compute pixels of the one before once more
-            b.count = min(b.width, q_stop - b.q)
-            at = b.q + b.count
-            if PAIRS and pair:
-                odd = odd + pair_pixels(g, a, b, origin + (p * g.Q + b.q) * g.y_q, k, channels, w, out)
-            else:
-                odd = odd + pixels(g, a, b, origin + (p * g.Q + b.q) * g.y_q, k, channels, w, out)
+            side = PIECES > 1 and not pair and q_stop - at > PIXELS and q_stop - q >= 2 * PIXELS
+            if side != here.side:
+                here.side = side
+                find_lines(g, b, p // g.P, p % g.P, pair)
+            here.width = HALF if not side and q_stop - at <= halves * HALF else PIXELS
+            span = here.width * (1 + side)
+            here.q = max(q, min(at, q_stop - span))         # the last may compute pixels of the one before once more
+            here.count = min(here.width, q_stop - here.q)
+            most = (q_stop - here.q - (halves * HALF if here.width == PIXELS and not side else 0)) // span
+            odd = odd + pixels(g, a, b, origin + (p * g.Q + here.q) * g.y_q, k, channels, w, pair, most, out)
+            at = here.q + here.count + here.tiles * span - here.width
         p += 1 + pair
     return odd
 
@@ -462,10 +336,10 @@ cdef void rows_turn(const Geometry* g, const real* x, Py_ssize_t first, Py_ssize
     """image (rows, W, BLOCK) <- the input rows from `first` on, counted through all slices, of `channels` channels."""
     cdef Py_ssize_t row
     if g.x_h == g.W and g.x_d == g.H * g.W:
-        turn(x + first * g.W, g.x_c, channels, rows * g.W, image, BLOCK)
+        turn_once(x + first * g.W, g.x_c, channels, rows * g.W, image, BLOCK)
         return
     for row in range(first, first + rows):
-        turn(x + row // g.H * g.x_d + row % g.H * g.x_h, g.x_c, channels, g.W, image + (row - first) * g.W * BLOCK, BLOCK)
+        turn_once(x + row // g.H * g.x_d + row % g.H * g.x_h, g.x_c, channels, g.W, image + (row - first) * g.W * BLOCK, BLOCK)
 
 
 cdef inline Geometry turned_geometry(const Geometry* g) noexcept nogil:
@@ -478,10 +352,11 @@ cdef inline Geometry turned_geometry(const Geometry* g) noexcept nogil:
     last.activation = 0
     last.watch = 0
     last.past_caches = 0
+    last.K = BLOCK
     return last
 
 
-cdef vec planes_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, Py_ssize_t o, Py_ssize_t o_stop, Py_ssize_t p,
+cdef vec planes_sum(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t n, Py_ssize_t o, Py_ssize_t o_stop, Py_ssize_t p,
                     Py_ssize_t p_stop, Py_ssize_t k, Py_ssize_t channels, const real* w) noexcept nogil:
     """Channels first: the slices o to o_stop, or rows p to p_stop of the only slice, of at most BLOCK planes from k on."""
     cdef Py_ssize_t first = 0, rows = g.D * g.H, start = o * g.P + p, stop = (o_stop - 1) * g.P + p_stop
@@ -499,23 +374,23 @@ cdef vec planes_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, P
     raw.y = b.sums
     raw.bias = raw.residual = NULL
     b.direct = output_open(&last, NULL, NR, &out)
-    b.x = b.image - first * g.W * BLOCK
-    rows_sum(&last, &raw, b, start, stop, 0, g.Q, -start * g.Q * NR, 0, channels, w, &out)
+    b.tile.x = b.image - first * g.W * BLOCK
+    rows_sum(&last, &raw, b, start, stop, 0, g.Q, -start * g.Q * NR, 0, max(channels, <Py_ssize_t>LANES), w, &out)
     return pixels_finish(g, b.sums, NULL if a.bias == NULL else a.bias + k, NULL if a.residual == NULL else a.residual + at,
                          a.y + at, (stop - start) * g.Q, channels, 1, b.turned)
 
 
-cdef void lines_open(const Geometry* g, const Arrays* a, const Tile* b, Py_ssize_t k) noexcept nogil:
+cdef void lines_open(const Geometry* g, const Arrays* a, const Task* b, Py_ssize_t k) noexcept nogil:
     """packed, bias: those of plane k, on every lane."""
-    cdef const real* w = a.w + (k // BLOCK * BLOCK * g.S + k % BLOCK if g.packed else k * g.S)
-    cdef Py_ssize_t s, j
-    for j in range(WIDTH):
+    cdef Py_ssize_t first = max(<Py_ssize_t>0, min(k // LANES * LANES, g.K - LANES)), s, j
+    cdef const real* w = a.w + (k // LANES * LANES * g.S + k - first if g.packed else k * g.S)
+    for j in range(BLOCK // LANES):
         for s in range(g.S):
-            vec_store(b.packed + s * BLOCK + j * LANES, vec_splat(w[s * BLOCK if g.packed else s]))
+            vec_store(b.packed + (j * g.S + s) * LANES, vec_splat(w[s * LANES if g.packed else s]))
         vec_store(b.bias + j * LANES, vec_zero() if a.bias == NULL else vec_splat(a.bias[k]))
 
 
-cdef vec lines_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, Py_ssize_t k, Py_ssize_t p,
+cdef vec lines_sum(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t n, Py_ssize_t k, Py_ssize_t p,
                    Py_ssize_t rows) noexcept nogil:
     """`rows` (<= BLOCK) rows of plane k from p on, whose weights are in `packed`."""
     cdef Py_ssize_t q = 0, stop, at = n * g.y_n + k * g.y_k + p * g.Q
@@ -527,19 +402,19 @@ cdef vec lines_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, Py
     lines.y_k = g.Q                 # rows are what channels are for others
     raw.y = b.sums
     raw.bias = raw.residual = NULL
-    turn(a.x + n * g.x_n + k * g.x_c + p * g.x_h, g.x_h, rows, g.W, b.image, BLOCK)
+    turn_once(a.x + n * g.x_n + k * g.x_c + p * g.x_h, g.x_h, rows, g.W, b.image, BLOCK)
     b.direct = output_open(&last, NULL, NR, &out)
-    b.x = b.image
+    b.tile.x = b.image
     while q < g.Q:
         stop = min(g.Q, q + g.chunk)
-        rows_sum(&last, &raw, b, 0, 1, q, stop, -q * NR, 0, rows, b.packed, &out)
+        rows_sum(&last, &raw, b, 0, 1, q, stop, -q * NR, 0, max(rows, <Py_ssize_t>LANES), b.packed, &out)
         odd = odd + pixels_finish(&lines, b.sums, b.bias, NULL if a.residual == NULL else a.residual + at + q, a.y + at + q,
                                   stop - q, rows, 1, b.turned)
         q = stop
     return odd
 
 
-cdef vec columns_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, Py_ssize_t p, Py_ssize_t p_stop, Py_ssize_t q,
+cdef vec columns_sum(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t n, Py_ssize_t p, Py_ssize_t p_stop, Py_ssize_t q,
                      Py_ssize_t q_stop, Py_ssize_t k, Py_ssize_t channels, const real* w) noexcept nogil:
     """A kernel of one column: columns q to q_stop, each as an image of one row, so that its pixels share what they read."""
     cdef Geometry line = g[0]
@@ -551,7 +426,7 @@ cdef vec columns_sum(const Geometry* g, const Arrays* a, Tile* b, Py_ssize_t n, 
     line.pad_h = line.past_caches = 0
     b.direct = output_open(&line, a.residual, line.y_q, &out)
     for q in range(q, q_stop):
-        b.x = a.x + n * g.x_n + k + q * g.x_w
+        b.tile.x = a.x + n * g.x_n + k + q * g.x_w
         odd = odd + rows_sum(&line, a, b, 0, 1, p, p_stop, n * g.y_n + k + q * g.y_q, k, channels, w, &out)
     return odd + out.odd
 
@@ -560,15 +435,16 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     """One task: some rows, or part of one row, of an image, in `channel_block` channels. g.K counts those of all groups."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, rows = block_rows(g), columns = min(g.Q, g.pixel_block)
     cdef Py_ssize_t k_blocks = ceil_div(g.K, g.channel_block), q_blocks = ceil_div(g.Q, columns)
-    cdef Py_ssize_t p_blocks = ceil_div(g.P, rows), o_blocks = ceil_div(g.O, g.chunk), o, o_stop, p, p_stop, q, q_stop, n, c
+    cdef Py_ssize_t p_blocks = ceil_div(g.P, rows), o_blocks = ceil_div(g.O, g.chunk), c, first
+    cdef Py_ssize_t o, o_stop, p, p_stop, q, q_stop, n
     cdef Py_ssize_t k = task % k_blocks * g.channel_block, channels = min(g.channel_block, g.K - k)
     cdef const real* w = a.w + k * taps
     cdef vec odd = vec_zero()
-    cdef Tile b
+    cdef Task b
     cdef Output out
     layout(g, &b, workspace)
     if not g.packed:
-        weights_pack(g, w, channels, b.packed)
+        weights_pack(g, a.w, g.K, k, k + channels, b.packed)
         w = b.packed
     q = task // k_blocks % q_blocks * columns
     q_stop = min(g.Q, q + columns)
@@ -581,13 +457,15 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     if not g.channels_last:
         c = 0
         while c < channels:
-            odd = odd + planes_sum(g, a, &b, n, o, o_stop, p, p_stop, k + c, min(<Py_ssize_t>BLOCK, channels - c), w + c * taps)
+            first = max(<Py_ssize_t>0, min(k + c, g.K - LANES))
+            odd = odd + planes_sum(g, a, &b, n, o, o_stop, p, p_stop, first, min(<Py_ssize_t>BLOCK, k + channels - first),
+                                   w + c * taps)
             c += BLOCK
         return any_odd(odd)
     if g.R > 1 and g.S == 1 and g.D == 1 and g.T == 1 and g.W == g.Q and g.stride_w == 1 and g.pad_w == 0:
         return any_odd(columns_sum(g, a, &b, n, p, p_stop, q, q_stop, k, channels, w))
     b.direct = output_open(g, a.residual, g.y_q, &out)
-    b.x = a.x + n * g.x_n + k
+    b.tile.x = a.x + n * g.x_n + k
     for o in range(o, o_stop):
         odd = odd + rows_sum(g, a, &b, o * g.P + p, o * g.P + p_stop, q, q_stop, n * g.y_n + k, k, channels, w, &out)
     return any_odd(odd + out.odd)
@@ -599,7 +477,7 @@ cdef bint lines_block(const Geometry* g, const Arrays* a, Py_ssize_t task, char*
     cdef Py_ssize_t first = task % p_blocks * block_rows(g), stop = min(g.P, first + block_rows(g))
     cdef Py_ssize_t plane = task // p_blocks % k_blocks * g.channel_block
     cdef vec odd = vec_zero()
-    cdef Tile b
+    cdef Task b
     layout(g, &b, workspace)
     for k in range(plane, min(g.K, plane + g.channel_block)):
         lines_open(g, a, &b, k)
@@ -611,12 +489,12 @@ cdef bint lines_block(const Geometry* g, const Arrays* a, Py_ssize_t task, char*
 
 
 cdef bint pack_all(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
-    weights_pack(g, a.w, g.G * g.K, a.y)
+    weights_pack(g, a.w, g.G * g.K, 0, g.G * g.K, a.y)
     return False
 
 
 cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
-    cdef Tile b
+    cdef Task b
     return layout(g, &b, NULL)
 
 
@@ -630,11 +508,11 @@ cdef Division divide(Geometry* g) noexcept nogil:
 
 
 cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
-    return ceil_div(g.G * g.K, BLOCK) * BLOCK * g.T * g.R * g.S
+    return padded(g.G * g.K, LANES) * g.T * g.R * g.S
 
 
 cdef Division packing(Geometry* g) noexcept nogil:
-    """packed (ceil(C / BLOCK), T R S, BLOCK) <- w (C, 1, T, R, S)."""
+    """packed (ceil(C / LANES), T R S, LANES) <- w (C, 1, T, R, S)."""
     return divided(<AnyTask>pack_all, 1)
 
 

@@ -257,7 +257,8 @@ cdef void multiply_element(const Block* b, Py_ssize_t e, const real* weights, co
         stop = (i + 1) * b.tiles // tiles
         for j in range(stop - q):
             rows[j] = b.V + e * b.v_step + (q + j) * b.depth
-        tile(<int>(stop - q), nv, b.depth, rows, &live, weights, ahead + i * b.depth * LANES if i < NV else weights, products + q * NR)
+        tile(<int>(stop - q), nv, b.depth, rows, &live, weights,
+             ahead + i * b.depth * LANES if i < NV else weights, products + q * NR)
 
 
 cdef inline void run_output(const Geometry* g, const Block* b, const real* products, Py_ssize_t run, Py_ssize_t vectors,
