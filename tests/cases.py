@@ -121,17 +121,24 @@ def accepting_rows(problem: Problem) -> list:
     return [row for row in TABLE[problem.operation] if not row.refuses(problem)]
 
 
-def every_row(cases):
-    """Parameters (case, channels_last, row): one for each row that does not refuse."""
-    return [pytest.param(c, last, row, id=f"{c}-{layout_name(last)}-{row.name}")
-            for c in cases for last in (False, True) for row in accepting_rows(c.problem(channels_last=last))]
-
-
 def every_build():
     """Parameters (isa, real). A quick run takes the best instruction set and the baseline, and leaves out those between."""
     quick = kernels.available()[0], kernels.available()[-1]
     return [pytest.param(isa, real, id=f"{isa}-{real}", marks=() if isa in quick else pytest.mark.slow)
             for isa, real in BUILDS]
+
+
+def every_row(cases, layouts=(False, True)):
+    """Parameters (case, channels_last, row, isa, real): one for each build of each row that does not refuse."""
+    return [pytest.param(c, last, row, isa, real, id=f"{c}-{layout_name(last)}-{row.name}-{build.id}", marks=build.marks)
+            for c in cases for last in layouts for build in every_build() for isa, real in [build.values]
+            for row in accepting_rows(c.problem(real, channels_last=last))]
+
+
+def every_algorithm(cases, real: str):
+    """Parameters (case, channels_last, algorithm): one for each row that does not refuse, and the choice among them."""
+    return [pytest.param(c, last, name, id=f"{c}-{layout_name(last)}-{name}") for c in cases for last in (False, True)
+            for name in ("auto", *(row.name for row in accepting_rows(c.problem(real, channels_last=last))))]
 
 
 class Data(NamedTuple):

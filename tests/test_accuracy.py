@@ -31,36 +31,33 @@ from fastconv.problem import resolve_activation
 
 REAL_CASES = [*TAILS[::4], *GROUPS, *DEPTHWISE[::6], *LINES, *VOLUMES, *POINTS[::3], *SHAPES, *BLOCKED,
               case((6, 6), (3, 3), C=512, K=2, padding=1)]
+DEEP, LONG = case((6, 6), (3, 3), C=64, K=8, padding=1), case((1, 9), (1, 8), C=64, K=3)
 ACTIVATIONS = ("relu", "relu6", "leaky_relu", ("leaky_relu", 0.3), ("leaky_relu", -2.0), ("clip", -0.5, 0.25), "sigmoid",
                "tanh", "silu", "gelu", "hardswish", "hardsigmoid")
 # Steepest slope of each: an error of the sum passes through with this factor.
 SLOPE = {"leaky_relu": 2.0, "silu": 1.1, "gelu": 1.13, "hardswish": 1.5}
 
 
-@pytest.mark.parametrize("isa, real", every_build())
-@pytest.mark.parametrize("case, channels_last, row", every_row(REAL_CASES))
+@pytest.mark.parametrize("case, channels_last, row, isa, real", every_row(REAL_CASES))
 def test_error_within_bound(case, channels_last, row, isa, real):
     data, problem = reals(case, channels_last), case.problem(real, channels_last)
     y = compute(problem, row, isa, *data.inputs(real))
     assert (np.abs(y - data.y) <= sum_bound(problem, row, data.magnitude)).all()
 
 
-@pytest.mark.parametrize("isa, real", every_build())
-@pytest.mark.parametrize("row", accepting_rows(case((6, 6), (3, 3), C=64, K=8, padding=1).problem()), ids=lambda r: r.name)
-def test_error_grows_like_root_of_sum(row, isa, real):
+@pytest.mark.parametrize("case, channels_last, row, isa, real", every_row([DEEP], [False]))
+def test_error_grows_like_root_of_sum(case, channels_last, row, isa, real):
     """Roundings of independent sign: relative L2 error below sqrt(n) u, far inside the bound that holds always."""
-    deep = case((6, 6), (3, 3), C=64, K=8, padding=1)
-    data, problem = reals(deep), deep.problem(real)
+    data, problem = reals(case), case.problem(real)
     error = compute(problem, row, isa, *data.inputs(real)) - data.y
     n, u = problem.sum_length, unit(NUMPY_REAL[real]) + unit(np.float64)
     assert np.linalg.norm(error) <= row.error * n**0.5 * u * np.linalg.norm(data.magnitude)
 
 
-@pytest.mark.parametrize("isa, real", every_build())
-@pytest.mark.parametrize("row", accepting_rows(case((1, 9), (1, 8), C=64, K=3).problem()), ids=lambda r: r.name)
-def test_cancellation_within_bound(row, isa, real):
+@pytest.mark.parametrize("case, channels_last, row, isa, real", every_row([LONG], [False]))
+def test_cancellation_within_bound(case, channels_last, row, isa, real):
     """Products of +-1e8 that cancel leave an error relative to their size, and no more."""
-    problem = case((1, 9), (1, 8), C=64, K=3).problem(real)
+    problem = case.problem(real)
     rng = np.random.default_rng(1)
     x = (1e8 * (-1.0) ** np.arange(9) + rng.standard_normal(problem.input_shape)).astype(NUMPY_REAL[real])
     w = (1 + 1e-3 * rng.standard_normal(problem.weight_shape)).astype(x.dtype)

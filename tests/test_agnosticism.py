@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import BLOCKED, STEPS, VOLUMES, case, compute, every_build, every_row, layout_name, reals
+from cases import BLOCKED, STEPS, VOLUMES, case, compute, every_algorithm, every_row, layout_name, reals
 
 import fastconv
 from fastconv.plan import make_plan
@@ -20,8 +20,7 @@ def call(c, x, w, bias=None, *, channels_last=False, **arguments):
                                           **dict(c.arguments) | arguments)
 
 
-@pytest.mark.parametrize("isa, real", every_build())
-@pytest.mark.parametrize("case, channels_last, row", every_row(BLOCKED))
+@pytest.mark.parametrize("case, channels_last, row, isa, real", every_row(BLOCKED))
 def test_thread_agnosticism(case, channels_last, row, isa, real):
     """Plans for 2, 3 and 5 threads also cut the work into other blocks than a plan for one."""
     arrays = reals(case, channels_last).inputs(real)
@@ -32,8 +31,7 @@ def test_thread_agnosticism(case, channels_last, row, isa, real):
         np.testing.assert_array_equal(compute(problem, row, isa, *arrays, threads=threads), one)
 
 
-@pytest.mark.parametrize("isa, real", every_build())
-@pytest.mark.parametrize("case, channels_last, row", every_row(BLOCKED))
+@pytest.mark.parametrize("case, channels_last, row, isa, real", every_row(BLOCKED))
 def test_packing_agnosticism(case, channels_last, row, isa, real):
     arrays = reals(case, channels_last).inputs(real)
     problem, packed = case.problem(real, channels_last), case.problem(real, channels_last, packed=True)
@@ -55,8 +53,7 @@ def test_thread_agnosticism_of_functions(case, channels_last):
     np.testing.assert_array_equal(results[0], results[2])
 
 
-@pytest.mark.parametrize("isa, real", every_build())
-@pytest.mark.parametrize("case, channels_last, row", every_row([c for c in [*MIXED, *BLOCKED] if c.N > 1]))
+@pytest.mark.parametrize("case, channels_last, row, isa, real", every_row([c for c in [*MIXED, *BLOCKED] if c.N > 1]))
 def test_batch_agnosticism_of_rows(case, channels_last, row, isa, real):
     x, w, bias, residual = reals(case, channels_last).inputs(real)
     problem = case.problem(real, channels_last)
@@ -132,14 +129,8 @@ FORMS = {"spread": spread, "cropped": cropped, "reversed last": reversed_along(-
          "odd strides": odd_strides_of_unit_axes, "list": np.ndarray.tolist, "buffer": memoryview}
 
 
-def every_algorithm(cases):
-    named = [pytest.param(*p.values[:2], p.values[2].name, id=p.id) for p in every_row(cases)]
-    return named + [pytest.param(c, last, "auto", id=f"{c}-{layout_name(last)}-auto")
-                    for c in cases for last in (False, True)]
-
-
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("case, channels_last, algorithm", every_algorithm(MIXED))
+@pytest.mark.parametrize("case, channels_last, algorithm", every_algorithm(MIXED, "f64"))
 def test_memory_agnosticism(case, channels_last, algorithm, form):
     x, w, bias, residual = reals(case, channels_last).inputs("f64")
     plain = call(case, x, w, bias, residual=residual, channels_last=channels_last, algorithm=algorithm)
@@ -218,8 +209,7 @@ def test_out_overlaps_input_agnosticism(shared, channels_last):
     np.testing.assert_array_equal(out, plain)
 
 
-@pytest.mark.parametrize("isa, real", every_build())
-@pytest.mark.parametrize("case, channels_last, row", every_row(MIXED))
+@pytest.mark.parametrize("case, channels_last, row, isa, real", every_row(MIXED))
 def test_fusion_agnosticism(case, channels_last, row, isa, real):
     """Bias, residual and ReLU round once each, fused or not."""
     x, w, bias, residual = reals(case, channels_last).inputs(real)

@@ -7,7 +7,6 @@ from cases import (
     accepting_rows,
     assert_exact,
     compute,
-    every_build,
     every_row,
     integers,
     layout_name,
@@ -26,14 +25,12 @@ def check_row(case, channels_last, row, isa, real):
             assert_exact(compute(problem, row, isa, *arrays), problem, row, data)
 
 
-@pytest.mark.parametrize("isa, real", every_build())
-@pytest.mark.parametrize("case, channels_last, row", every_row(SMALL))
+@pytest.mark.parametrize("case, channels_last, row, isa, real", every_row(SMALL))
 def test_small_integers_exact(case, channels_last, row, isa, real):
     check_row(case, channels_last, row, isa, real)
 
 
-@pytest.mark.parametrize("isa, real", every_build())
-@pytest.mark.parametrize("case, channels_last, row", every_row(BLOCKED))
+@pytest.mark.parametrize("case, channels_last, row, isa, real", every_row(BLOCKED))
 def test_several_blocks_exact(case, channels_last, row, isa, real):
     check_row(case, channels_last, row, isa, real)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import BLOCKED, SMALL, assert_exact, every_build, every_row, integers
+from cases import BLOCKED, SMALL, assert_exact, every_row, integers
 
 from fastconv.arrays import with_rows
 from fastconv.plan import NUMPY_REAL, make_plan
@@ -49,8 +49,7 @@ def check_guarded(arenas, case, channels_last, row, isa, real, packed, at_end, t
 
 
 @pytest.mark.parametrize("at_end", [True, False], ids=["ends", "begins"])
-@pytest.mark.parametrize("isa, real", every_build())
-@pytest.mark.parametrize("case, channels_last, row", every_row(GUARDED))
+@pytest.mark.parametrize("case, channels_last, row, isa, real", every_row(GUARDED))
 def test_nothing_outside_arrays_touched(arenas, case, channels_last, row, isa, real, at_end):
     check_guarded(arenas, case, channels_last, row, isa, real, False, at_end)
     if not row.refuses(case.problem(real, channels_last, packed=True)):
@@ -59,14 +58,12 @@ def test_nothing_outside_arrays_touched(arenas, case, channels_last, row, isa, r
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("at_end", [True, False], ids=["ends", "begins"])
-@pytest.mark.parametrize("isa, real", every_build())
-@pytest.mark.parametrize("case, channels_last, row", every_row(BLOCKED))
+@pytest.mark.parametrize("case, channels_last, row, isa, real", every_row(BLOCKED))
 def test_nothing_outside_arrays_touched_in_blocks(arenas, case, channels_last, row, isa, real, at_end, threads):
     check_guarded(arenas, case, channels_last, row, isa, real, False, at_end, threads)
 
 
-@pytest.mark.parametrize("isa, real", every_build())
-@pytest.mark.parametrize("case, channels_last, row", every_row(SMALL[::7]))
+@pytest.mark.parametrize("case, channels_last, row, isa, real", every_row(SMALL[::7]))
 def test_nothing_outside_strided_input_touched(arenas, case, channels_last, row, isa, real):
     """Rows of the input apart: what lies between them is NaN, what lies beyond faults."""
     data = integers(case, channels_last)

@@ -38,8 +38,7 @@ def exact_rows(cases):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
-@pytest.mark.parametrize("isa, real", every_build())
-@pytest.mark.parametrize("case, channels_last, row", exact_rows(SPREAD))
+@pytest.mark.parametrize("case, channels_last, row, isa, real", exact_rows(SPREAD))
 def test_input_reaches_its_windows_only(case, channels_last, row, isa, real, value):
     """Weights without zeros, so that infinity stays infinity."""
     data, problem = integers(case, channels_last), case.problem(real, channels_last)
@@ -55,8 +54,7 @@ def test_input_reaches_its_windows_only(case, channels_last, row, isa, real, val
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf], ids=str)
-@pytest.mark.parametrize("isa, real", every_build())
-@pytest.mark.parametrize("case, channels_last, row", exact_rows(SPREAD))
+@pytest.mark.parametrize("case, channels_last, row, isa, real", exact_rows(SPREAD))
 def test_weight_under_zero_padding_contributes_nothing(case, channels_last, row, isa, real, value):
     data = integers(case, channels_last)
     x = np.where(data.x == 0, 1, data.x)
