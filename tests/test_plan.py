@@ -133,7 +133,7 @@ def test_explain_checks_its_arguments():
 
 STREAMS = [("max_pool2d", [(1, 64, 112, 112)], dict(kernel_size=3, stride=2, padding=1), "windows"),
            ("max_pool2d", [(64, 12, 12)], dict(kernel_size=2, return_indices=True), "direct"),
-           ("adaptive_avg_pool2d", [(1, 12, 12, 8)], dict(output_size=1, channels_last=True), "windows"),
+           ("adaptive_avg_pool2d", [(1, 12, 12, 8)], dict(output_size=1, channels_last=True), "pixels"),
            ("max_unpool2d", [(1, 2, 4, 4), (1, 2, 4, 4)], dict(kernel_size=2), "scatter"),
            ("interpolate", [(1, 3, 9, 9)], dict(scale_factor=2), "gather"),
            ("interpolate", [(1, 3, 9, 9)], dict(scale_factor=2, mode="bilinear"), "resample"),
