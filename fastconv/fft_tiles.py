@@ -49,7 +49,7 @@ STREAM = 0.48               # one number of weights that do not stay in L2
 OVERLAP = 0.25              # of the shorter of arithmetic and stream is not hidden behind the longer
 SPILL = 1.4                 # one number of spectra that do not stay in L3
 TILE_START = 30             # one complex register tile
-PACK_NUMBER = 85            # one frequency of WIDE transformed kernels
+PACK_NUMBER = 51            # one frequency of WIDE transformed kernels
 
 LENGTHS = smooth_lengths(LONGEST)
 
