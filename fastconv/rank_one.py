@@ -64,8 +64,6 @@ def pays(problem: Problem) -> bool:
 forgetting.append(pays.cache_clear)
 
 
-
-
 class RankOne:
     """The plan of a convolution by two passes, strip by strip where a chain of both can."""
 
