@@ -29,7 +29,6 @@ from .problem import Problem
 from .row import Algorithm, never_refuses
 
 LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then stays below 4 MiB
-LARGEST_TURNED = 1 << 20    # numbers of an image that is turned in cache
 LARGEST_STAGED = 1 << 17    # numbers of the input rows of one output row
 LONGEST_ROW = 1024          # columns that one task stages
 MOST_GROUPED = 32           # output channels of a group
@@ -45,9 +44,8 @@ def staged_refuses(problem: Problem) -> str:
         return "channels are on the lanes already (im2col)"
     if problem.depthwise and problem.C > 1:
         return "every channel has its own kernel (depthwise)"
-    reach = [d * (k - 1) + 1 for k, d in zip(problem.kernel, problem.dilation)]
-    line = min(problem.output_size[-1], LONGEST_ROW) * problem.stride[-1] + reach[-1]
-    staged = problem.C // problem.G * ([1, 1, *problem.kernel][-3] * [1, *reach][-2]) * line
+    line = min(problem.output_size[-1], LONGEST_ROW) * problem.stride[-1] + reach(problem)[-1]
+    staged = problem.C // problem.G * ([1, 1, *problem.kernel][-3] * [1, *reach(problem)][-2]) * line
     return "the rows of one window do not fit in cache" if staged > LARGEST_STAGED else im2col_refuses(problem)
 
 

@@ -21,8 +21,8 @@ def explain(operation: str, input_shape, *shapes, dtype="float32", **arguments) 
     dtype : str
         Type of the arrays.
     **arguments
-        Those of the function; of a convolution besides `packed`, whether a layer holds the weights, and `rank_one`, whether
-        they are known to be columns times rows; of deform_conv2d `offset_groups` and whether it has a `mask`.
+        Those of the function; of a convolution besides `packed`, whether a layer holds the weights; of conv2d `rank_one`,
+        whether they are known to be columns times rows; of deform_conv2d `offset_groups` and whether it has a `mask`.
 
     Raises
     ------
@@ -53,6 +53,8 @@ def explain_convolution(operation: str, input_shape, weight_shape, stride=1, pad
     shape = tuple(input_shape)
     if len(shape) == int(operation[-2]) + 1:
         shape = (1, *shape)
+    if rank_one and operation != "conv2d":
+        raise ValueError(f"rank_one={rank_one!r} is only for conv2d, not {operation}")
     if operation == "deform_conv2d":
         from .deform_problem import deform_problem
         problem = deform_problem(shape, tuple(weight_shape), offset_groups, mask, REALS[str(dtype)], stride, padding,

@@ -120,7 +120,7 @@ class Plan:
         return self.module.geometry(fields | {"workspace": self.workspace, "shared": self.shared}) + constants
 
     def laid_out(self) -> Problem:
-        """The problem as its kernel sees it: where pixels are windows, tasks are made of the pixels of all images."""
+        """The problem as its kernel sees it: a batch whose pixels or tiles may share blocks is one volume."""
         return self.problem.as_volume() if self.row.name == "pointwise" or self.row.alpha else self.problem
 
     def shares_weights(self) -> bool:

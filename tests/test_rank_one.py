@@ -80,6 +80,9 @@ def test_explain_tells_of_rank_one():
     shapes = (1, 1, 1080, 1920), (1, 1, 21, 21)
     assert "known to be of rank one" in fastconv.explain("conv2d", *shapes, padding=10)
     assert "algorithm   rank_one" in fastconv.explain("conv2d", *shapes, padding=10, rank_one=True)
+    for operation, weight in (("conv1d", (1, 1, 9)), ("deform_conv2d", (4, 2, 3, 3))):
+        with pytest.raises(ValueError, match="rank_one=True is only for conv2d"):
+            fastconv.explain(operation, (1, 2, *(30,) * (len(weight) - 2)), weight, rank_one=True)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
