@@ -20,6 +20,7 @@ from .costs import (
     rank_one_cost,
     rows_on_lanes,
     staged_cost,
+    strassen_cost,
     turned_cost,
     volume,
     winograd_cost,
@@ -96,6 +97,16 @@ def pointwise_refuses(problem: Problem) -> str:
     return ""
 
 
+def strassen_refuses(problem: Problem) -> str:
+    if problem.taps > 1 or problem.padded:
+        return "only for a kernel of one tap, without padding"
+    if problem.C // problem.G % 2:
+        return "only for an even number of input channels"
+    if not problem.channels_last and volume(problem) * problem.C * problem.itemsize > LARGEST_IMAGE:
+        return "the image is too large to be turned for all threads"
+    return ""
+
+
 def depthwise_refuses(problem: Problem) -> str:
     if not problem.depthwise:
         return "only where every channel is a group of its own"
@@ -161,6 +172,8 @@ CONVOLUTION = (
     winograd("winograd", 6, 91),
     winograd("winograd2", 4, 9),
     winograd("winograd6", 8, 788),
+    Algorithm("strassen", "matrix product with 1x1 weights, 7 products of halves instead of 8",
+              "strassen", "strassen", strassen_refuses, strassen_cost, error=6, halves=True),
     Algorithm("fft", "spectra of overlapping tiles, multiplied for each frequency",
               "fft", "fft", fft_refuses, fft_cost, GROWTH, fourier=True),
     Algorithm("im2col", "panels of windows gathered in cache, times the weights",

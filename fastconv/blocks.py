@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from .algorithms import LONGEST_ROW
-from .costs import WINOGRAD_ROOM, rows_are_runs, rows_on_lanes, tile_cycles, winograd_block, winograd_tiles
+from .costs import STRASSEN_ROOM, WINOGRAD_ROOM, rows_are_runs, rows_on_lanes, tile_cycles, winograd_block, winograd_tiles
 from .problem import Problem
 from .row import Machine, ceil_div
 
@@ -120,6 +120,23 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[st
             "alpha_h": alpha if [1, *p.kernel][-2] > 1 else 1}
 
 
+def strassen_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
+    """Blocks of strassen, counted in pairs: the sums of a task take STRASSEN_ROOM times L2."""
+    depth, width, pairs = p.C // p.G // 2, padded(ceil_div(p.K // p.G, 2), m.lanes), ceil_div(p.pixels, 2)
+    most = max(m.MR, min(96, int(STRASSEN_ROOM * m.L2) // (6 * p.itemsize * (depth + m.NR)) // m.MR * m.MR))
+    best = None
+    for k_parts in range(1, min(threads, ceil_div(width, m.NR)) + 1):
+        k_block = padded(ceil_div(width, k_parts), m.NR)
+        for q_parts in range(ceil_div(pairs, most), ceil_div(pairs, most) + 2 * threads):
+            q_block = ceil_div(pairs, q_parts)
+            tasks = p.N * p.G * ceil_div(pairs, q_block) * ceil_div(width, k_block)
+            vectors = ceil_div(min(width, k_block), m.lanes)
+            cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 2 * vectors + 0.4 * q_block)
+            if best is None or cost < best[0] * 0.995:
+                best = cost, q_block, k_block
+    return {"pixel_block": best[1], "channel_block": best[2]}
+
+
 def reads_columns(p: Problem, m: Machine) -> bool:
     """Whether depthwise_pixels reads planes where they lie, under a kernel of one column."""
     return (len(p.kernel) == 2 and p.kernel[0] > 1 == p.kernel[1] and p.stride == (1, 1) and p.dilation[0] == 1
@@ -233,4 +250,4 @@ def deform_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
 
 BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "staged": staged_blocks,
           "grouped": grouped_blocks, "depthwise_pixels": plane_blocks, "depthwise_channels": lane_blocks,
-          "deform": deform_blocks}
+          "strassen": strassen_blocks, "deform": deform_blocks}

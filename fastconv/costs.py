@@ -64,6 +64,10 @@ TRANSFORM_FAR = 0.5     # ... more if all do not stay in a third of L3 ...
 TRANSFORM_FRESH = 2.2   # ... or go to memory that was not used before, for more than MOST_PACKINGS blocks of tiles
 WINOGRAD_TILES = 96     # in one block, at most, ...
 WINOGRAD_ROOM = 6       # ... whose transformed input takes so many times L2
+PAIR_IN = 18            # Strassen's sums of two vectors of channels of two pixels ...
+PAIR_OUT = 32           # ... and from products to outputs
+PACK_PAIRS = 1.2        # one weight, summed and transposed into place
+STRASSEN_ROOM = 1       # sums of one task take so many times L2
 STREAM_L3 = 0.22        # one number of weights that do not stay in L2 ...
 STREAM_MEMORY = 0.56    # ... nor in a third of L3
 PLACE_NUMBER = 0.7      # one number, read and written once more
@@ -218,6 +222,18 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         cycles += unique * C * panels * transforms_of_weights(problem, alpha, blocks, nbytes > machine.L3 / 3)
         return (problem.G * cycles + far_cycles(problem, machine, TILES_FAR)) * machine.cycle
     return cost
+
+
+def strassen_cost(problem: Problem, machine: Machine) -> float:
+    """Sums of halves of the input and 7 matrix products of halves; weights are read once for each block of pixels."""
+    depth, width, pairs = problem.C // problem.G // 2, ceil_div(problem.K // problem.G, 2), ceil_div(problem.pixels, 2)
+    vectors = ceil_div(width, machine.lanes)
+    cycles = 7 * depth * tile_cycles(pairs, vectors, machine)
+    cycles += 7 * ceil_div(pairs, machine.MR) * ceil_div(width, machine.NR) * TILE_START
+    cycles += pairs * (PAIR_IN * ceil_div(depth, machine.lanes) + PAIR_OUT * vectors)
+    cycles += 0 if problem.channels_last else TURN_NUMBER * (problem.C // problem.G * volume(problem) + 2 * width * problem.pixels)
+    cycles += 0 if problem.packed else PACK_PAIRS * 4 * depth * width
+    return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
 
 
 def volume(problem: Problem) -> int:

@@ -33,6 +33,7 @@ class Algorithm(NamedTuple):
     combines: bool = False                          # its kernels can combine sums (Problem.combined)
     scales: bool = False                            # or can at least scale them (Problem.scales)
     alpha: int = 0                                  # Winograd: products of a tile along each transformed axis
+    halves: bool = False                            # Strassen: products of sums of halves
     fourier: bool = False                           # computed by transforms: fft_tiles.py sizes them
     blocks: Callable[[Any, Machine, int], dict[str, int]] | None = None     # sizes of blocks, where stream_plan.py asks
 

@@ -86,6 +86,9 @@ VOLUMES += [case((3, 4, 5), (3, 3, 3), C=4, K=4, groups=4, padding=1), case((2, 
 POINTS = [case((3, w), (1, 1), C=5, K=7, N=2) for w in WIDTHS]
 POINTS += [case((4, 9), (1, 1), C=3, K=5, **arguments) for arguments in
            ({"padding": 1}, {"stride": 2}, {"dilation": 3}, {"padding": 1, "stride": 3, "dilation": 2})]
+POINTS += [case((2, w), (1, 1), C=2 * w, K=n, N=2) for w, n in zip(WIDTHS, reversed(WIDTHS))]
+POINTS += [case((5, 6), (1, 1), C=8, K=66, groups=2, stride=(2, 1)), case((3, 4, 5), (1, 1, 1), C=6, K=9, stride=(2, 1, 3)),
+           case((23,), (1,), C=34, K=3, stride=2), case((1, 1), (1, 1), C=64, K=2)]
 SHAPES = [case((4, 5), (4, 5), C=3, K=7), case((1, 9), (1, 5), C=2, K=3), case((9, 1), (5, 1), C=2, K=3),
           case((7, 7), (3, 3), C=2, K=3, dilation=9, padding=9), case((3, 4), (2, 2), C=2, K=3, stride=50),
           case((2, 2), (1, 1)), case((1, 1), (1, 1), C=9, K=1), case((1, 40), (1, 1), C=1, K=33)]
