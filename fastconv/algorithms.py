@@ -9,6 +9,7 @@ from functools import cache
 
 from .costs import (
     LARGEST_HELD,
+    MOST_HALVED,
     MOST_TAPS,
     channels_cost,
     deform_cost,
@@ -80,13 +81,14 @@ def winograd_refuses(alpha: int) -> Callable[[Problem], str]:
         taps = problem.kernel[-1]
         if alpha > 6 and problem.real == "f32":
             return "only for float64: its rounding errors would be large in float32"
-        if not 2 <= taps <= min(MOST_TAPS, alpha - 1) or (len(problem.kernel) > 1 and problem.kernel[-2] not in (1, taps)):
-            return f"only for kernels of r or r x r taps, r from 2 to {min(MOST_TAPS, alpha - 1)}"
         strides = {s for s, r in zip(problem.stride[-2:], problem.kernel[-2:]) if r > 1}
-        if strides == {2} and (taps != 3 or alpha > 6 or problem.dilation[-1] > 1 or problem.stride[-1] != 2):
-            return "with stride 2 only for 3 or 3 x 3 taps, without dilation, and for alpha <= 6"
         if not strides <= {1, 2} or len(strides) > 1:
             return "only for stride 1 or 2"
+        if strides == {2} and (alpha > 6 or problem.dilation[-1] > 1 or problem.stride[-1] != 2):
+            return "with stride 2 only without dilation, and for alpha <= 6"
+        least, most = (2, min(MOST_TAPS, alpha - 1)) if strides != {2} else (3, MOST_HALVED if alpha == 6 else 3)
+        if not least <= taps <= most or (len(problem.kernel) > 1 and problem.kernel[-2] not in (1, taps)):
+            return f"only for kernels of r or r x r taps, r from {least} to {most}"
         return im2col_refuses(problem)
     return refuses
 

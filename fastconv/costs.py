@@ -56,8 +56,10 @@ LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors wait
 SAMPLE = 12             # where one tap of one offset group samples, for one pixel
 CORNERS = 6             # one vector of channels between four pixels
 TRANSFORM = {4: (305, 26), 6: (220, 55), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in and out
+TRANSFORM_SPILT = 10    # one of its transformed vectors, where those of a block of tiles leave L2
 SCATTERED = 4           # times as long for outputs of a dilated kernel, which do not lie side by side
-MOST_TAPS = 5           # of an axis that Winograd's algorithm transforms
+MOST_TAPS = 5           # of an axis that Winograd's algorithm transforms ...
+MOST_HALVED = 7         # ... with stride 2
 TRANSFORM_NUMBER = 0.22 # one transformed weight ...
 TRANSFORM_PRODUCT = 0.13    # ... and each of the products of which it is a sum ...
 TRANSFORM_FAR = 0.5     # ... more if all do not stay in a third of L3 ...
@@ -162,15 +164,15 @@ def winograd_tiles(problem: Problem, alpha: int) -> tuple[int, int, int]:
     """Elements, those with weights of their own, and tiles of one image.
 
     Along each transformed axis, tiles of m outputs in every phase of the dilation; with stride 2, alpha elements of the even
-    pixels, which two taps see, and m odd pixels.
+    pixels and alpha - 1 of the odd ones, which are these pixels themselves, with one weight for all, under a single odd tap.
     """
     elements, unique, tiles = 1, 1, 1
     for axis, (taps, out, stride, dilation) in enumerate(zip(problem.kernel, problem.output_size, problem.stride,
                                                              problem.dilation)):
         if axis >= len(problem.kernel) - 2 and taps > 1:
             m = max(1, alpha - winograd_taps(problem) + 1)
-            elements *= alpha + m * (stride - 1)
-            unique *= alpha + stride - 1
+            elements *= 2 * alpha - 1 if stride == 2 else alpha
+            unique *= 2 * alpha - 1 if stride == 2 and taps > 3 else alpha + stride - 1
             tiles *= dilation * ceil_div(ceil_div(out, dilation), m)
         else:
             tiles *= out
@@ -179,7 +181,7 @@ def winograd_tiles(problem: Problem, alpha: int) -> tuple[int, int, int]:
 
 def winograd_taps(problem: Problem) -> int:
     """r of F(m, r)."""
-    return 2 if problem.stride[-1] == 2 else problem.kernel[-1]
+    return problem.kernel[-1] if problem.stride[-1] == 1 else problem.kernel[-1] // 2 + 1
 
 
 def winograd_block(problem: Problem, machine: Machine, elements: int) -> int:
@@ -216,6 +218,8 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
             share *= 1 + 4 * problem.dilation[-1] * alpha / (problem.output_size[-1] + problem.dilation[-1] * alpha)
         into, back = TRANSFORM[alpha]
         cycles += share * tiles * (into * ceil_div(C, machine.lanes) + back * ceil_div(K, machine.lanes))
+        if min(tiles, winograd_block(problem, machine, elements)) * elements * C * problem.itemsize > machine.L2:
+            cycles += TRANSFORM_SPILT * elements * tiles * ceil_div(C, machine.lanes)
         turned = C * volume(problem) * 1.5 + K * problem.pixels * (1 if problem.dilation[-1] == 1 else SCATTERED)
         cycles += TURN_NUMBER * (0 if problem.channels_last else turned)
         panels = ceil_div(K, machine.NR) * machine.NR

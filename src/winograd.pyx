@@ -8,11 +8,12 @@ Loops, outermost first, and what each block is sized for:
     output      per run of tiles: M becomes m x m sums a tile, which are finished in either layout
 F(m, r) works along the axes whose alpha is not 1: both (r x r taps), one (1-D), with the depth taps T of a 3-D kernel
 counted as further input channels. A dilated kernel is a plain one on each of its phases, the pixels `dilation` apart.
-A. Lavin and S. Gray, arXiv:1509.09308. With stride 2, three taps are two on the even pixels, which F(alpha - 1, 2) filters,
-and one on the odd pixels: along such an axis the alpha elements are followed by those m = alpha - 1 pixels themselves, whose
-weights are all the same; 2 alpha - 1 products instead of 3 m.
+A. Lavin and S. Gray, arXiv:1509.09308. With stride 2, even taps see the even pixels and odd taps the odd ones: both are filtered by
+F(m, taps // 2 + 1), the last odd tap being zero, and with it the last product (micro/winograd.pxd): 2 alpha - 1 products
+instead of taps m. Of a single odd tap the elements are those m = alpha - 1 pixels themselves, whose weights are all the same.
 
-Needs    alpha 4 or 6, or 8 in float64; stride 1 along the transformed axes, or 2, three taps and alpha <= 6; x rows (channels
+Needs    alpha 4 or 6, or 8 in float64; stride 1 along the transformed axes, or 2 and 3 (alpha 4) or 3 to 7 taps (alpha 6); x
+         rows (channels
          last: pixels) contiguous; w (G K, C, T, R, S), with `in_place` panels (G, ceil(K / NR), T R S, C, NR) of it, or
          packed; y in the layout of x; distinct buffers. After the Geometry come B' A' G of fastconv/transforms.py.
 Leaves   y written in full.
@@ -29,11 +30,11 @@ from micro.pack cimport pack_columns
 from micro.simd cimport (LANES, MR, NR, NV, REAL_BYTES, WIDE, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_load_step,
                          vec_mask_store, vec_store, vec_transpose, vec_zero, wide, wide_load, wide_store)
 from micro.tile cimport any_tile_multiply_rows
-from micro.winograd cimport axis_input, axis_output, axis_weights
+from micro.winograd cimport ONE, SEVERAL, axis_input, axis_output, axis_weights
 
 cdef enum:
     MOST_ALPHA = 8
-    MOST_TAPS = 5
+    MOST_TAPS = 7
     MOST_SIDE = 11              # elements along one axis
     RUN = 16                    # tiles of one row of tiles that are transformed together
     MOST_COLUMNS = RUN * MOST_ALPHA + LANES
@@ -60,14 +61,30 @@ cdef struct Block:              # one task: what it computes and where its works
     real* turned                # (NR, columns of a run)
 
 
-cdef inline bint halved(Py_ssize_t alpha, Py_ssize_t stride) noexcept nogil:
-    """Whether even and odd pixels of an axis are filtered by themselves."""
-    return alpha > 1 and stride == 2
+cdef inline int odd_of(Py_ssize_t alpha, Py_ssize_t stride, Py_ssize_t taps) noexcept nogil:
+    """How many taps of an axis are filtered by themselves, on the odd pixels: 0, ONE or SEVERAL."""
+    return 0 if alpha == 1 or stride == 1 else ONE if taps == 3 else SEVERAL
+
+
+cdef inline Py_ssize_t side_of(Py_ssize_t alpha, int odd) noexcept nogil:
+    """Elements along one axis."""
+    return 2 * alpha - 1 if odd else alpha
+
+
+cdef inline Py_ssize_t unique_of(Py_ssize_t alpha, int odd) noexcept nogil:
+    """Those that have weights of their own."""
+    return 2 * alpha - 1 if odd == SEVERAL else alpha + odd
+
+
+cdef inline Py_ssize_t even_of(Py_ssize_t stride, Py_ssize_t taps) noexcept nogil:
+    """r of F(m, r) along one axis."""
+    return taps if stride == 1 else taps // 2 + 1
 
 
 cdef inline Py_ssize_t unique_weights(const Geometry* g) noexcept nogil:
     """Elements that have weights of their own."""
-    return (g.alpha_h + halved(g.alpha_h, g.stride_h)) * (g.alpha_w + halved(g.alpha_w, g.stride_w))
+    return (unique_of(g.alpha_h, odd_of(g.alpha_h, g.stride_h, g.R))
+            * unique_of(g.alpha_w, odd_of(g.alpha_w, g.stride_w, g.S)))
 
 
 cdef inline Py_ssize_t weights_step(const Geometry* g) noexcept nogil:
@@ -78,16 +95,17 @@ cdef inline Py_ssize_t weights_step(const Geometry* g) noexcept nogil:
 cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept nogil:
     """Place the buffers of the largest block in the workspace; return the bytes they take."""
     cdef Py_ssize_t tiles, line = padded(RUN * MOST_ALPHA, LANES), i, unique = unique_weights(g)
-    cdef bint halved_h = halved(g.alpha_h, g.stride_h), halved_w = halved(g.alpha_w, g.stride_w)
+    cdef int odd_h = odd_of(g.alpha_h, g.stride_h, g.R), odd_w = odd_of(g.alpha_w, g.stride_w, g.S)
     cdef char* free = workspace
-    b.m_h = g.alpha_h - (2 if halved_h else g.R) + 1
-    b.m_w = g.alpha_w - (2 if halved_w else g.S) + 1
-    b.side_h = g.alpha_h + b.m_h * halved_h
-    b.side_w = g.alpha_w + b.m_w * halved_w
+    b.m_h = g.alpha_h - (even_of(g.stride_h, g.R) if g.alpha_h > 1 else g.R) + 1
+    b.m_w = g.alpha_w - even_of(g.stride_w, g.S) + 1
+    b.side_h = side_of(g.alpha_h, odd_h)
+    b.side_w = side_of(g.alpha_w, odd_w)
     b.longest_run = RUN // g.stride_w
     b.elements = b.side_h * b.side_w
     for i in range(b.elements):
-        b.weights_of[i] = <short>(min(i // b.side_w, g.alpha_h) * (g.alpha_w + halved_w) + min(i % b.side_w, g.alpha_w))
+        b.weights_of[i] = <short>(min(i // b.side_w, unique_of(g.alpha_h, odd_h) - 1) * unique_of(g.alpha_w, odd_w)
+                                  + min(i % b.side_w, unique_of(g.alpha_w, odd_w) - 1))
     b.phase_rows = ceil_div(ceil_div(g.P, g.dilation_h), b.m_h)
     b.phase_columns = ceil_div(ceil_div(g.Q, g.dilation_w), b.m_w)
     b.rows = g.dilation_h * b.phase_rows
@@ -172,20 +190,20 @@ cdef inline void store_line(const vec* line, const int side, real* target, Py_ss
             vec_mask_store(target + i * step, lanes, line[i])
 
 
-cdef inline void tile_input(const Geometry* g, const Block* b, const int alpha, const int stride, const vec* patch,
+cdef inline void tile_input(const Geometry* g, const Block* b, const int alpha, const int odd, const vec* patch,
                             real* target, unsigned lanes) noexcept nogil:
     """Transform one tile of the patch and store its elements, for the channels of `lanes`."""
     cdef vec half[MOST_SIDE * MOST_SIDE]
     cdef vec line[MOST_SIDE]
-    cdef int i, j, side = alpha if stride == 1 else 2 * alpha - 1
+    cdef int i, j, side = 2 * alpha - 1 if odd else alpha
     if g.alpha_h == 1:
-        axis_input(alpha, stride, b.B, patch, 1, line, 1)
+        axis_input(alpha, odd, b.B, patch, 1, line, 1)
         store_line(line, side, target, b.v_step, lanes)
         return
     for i in range(side):
-        axis_input(alpha, stride, b.B, patch + i * MOST_COLUMNS, 1, half + i * side, 1)
+        axis_input(alpha, odd, b.B, patch + i * MOST_COLUMNS, 1, half + i * side, 1)
     for j in range(side):
-        axis_input(alpha, stride, b.B, half + j, side, line, 1)
+        axis_input(alpha, odd, b.B, half + j, side, line, 1)
         store_line(line, side, target + j * b.v_step, side * b.v_step, lanes)
 
 
@@ -199,8 +217,9 @@ cdef inline Py_ssize_t run_of(const Block* b, Py_ssize_t tile, Py_ssize_t column
     return min(min(b.longest_run, b.phase_columns - column % b.phase_columns), b.tiles - tile)
 
 
-cdef inline void all_input(const Geometry* g, const Block* b, const int alpha, const int stride) noexcept nogil:
+cdef inline void all_input(const Geometry* g, const Block* b, const int alpha, const int odd) noexcept nogil:
     """V of all tiles of the block."""
+    cdef Py_ssize_t stride = 2 if odd else 1
     cdef Py_ssize_t tile = 0, row, column, o, run, t, c, d, h, w, i, channels
     while tile < b.tiles:
         row = (b.tile0 + tile) // b.columns
@@ -221,7 +240,7 @@ cdef inline void all_input(const Geometry* g, const Block* b, const int alpha, c
                              w, (run - 1) * b.m_w * stride + b.side_w, channels,
                              b.patch + i * MOST_COLUMNS)
                 for i in range(run):
-                    tile_input(g, b, alpha, stride, b.patch + i * b.m_w * stride, b.V + (tile + i) * b.depth + t * g.C + c,
+                    tile_input(g, b, alpha, odd, b.patch + i * b.m_w * stride, b.V + (tile + i) * b.depth + t * g.C + c,
                                (1u << channels) - 1)
                 c += LANES
         tile += run
@@ -230,15 +249,17 @@ cdef inline void all_input(const Geometry* g, const Block* b, const int alpha, c
 cdef void transform_all_input(const Geometry* g, const Block* b) noexcept nogil:
     if g.stride_w == 2:
         if g.alpha_w == 4:
-            all_input(g, b, 4, 2)
+            all_input(g, b, 4, ONE)
+        elif g.S == 3:
+            all_input(g, b, 6, ONE)
         else:
-            all_input(g, b, 6, 2)
+            all_input(g, b, 6, SEVERAL)
     elif g.alpha_w == 4:
-        all_input(g, b, 4, 1)
+        all_input(g, b, 4, 0)
     elif g.alpha_w == 6:
-        all_input(g, b, 6, 1)
+        all_input(g, b, 6, 0)
     elif REAL_BYTES > 4:
-        all_input(g, b, 8, 1)
+        all_input(g, b, 8, 0)
 
 
 cdef void tile(int m, int nv, Py_ssize_t n, const real** a, const char* live, const real* b, const real* ahead,
@@ -262,14 +283,14 @@ cdef void multiply_element(const Block* b, Py_ssize_t e, const real* weights, co
 
 
 cdef inline void run_output(const Geometry* g, const Block* b, const real* products, Py_ssize_t run, Py_ssize_t vectors,
-                            Py_ssize_t line, const int alpha, const int m, const int stride) noexcept nogil:
+                            Py_ssize_t line, const int alpha, const int m, const int odd) noexcept nogil:
     """b.sums <- A' M A of a run of tiles, the first `vectors` vectors of channels; rows of sums lie `line` apart."""
     cdef vec half[MOST_SIDE * MOST_ALPHA]
     cdef vec axis[MOST_SIDE]
     cdef Py_ssize_t i, j
     cdef const real* product
     cdef real* total
-    cdef int x, y, side = alpha if stride == 1 else 2 * alpha - 1
+    cdef int x, y, side = 2 * alpha - 1 if odd else alpha
     for i in range(run):
         for j in range(vectors):
             product = products + i * NR + j * LANES
@@ -277,13 +298,13 @@ cdef inline void run_output(const Geometry* g, const Block* b, const real* produ
             for y in range(1 if g.alpha_h == 1 else side):
                 for x in range(side):
                     axis[x] = vec_load(product + (y * side + x) * b.m_step)
-                axis_output(alpha, m, stride, b.A, axis, 1, half + y * m, 1)
+                axis_output(alpha, m, odd, b.A, axis, 1, half + y * m, 1)
             if g.alpha_h == 1:
                 for x in range(m):
                     vec_store(total + x * NR, half[x])
                 continue
             for x in range(m):
-                axis_output(alpha, m, stride, b.A, half + x, m, axis, 1)
+                axis_output(alpha, m, odd, b.A, half + x, m, axis, 1)
                 for y in range(m):
                     vec_store(total + y * line + x * NR, axis[y])
 
@@ -292,32 +313,36 @@ cdef void transform_run_output(const Geometry* g, const Block* b, const real* pr
                                Py_ssize_t line) noexcept nogil:
     if g.stride_w == 2:
         if g.alpha_w == 4:
-            run_output(g, b, products, run, vectors, line, 4, 3, 2)
+            run_output(g, b, products, run, vectors, line, 4, 3, ONE)
+        elif g.S == 3:
+            run_output(g, b, products, run, vectors, line, 6, 5, ONE)
+        elif b.m_w == 4:
+            run_output(g, b, products, run, vectors, line, 6, 4, SEVERAL)
         else:
-            run_output(g, b, products, run, vectors, line, 6, 5, 2)
+            run_output(g, b, products, run, vectors, line, 6, 3, SEVERAL)
     elif g.alpha_w == 4:
         if b.m_w == 2:
-            run_output(g, b, products, run, vectors, line, 4, 2, 1)
+            run_output(g, b, products, run, vectors, line, 4, 2, 0)
         else:
-            run_output(g, b, products, run, vectors, line, 4, 3, 1)
+            run_output(g, b, products, run, vectors, line, 4, 3, 0)
     elif g.alpha_w == 6:
         if b.m_w == 4:
-            run_output(g, b, products, run, vectors, line, 6, 4, 1)
+            run_output(g, b, products, run, vectors, line, 6, 4, 0)
         elif b.m_w == 5:
-            run_output(g, b, products, run, vectors, line, 6, 5, 1)
+            run_output(g, b, products, run, vectors, line, 6, 5, 0)
         elif b.m_w == 3:
-            run_output(g, b, products, run, vectors, line, 6, 3, 1)
+            run_output(g, b, products, run, vectors, line, 6, 3, 0)
         else:
-            run_output(g, b, products, run, vectors, line, 6, 2, 1)
+            run_output(g, b, products, run, vectors, line, 6, 2, 0)
     elif REAL_BYTES > 4:
         if b.m_w == 6:
-            run_output(g, b, products, run, vectors, line, 8, 6, 1)
+            run_output(g, b, products, run, vectors, line, 8, 6, 0)
         elif b.m_w == 7:
-            run_output(g, b, products, run, vectors, line, 8, 7, 1)
+            run_output(g, b, products, run, vectors, line, 8, 7, 0)
         elif b.m_w == 5:
-            run_output(g, b, products, run, vectors, line, 8, 5, 1)
+            run_output(g, b, products, run, vectors, line, 8, 5, 0)
         else:
-            run_output(g, b, products, run, vectors, line, 8, 4, 1)
+            run_output(g, b, products, run, vectors, line, 8, 4, 0)
 
 
 cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b, const real* products, Py_ssize_t k,
@@ -359,14 +384,14 @@ cdef inline void store_weights(const wide* axis, const int side, real* line, Py_
 
 
 cdef inline void panel_transform(const Geometry* g, const double* G, const real* plain, Py_ssize_t apart, Py_ssize_t channels,
-                                 real* packed, const int alpha, const int stride, int S) noexcept nogil:
+                                 real* packed, const int alpha, const int odd, int S) noexcept nogil:
     """`channels` channels of packed (unique_weights, T C | 1, NR) <- the transform of plain (T R S, apart, NR)."""
     cdef Py_ssize_t t, c, step = weights_step(g)
     cdef wide taps[MOST_TAPS * MOST_TAPS]
     cdef real* target
-    cdef wide half[MOST_ALPHA * MOST_TAPS]
-    cdef wide axis[MOST_ALPHA]
-    cdef int i, j, r, rows = 1 if g.alpha_h == 1 else S, side = alpha + stride - 1
+    cdef wide half[MOST_SIDE * MOST_TAPS]
+    cdef wide axis[MOST_SIDE]
+    cdef int i, j, r, rows = 1 if g.alpha_h == 1 else S, side = 2 * alpha - 1 if odd == SEVERAL else alpha + odd
     for t in range(g.T):
         for c in range(channels):
             target = packed + (t * g.C + c) * NR
@@ -374,13 +399,13 @@ cdef inline void panel_transform(const Geometry* g, const double* G, const real*
                 for i in range(rows * S):
                     taps[i] = wide_load(plain + ((t * rows * S + i) * apart + c) * NR + j * WIDE)
                 if g.alpha_h == 1:
-                    axis_weights(alpha, S, stride, G, taps, 1, half, 1)
+                    axis_weights(alpha, S, odd, G, taps, 1, half, 1)
                     store_weights(half, side, target + j * WIDE, step)
                     continue
                 for r in range(S):
-                    axis_weights(alpha, S, stride, G, taps + r * S, 1, half + r * side, 1)
+                    axis_weights(alpha, S, odd, G, taps + r * S, 1, half + r * side, 1)
                 for i in range(side):
-                    axis_weights(alpha, S, stride, G, half + i, side, axis, 1)
+                    axis_weights(alpha, S, odd, G, half + i, side, axis, 1)
                     store_weights(axis, side, target + i * step + j * WIDE, side * step)
 
 
@@ -389,7 +414,7 @@ cdef void pack_piece(const Geometry* g, const Arrays* a, Py_ssize_t group, Py_ss
     """PIECE channels from c on of packed (unique_weights, T C | 1, NR) <- NR kernels of a group from k on; `plain`
     (T R S, PIECE, NR) is overwritten."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, alpha = g.alpha_w, channels = min(<Py_ssize_t>PIECE, g.C - c), apart = channels
-    cdef const double* G = a.constants + alpha * alpha + (alpha - (2 if g.stride_w == 2 else g.S) + 1) * alpha
+    cdef const double* G = a.constants + alpha * alpha + (alpha - even_of(g.stride_w, g.S) + 1) * alpha
     packed += c * NR
     if g.in_place:
         apart = g.C
@@ -399,17 +424,19 @@ cdef void pack_piece(const Geometry* g, const Arrays* a, Py_ssize_t group, Py_ss
                      plain)
     if g.stride_w == 2:
         if alpha == 4:
-            panel_transform(g, G, plain, apart, channels, packed, 4, 2, 3)
+            panel_transform(g, G, plain, apart, channels, packed, 4, ONE, 3)
+        elif g.S == 3:
+            panel_transform(g, G, plain, apart, channels, packed, 6, ONE, 3)
         else:
-            panel_transform(g, G, plain, apart, channels, packed, 6, 2, 3)
+            panel_transform(g, G, plain, apart, channels, packed, 6, SEVERAL, <int>g.S)
     elif alpha == 4:
-        panel_transform(g, G, plain, apart, channels, packed, 4, 1, <int>g.S)
+        panel_transform(g, G, plain, apart, channels, packed, 4, 0, <int>g.S)
     elif alpha == 6 and g.S == 3:       # most often, and worth code of its own
-        panel_transform(g, G, plain, apart, channels, packed, 6, 1, 3)
+        panel_transform(g, G, plain, apart, channels, packed, 6, 0, 3)
     elif alpha == 6:
-        panel_transform(g, G, plain, apart, channels, packed, 6, 1, <int>g.S)
+        panel_transform(g, G, plain, apart, channels, packed, 6, 0, <int>g.S)
     elif REAL_BYTES > 4:
-        panel_transform(g, G, plain, apart, channels, packed, 8, 1, <int>g.S)
+        panel_transform(g, G, plain, apart, channels, packed, 8, 0, <int>g.S)
 
 
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:

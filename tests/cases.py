@@ -78,6 +78,11 @@ DEPTHWISE += [case((6, 9), (3, 2), C=5, K=5, groups=5, stride=s, dilation=d, pad
               for s, d, mode in ((2, 1, "zeros"), (1, 2, "zeros"), (3, 3, "zeros"), (2, 2, "circular"), (1, 1, "reflect"))]
 LINES = [case((w,), (s,), C=3, K=4, N=2, padding=p) for w, s, p in
          ((1, 1, 0), (5, 5, 0), (37, 3, 1), (16, 4, "same"), (23, 7, ((6, 0),)), (9, 2, 4), (40, 9, 0))]
+HALVED = [case((n, 19 - n // 2), (k, k), C=C, K=5, N=2, stride=2, padding=p, padding_mode=mode)
+          for k, n, C, p, mode in ((4, 8, 3, 1, "zeros"), (4, 15, 17, 0, "zeros"), (5, 13, 2, 2, "reflect"), (5, 10, 33, 1, "zeros"),
+                                   (6, 14, 4, ((2, 3), (1, 2)), "circular"), (7, 17, 3, 3, "zeros"), (7, 9, 16, 5, "replicate"))]
+HALVED += [case((2, 11, 9), (2, 5, 5), C=3, K=4, stride=(1, 2, 2), padding=(0, 2, 2)), case((31,), (4,), C=2, K=3, stride=2),
+           case((40,), (7,), C=18, K=4, stride=2, padding=3, groups=2), case((6, 20), (1, 5), C=3, K=2, stride=(3, 2))]
 LINES += [case((19,), (3,), C=6, K=6, groups=6, stride=2, padding=2, padding_mode=mode) for mode in PADDING_MODES]
 VOLUMES = [case((3, 4, 5), (2, 3, 3), C=2, K=5, stride=s, dilation=d, padding=p, padding_mode=mode)
            for s, d, p, mode in ((1, 1, 1, "zeros"), (2, 1, 2, "zeros"), ((1, 2, 3), 1, "full", "zeros"),
@@ -99,7 +104,7 @@ RANK_ONE = [case((h, w), kernel, C=C, K=C, N=2, groups=C, rank_one=True, stride=
                 (17, 40, (4, 4), 5, 1, 2, 3, "circular"), (21, 18, (7, 7), 17, 1, 1, 3, "zeros"),
                 (6, 5, (3, 3), 33, (2, 1), 1, 1, "replicate"), (33, 31, (5, 5), 2, (1, 3), (3, 1), "same", "symmetric"))]
 RANK_ONE += [case((11, 20), (3, 4), C=3, K=6, groups=3, rank_one=True, padding=1)]
-SMALL = [*TAILS, *ROWS, *STEPS, *BORDERS, *GROUPS, *DEPTHWISE, *LINES, *VOLUMES, *POINTS, *SHAPES, *RANK_ONE]
+SMALL = [*TAILS, *ROWS, *STEPS, *BORDERS, *HALVED, *GROUPS, *DEPTHWISE, *LINES, *VOLUMES, *POINTS, *SHAPES, *RANK_ONE]
 
 # More than one chunk, more than one block of pixels, more than one of channels, more than one thread.
 BLOCKED = [case((9, 11), (3, 3), C=67, K=50, padding=1), case((41, 43), (3, 3), C=3, K=14, N=2, padding=1),

@@ -7,6 +7,7 @@ from cases import (
     BUILDS,
     DEPTHWISE,
     GROUPS,
+    HALVED,
     LINES,
     POINTS,
     SHAPES,
@@ -29,7 +30,7 @@ from fastconv import reference
 from fastconv.plan import NUMPY_REAL
 from fastconv.problem import resolve_activation
 
-REAL_CASES = [*TAILS[::4], *GROUPS, *DEPTHWISE[::6], *LINES, *VOLUMES, *POINTS[::3], *SHAPES, *BLOCKED,
+REAL_CASES = [*TAILS[::4], *GROUPS, *DEPTHWISE[::6], *HALVED, *LINES, *VOLUMES, *POINTS[::3], *SHAPES, *BLOCKED,
               case((6, 6), (3, 3), C=512, K=2, padding=1)]
 DEEP, LONG = case((6, 6), (3, 3), C=64, K=8, padding=1), case((1, 9), (1, 8), C=64, K=3)
 ACTIVATIONS = ("relu", "relu6", "leaky_relu", ("leaky_relu", 0.3), ("leaky_relu", -2.0), ("clip", -0.5, 0.25), "sigmoid",
