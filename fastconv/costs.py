@@ -1,7 +1,9 @@
 """Costs: predicted seconds of each row of the table, on one core of the machine.
 
 They look at shape, number type and instruction set, never at batch or threads, so that neither changes a result. Constants
-are cycles, measured on one core of an AMD Zen 5 (AVX-512) with the weights packed.
+are cycles, measured on one core of an AMD Zen 5 (AVX-512) with the weights packed. A cycle is what two multiply-adds of
+vectors take: where vectors are computed in halves (Zen 4), all work on vectors takes as many cycles, of twice the length, and
+what does not depend on their length takes Machine.step of them.
 """
 from __future__ import annotations
 
@@ -56,7 +58,6 @@ LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors wait
 SAMPLE = 12             # where one tap of one offset group samples, for one pixel
 CORNERS = 6             # one vector of channels between four pixels
 TRANSFORM = {4: (305, 26), 6: (220, 55), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in and out
-TRANSFORM_SPILT = 10    # one of its transformed vectors, where those of a block of tiles leave L2
 SCATTERED = 4           # times as long for outputs of a dilated kernel, which do not lie side by side
 MOST_TAPS = 5           # of an axis that Winograd's algorithm transforms ...
 MOST_HALVED = 7         # ... with stride 2
@@ -83,8 +84,8 @@ def tile_cycles(rows: int, vectors: int, machine: Machine) -> float:
     for width, panels in ((NV, vectors // NV), (vectors % NV, 1)):
         if width and panels:
             tail = rows % machine.MR
-            cycles += panels * (rows // machine.MR) * max(machine.MR * width / 2, LATENCY)
-            cycles += panels * max(tail * width / 2, LATENCY) if tail else 0
+            cycles += panels * (rows // machine.MR) * max(machine.MR * width / 2, LATENCY * machine.step)
+            cycles += panels * max(tail * width / 2, LATENCY * machine.step) if tail else 0
     return cycles
 
 
@@ -95,7 +96,7 @@ def far_cycles(problem: Problem, machine: Machine, lines: tuple[int, int]) -> fl
     if together <= machine.L2:
         return 0.0
     memory = min(1.0, together / machine.L3 - OTHERS)
-    return (x * lines[0] + y * lines[1]) / LINE * max(NEAR, memory)
+    return (x * lines[0] + y * lines[1]) / LINE * max(NEAR, memory) * machine.step
 
 
 def pixels_cost(problem: Problem, machine: Machine) -> float:
@@ -103,7 +104,7 @@ def pixels_cost(problem: Problem, machine: Machine) -> float:
     K, vectors, length = problem.K // problem.G, ceil_div(problem.pixels, machine.lanes), problem.sum_length
     chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L1)
     tiles = ceil_div(K, machine.MR) * ceil_div(vectors * machine.lanes, machine.NR) * chunks
-    gathered = vectors * (length * gather_vector(problem, machine) + problem.taps * GATHER_TAP)
+    gathered = vectors * (length * gather_vector(problem, machine) + problem.taps * GATHER_TAP * machine.step)
     cycles = length * tile_cycles(K, vectors, machine) + tiles * TILE_START + gathered
     cycles += packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
     return (problem.G * cycles + far_cycles(problem, machine, PIXELS_FAR)) * machine.cycle
@@ -144,13 +145,13 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L1)
     tiles = ceil_div(pixels, machine.MR) * ceil_div(K, machine.NR) * chunks
     runs = problem.taps // problem.kernel[-1] if rows_are_runs(problem, machine) else problem.taps
-    windows = pixels * runs * WINDOW
+    windows = pixels * runs * WINDOW * machine.step
     turned = 0 if problem.channels_last else C * volume(problem)
-    if machine.MR > MOST_POINTERS:      # which then are loaded again for each product: a single vector takes as long as two
+    if machine.MR > MOST_POINTERS and machine.step == 1:        # loaded again for each product: one vector takes as long as two
         vectors = ceil_div(K, machine.NR) * (machine.NR // machine.lanes)
     cycles = length * tile_cycles(pixels, vectors, machine) * live_share(problem, machine)
     cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows
-    cycles += 0 if problem.channels_last else turned * TURN_NUMBER + ROUND / problem.G
+    cycles += 0 if problem.channels_last else turned * TURN_NUMBER + ROUND * machine.step / problem.G
     cycles += packings(problem, pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
     return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
 
@@ -191,13 +192,13 @@ def winograd_block(problem: Problem, machine: Machine, elements: int) -> int:
     return max(machine.MR, min(WINOGRAD_TILES, room // depth // machine.MR * machine.MR))
 
 
-def transforms_of_weights(problem: Problem, alpha: int, blocks: int, far: bool) -> float:
+def transforms_of_weights(problem: Problem, alpha: int, blocks: int, far: bool, step: float) -> float:
     """Cycles for each transformed weight of a call."""
     taps = problem.kernel[-1]
     products = taps * (taps + alpha) / alpha if [1, *problem.kernel][-2] > 1 else taps
-    number = TRANSFORM_NUMBER + TRANSFORM_PRODUCT * products + (TRANSFORM_FAR if far else 0)
+    number = TRANSFORM_NUMBER + TRANSFORM_PRODUCT * products + (TRANSFORM_FAR * step if far else 0)
     if blocks > MOST_PACKINGS and not problem.packed:
-        return number + TRANSFORM_FRESH
+        return number + TRANSFORM_FRESH * step
     return packings(problem, blocks, 1) * number
 
 
@@ -213,17 +214,15 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         nbytes = weights * problem.G * problem.itemsize * problem.turns
         if nbytes > machine.L2:
             number = STREAM_MEMORY if nbytes > machine.L3 / 3 else STREAM_L3
-            cycles = max(cycles, number * weights * blocks)
+            cycles = max(cycles, number * weights * blocks * machine.step)
         if problem.dilation[-1] > 1:        # pixels of a tile lie far apart, and few tiles of a row follow each other
             share *= 1 + 4 * problem.dilation[-1] * alpha / (problem.output_size[-1] + problem.dilation[-1] * alpha)
         into, back = TRANSFORM[alpha]
         cycles += share * tiles * (into * ceil_div(C, machine.lanes) + back * ceil_div(K, machine.lanes))
-        if min(tiles, winograd_block(problem, machine, elements)) * elements * C * problem.itemsize > machine.L2:
-            cycles += TRANSFORM_SPILT * elements * tiles * ceil_div(C, machine.lanes)
         turned = C * volume(problem) * 1.5 + K * problem.pixels * (1 if problem.dilation[-1] == 1 else SCATTERED)
         cycles += TURN_NUMBER * (0 if problem.channels_last else turned)
         panels = ceil_div(K, machine.NR) * machine.NR
-        cycles += unique * C * panels * transforms_of_weights(problem, alpha, blocks, nbytes > machine.L3 / 3)
+        cycles += unique * C * panels * transforms_of_weights(problem, alpha, blocks, nbytes > machine.L3 / 3, machine.step)
         return (problem.G * cycles + far_cycles(problem, machine, TILES_FAR)) * machine.cycle
     return cost
 
@@ -235,7 +234,8 @@ def strassen_cost(problem: Problem, machine: Machine) -> float:
     cycles = 7 * depth * tile_cycles(pairs, vectors, machine)
     cycles += 7 * ceil_div(pairs, machine.MR) * ceil_div(width, machine.NR) * TILE_START
     cycles += pairs * (PAIR_IN * ceil_div(depth, machine.lanes) + PAIR_OUT * vectors)
-    cycles += 0 if problem.channels_last else TURN_NUMBER * (problem.C // problem.G * volume(problem) + 2 * width * problem.pixels)
+    turned = problem.C // problem.G * volume(problem) + 2 * width * problem.pixels
+    cycles += 0 if problem.channels_last else 1.5 * TURN_NUMBER * turned
     cycles += 0 if problem.packed else PACK_PAIRS * 4 * depth * width
     return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
 
@@ -265,7 +265,7 @@ def staged_cost(problem: Problem, machine: Machine) -> float:
     K, Q, length = problem.K // problem.G, problem.output_size[-1], problem.sum_length
     lines, vectors = problem.pixels // Q, ceil_div(Q, machine.lanes)
     tiles = ceil_div(K, machine.MR) * ceil_div(Q, machine.NR)
-    cycles = lines * (length * tile_cycles(K, vectors, machine) + tiles * TILE_START + length * STAGED_WINDOW)
+    cycles = lines * (length * tile_cycles(K, vectors, machine) + tiles * TILE_START + length * STAGED_WINDOW * machine.step)
     staged = problem.C // problem.G * volume(problem) // problem.size[-1] * min(problem.stride[-1], problem.kernel[-1])
     cycles += staged * (STAGE_ROW + Q * (STAGE_NUMBER if problem.stride[-1] == 1 else STAGE_STRIDED))
     cycles += 0 if problem.packed else PACK_NUMBER * K * length
@@ -390,4 +390,4 @@ def apart_cost(problem: Problem, costs: list[float], machine: Machine) -> float:
     numbers = problem.output_channels * (1 if problem.channels_last else 2)     # whole pixels lie side by side
     for n in problem.output_size:
         numbers *= n
-    return sum(costs) + (numbers * PLACE_NUMBER + len(costs) * CALL) * machine.cycle
+    return sum(costs) + (numbers * PLACE_NUMBER + len(costs) * CALL * machine.step) * machine.cycle

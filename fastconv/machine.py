@@ -7,11 +7,13 @@ from functools import cache
 from pathlib import Path
 
 from . import kernels
+from .kernels import cpu
 from .row import Machine
 
 CPU_FILES = Path("/sys/devices/system/cpu/cpu0/cache")
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 CYCLE = 1 / 4.0e9       # seconds; costs are compared with each other, so one nominal clock does for all
+NUMBER_BYTES = {"f32": 4, "f64": 8}
 
 
 @cache
@@ -43,5 +45,6 @@ def machine(isa: str, real: str) -> Machine:
     """This CPU with the kernels of one build; where caches are unknown, such as every CPU with AVX2 has."""
     lanes, MR, NR = kernels.load("im2col_pixels", isa, real).tile_size()
     sizes = caches()
+    step = min(1.0, cpu.step_bytes() / (lanes * NUMBER_BYTES[real]))
     return Machine(isa, real, lanes, MR, NR, sizes.get("L1", 32 << 10), sizes.get("L2", 256 << 10),
-                   sizes.get("L3", 4 << 20), CYCLE)
+                   sizes.get("L3", 4 << 20), CYCLE / step, step)

@@ -22,7 +22,6 @@ from .transforms import fourier_constants, transforms
 
 NUMPY_REAL = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
 SERIAL_MACS = 1 << 17           # below twice 64 K multiply-adds a second thread costs more than it brings
-CYCLE = 1 / 4.0e9               # costs are compared with each other, so one nominal clock does for all
 MOST_PLANS = 4096
 SHARED = 1 << 15                # numbers of a copy that are worth a second thread
 MANY_WEIGHTS = 1 << 15          # numbers that are packed in the time of a call

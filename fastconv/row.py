@@ -16,7 +16,8 @@ class Machine(NamedTuple):
     L1: int             # bytes of data cache of one core
     L2: int
     L3: int
-    cycle: float        # seconds; two vector multiply-adds each
+    cycle: float        # seconds in which two vector multiply-adds are done
+    step: float = 1.0   # the CPU's own cycle, in such cycles: 1/2 where vectors are computed in halves
 
 
 class Algorithm(NamedTuple):

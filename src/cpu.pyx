@@ -2,6 +2,14 @@
 cdef extern from *:
     """
     #if defined(__x86_64__)
+    #include <cpuid.h>
+    #include <string.h>
+    /* AMD's family 25 (Zen 3 and 4) has 256-bit units: one instruction on 512 bits takes two steps. */
+    static int widest_step(void) {
+        unsigned a, b, c, d, name[3];
+        if (!__get_cpuid(0, &a, &name[0], &name[2], &name[1]) || memcmp(name, "AuthenticAMD", 12)) return 64;
+        return __get_cpuid(1, &a, &b, &c, &d) && ((a >> 8) & 15) + ((a >> 20) & 255) == 25 ? 32 : 64;
+    }
     #define CAN(feature) (__builtin_cpu_supports(feature) != 0)
     static int can_v2(void) { __builtin_cpu_init(); return CAN("sse4.2") && CAN("popcnt"); }
     static int can_v3(void) { return can_v2() && CAN("avx2") && CAN("fma") && CAN("bmi") && CAN("bmi2"); }
@@ -10,6 +18,7 @@ cdef extern from *:
     }
     static int can_neon(void) { return 0; }
     #else
+    static int widest_step(void) { return 64; }
     static int can_v2(void) { return 0; }
     static int can_v3(void) { return 0; }
     static int can_v4(void) { return 0; }
@@ -23,6 +32,7 @@ cdef extern from *:
     #endif
     """
     const char* COMPILER
+    int widest_step()
     bint can_v2()
     bint can_v3()
     bint can_v4()
@@ -32,6 +42,11 @@ cdef extern from *:
 def supported():
     """Names of the instruction sets that CPU and operating system can run, best first."""
     return [name for name, can in (("v4", can_v4()), ("v3", can_v3()), ("v2", can_v2()), ("neon", can_neon())) if can]
+
+
+def step_bytes():
+    """Bytes of a vector that the CPU computes at once; longer ones take several steps."""
+    return widest_step()
 
 
 def compiler():
