@@ -1,9 +1,9 @@
 """Costs: predicted seconds of each row of the table, on one core of the machine.
 
-They look at shape, number type and instruction set, never at batch or threads, so that neither changes a result. Constants
-are cycles, measured on one core of an AMD Zen 5 (AVX-512) with the weights packed. A cycle is what two multiply-adds of
-vectors take: where vectors are computed in halves (Zen 4), all work on vectors takes as many cycles, of twice the length, and
-what does not depend on their length takes Machine.step of them.
+They look at shape, number type, instruction set and CPU, never at batch or threads, so that neither changes a result.
+Constants are cycles, measured on one core of an AMD Zen 5 (AVX-512) with the weights packed. A cycle is what two
+multiply-adds of vectors take: where vectors are computed in halves (Zen 4), all work on them takes as many cycles, of twice
+the length, and what does not depend on the length of vectors takes Machine.step of them.
 """
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     runs = problem.taps // problem.kernel[-1] if rows_are_runs(problem, machine) else problem.taps
     windows = pixels * runs * WINDOW * machine.step
     turned = 0 if problem.channels_last else C * volume(problem)
-    if machine.MR > MOST_POINTERS and machine.step == 1:        # loaded again for each product: one vector takes as long as two
+    if machine.MR > MOST_POINTERS and machine.step == 1:    # they are loaded again: a single vector takes as long as two
         vectors = ceil_div(K, machine.NR) * (machine.NR // machine.lanes)
     cycles = length * tile_cycles(pixels, vectors, machine) * live_share(problem, machine)
     cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows

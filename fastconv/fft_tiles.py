@@ -179,7 +179,8 @@ def product_cycles(problem: Problem, tiles: Tiles, machine: Machine) -> float:
     arithmetic = tiles.frequencies * (depth * cycles + TILE_START * ceil_div(tiles.count, rows) * ceil_div(K, machine.NR))
     weights = 2 * tiles.frequencies * depth * ceil_div(K, machine.NR) * machine.NR
     chunk, _ = fft_chunk(problem, tiles, machine)
-    streamed = STREAM * machine.step * weights * ceil_div(tiles.count, chunk) if weights * problem.itemsize > machine.L2 // 2 else 0
+    number = STREAM * machine.step if weights * problem.itemsize > machine.L2 // 2 else 0
+    streamed = number * weights * ceil_div(tiles.count, chunk)
     spectra = 2 * tiles.frequencies * tiles.count * (depth + K)
     spilt = SPILL * machine.step * spectra if (spectra + weights) * problem.itemsize > machine.L3 else 0
     return max(arithmetic, streamed) + OVERLAP * min(arithmetic, streamed) + spilt

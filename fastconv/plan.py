@@ -58,7 +58,7 @@ class Plan:
         self.parts *= problem.combined
         self.threads = threads if problem.macs >= SERIAL_MACS else 1
         # Whether somebody must compute a call again when a sum was NaN or infinite.
-        self.inexact = row.alpha > 0 or row.fourier or row.halves
+        self.inexact = row.transforms
         self.watches = self.inexact or (problem.padded and problem.padding_mode == "zeros" and not row.strict)
         self.geometry = self.pack_geometry()
         self.kernel = self.module.run
@@ -71,7 +71,8 @@ class Plan:
             apart = Gating if problem.gated else Scaling if problem.scales else make_plan
             self.again = apart(plain, other, isa, threads)
         # Whether a call packs all weights before it runs, rather than each task those that it needs.
-        self.pack_first = self.packs and not problem.packed and (problem.combined or row.fourier or row.halves or self.shares_weights())
+        self.pack_first = (self.packs and not problem.packed
+                           and (problem.combined or row.fourier or row.halves or self.shares_weights()))
         if self.pack_first:                 # then the kernel sees packed weights and needs no room to pack them
             self.geometry = self.pack_geometry(packed=1)
 

@@ -38,6 +38,11 @@ class Algorithm(NamedTuple):
     fourier: bool = False                           # computed by transforms: fft_tiles.py sizes them
     blocks: Callable[[Any, Machine, int], dict[str, int]] | None = None     # sizes of blocks, where stream_plan.py asks
 
+    @property
+    def transforms(self) -> bool:
+        """Whether sums are of transformed numbers: an infinity then reaches other outputs, too."""
+        return self.alpha > 0 or self.fourier or self.halves
+
 
 def ceil_div(a: int, b: int) -> int:
     return -(-a // b)

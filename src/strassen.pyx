@@ -24,12 +24,12 @@ from libc.math cimport INFINITY, frexp, ldexp
 from libc.string cimport memset
 
 from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided_in_rounds, offer
+from micro.element cimport element_multiply
 from micro.finish cimport any_odd, pixels_finish
 from micro.geometry cimport Geometry, ceil_div, padded, place
 from micro.pack cimport pack_columns
-from micro.simd cimport (FULL, LANES, MR, NR, NV, real, vec, vec_larger, vec_load, vec_mask_load, vec_splat, vec_store,
+from micro.simd cimport (FULL, LANES, NR, NV, real, vec, vec_larger, vec_load, vec_mask_load, vec_splat, vec_store,
                          vec_zero)
-from micro.tile cimport any_tile_multiply_rows
 from turned cimport image_size, images_of, pieces_of, pitch_of, turn_piece, turned_size
 
 cdef enum:
@@ -142,24 +142,9 @@ cdef void all_input(const Geometry* g, const Block* b) noexcept nogil:
             pair_input(b, p + c, q + c, b.scale + c, b.V + i * b.v_row + c, (1u << (b.depth - c)) - 1)
 
 
-cdef void tile(int m, int nv, Py_ssize_t n, const real** a, const char* live, const real* b, const real* ahead,
-               real* total) noexcept nogil:
-    any_tile_multiply_rows(m, nv, 1, n, a, 0, live, 0, b, ahead, 1, total, True, NULL)
-
-
-cdef void multiply_element(const Block* b, Py_ssize_t e, const real* weights, const real* ahead, real* products,
-                           int nv) noexcept nogil:
-    """products (pairs, NR) = V[e] times one panel of U[e]."""
-    cdef Py_ssize_t tiles = ceil_div(b.pairs, MR), i, j, q, stop = 0
-    cdef const real* rows[MR]
-    cdef char live = 1
-    for i in range(tiles):
-        q = stop
-        stop = (i + 1) * b.pairs // tiles
-        for j in range(stop - q):
-            rows[j] = b.V + e * b.v_step + (q + j) * b.v_row
-        tile(<int>(stop - q), nv, b.depth, rows, &live, weights, ahead + i * b.depth * LANES if i < NV else weights,
-             products + q * NR)
+cdef void multiply_element(const Block* b, Py_ssize_t e, const real* weights, const real* ahead, int nv) noexcept nogil:
+    """M[e] (pairs, NR) = V[e] times one panel of U[e]."""
+    element_multiply(b.pairs, b.depth, b.V + e * b.v_step, b.v_row, weights, ahead, b.M + e * b.m_step, nv)
 
 
 cdef void run_output(const Block* b, const real* products, const real* scale, Py_ssize_t run,
@@ -236,7 +221,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     while k < k1:
         nv = <int>min(<Py_ssize_t>NV, (k1 - k) // LANES)
         for e in range(ELEMENTS):
-            multiply_element(&b, e, weights, weights + step, b.M + e * b.m_step, nv)
+            multiply_element(&b, e, weights, weights + step, nv)
             weights += step
         odd = odd + all_output(g, a, &b, k, nv)
         k += NR
@@ -262,14 +247,13 @@ cdef inline real power_below(real x) noexcept nogil:
 
 cdef bint scale_task(const Geometry* g, const Arrays* a, Py_ssize_t group, char* workspace) noexcept nogil:
     """The scales of one group."""
-    cdef Py_ssize_t width = width_of(g), row = row_of(g), k, c, i
+    cdef Py_ssize_t row = row_of(g), k, c, i
     cdef const real* w = a.w + group * g.K * g.C
     cdef real* inputs = a.y + group * group_size(g)
     cdef real* outputs = inputs + 2 * row
     cdef real lane[LANES]
     cdef real large
     cdef vec most, scale
-    cdef unsigned lanes
     for i in range(scales_of(g)):
         inputs[i] = 0 if i < 2 * row else 1
     for k in range(g.K):

@@ -8,14 +8,14 @@ Loops, outermost first, and what each block is sized for:
     output      per run of tiles: M becomes m x m sums a tile, which are finished in either layout
 F(m, r) works along the axes whose alpha is not 1: both (r x r taps), one (1-D), with the depth taps T of a 3-D kernel
 counted as further input channels. A dilated kernel is a plain one on each of its phases, the pixels `dilation` apart.
-A. Lavin and S. Gray, arXiv:1509.09308. With stride 2, even taps see the even pixels and odd taps the odd ones: both are filtered by
-F(m, taps // 2 + 1), the last odd tap being zero, and with it the last product (micro/winograd.pxd): 2 alpha - 1 products
-instead of taps m. Of a single odd tap the elements are those m = alpha - 1 pixels themselves, whose weights are all the same.
+A. Lavin and S. Gray, arXiv:1509.09308.
+With stride 2, even taps see the even pixels and odd taps the odd ones: both are filtered by F(m, taps // 2 + 1), the last odd
+tap being zero, and with it the last product (micro/winograd.pxd): 2 alpha - 1 products instead of taps m. Of a single odd tap
+the elements are those m = alpha - 1 pixels themselves, whose weights are all the same.
 
 Needs    alpha 4 or 6, or 8 in float64; stride 1 along the transformed axes, or 2 and 3 (alpha 4) or 3 to 7 taps (alpha 6); x
-         rows (channels
-         last: pixels) contiguous; w (G K, C, T, R, S), with `in_place` panels (G, ceil(K / NR), T R S, C, NR) of it, or
-         packed; y in the layout of x; distinct buffers. After the Geometry come B' A' G of fastconv/transforms.py.
+         rows (channels last: pixels) contiguous; w (G K, C, T, R, S), with `in_place` panels (G, ceil(K / NR), T R S, C, NR) of
+         it, or packed; y in the layout of x; distinct buffers. After the Geometry come B' A' G of fastconv/transforms.py.
 Leaves   y written in full.
 Rounds   as a sum over C T of transformed numbers: growth in transforms.growth. A NaN or infinity reaches all outputs of its
          tiles; the plan then has the call repeated by another row.
@@ -24,12 +24,12 @@ Costs    2 side^2 / m^2 N G K C T O P Q flop, side being alpha or 2 alpha - 1, a
 """
 from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
 from micro.combine cimport Target, pixels_combine, target_of
+from micro.element cimport element_multiply
 from micro.finish cimport any_odd, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns
-from micro.simd cimport (LANES, MR, NR, NV, REAL_BYTES, WIDE, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_load_step,
+from micro.simd cimport (LANES, NR, NV, REAL_BYTES, WIDE, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_load_step,
                          vec_mask_store, vec_store, vec_transpose, vec_zero, wide, wide_load, wide_store)
-from micro.tile cimport any_tile_multiply_rows
 from micro.winograd cimport ONE, SEVERAL, axis_input, axis_output, axis_weights
 
 cdef enum:
@@ -262,24 +262,10 @@ cdef void transform_all_input(const Geometry* g, const Block* b) noexcept nogil:
         all_input(g, b, 8, 0)
 
 
-cdef void tile(int m, int nv, Py_ssize_t n, const real** a, const char* live, const real* b, const real* ahead,
-               real* total) noexcept nogil:
-    any_tile_multiply_rows(m, nv, 1, n, a, 0, live, 0, b, ahead, 1, total, True, NULL)
-
-
 cdef void multiply_element(const Block* b, Py_ssize_t e, const real* weights, const real* ahead, real* products,
                            int nv) noexcept nogil:
     """products (tiles, NR) = V[e] times one panel of U[e]."""
-    cdef Py_ssize_t tiles = ceil_div(b.tiles, MR), i, j, q, stop = 0
-    cdef const real* rows[MR]
-    cdef char live = 1
-    for i in range(tiles):
-        q = stop
-        stop = (i + 1) * b.tiles // tiles
-        for j in range(stop - q):
-            rows[j] = b.V + e * b.v_step + (q + j) * b.depth
-        tile(<int>(stop - q), nv, b.depth, rows, &live, weights,
-             ahead + i * b.depth * LANES if i < NV else weights, products + q * NR)
+    element_multiply(b.tiles, b.depth, b.V + e * b.v_step, b.depth, weights, ahead, products, nv)
 
 
 cdef inline void run_output(const Geometry* g, const Block* b, const real* products, Py_ssize_t run, Py_ssize_t vectors,

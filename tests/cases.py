@@ -79,8 +79,9 @@ DEPTHWISE += [case((6, 9), (3, 2), C=5, K=5, groups=5, stride=s, dilation=d, pad
 LINES = [case((w,), (s,), C=3, K=4, N=2, padding=p) for w, s, p in
          ((1, 1, 0), (5, 5, 0), (37, 3, 1), (16, 4, "same"), (23, 7, ((6, 0),)), (9, 2, 4), (40, 9, 0))]
 HALVED = [case((n, 19 - n // 2), (k, k), C=C, K=5, N=2, stride=2, padding=p, padding_mode=mode)
-          for k, n, C, p, mode in ((4, 8, 3, 1, "zeros"), (4, 15, 17, 0, "zeros"), (5, 13, 2, 2, "reflect"), (5, 10, 33, 1, "zeros"),
-                                   (6, 14, 4, ((2, 3), (1, 2)), "circular"), (7, 17, 3, 3, "zeros"), (7, 9, 16, 5, "replicate"))]
+          for k, n, C, p, mode in (
+              (4, 8, 3, 1, "zeros"), (4, 15, 17, 0, "zeros"), (5, 13, 2, 2, "reflect"), (5, 10, 33, 1, "zeros"),
+              (6, 14, 4, ((2, 3), (1, 2)), "circular"), (7, 17, 3, 3, "zeros"), (7, 9, 16, 5, "replicate"))]
 HALVED += [case((2, 11, 9), (2, 5, 5), C=3, K=4, stride=(1, 2, 2), padding=(0, 2, 2)), case((31,), (4,), C=2, K=3, stride=2),
            case((40,), (7,), C=18, K=4, stride=2, padding=3, groups=2), case((6, 20), (1, 5), C=3, K=2, stride=(3, 2))]
 LINES += [case((19,), (3,), C=6, K=6, groups=6, stride=2, padding=2, padding_mode=mode) for mode in PADDING_MODES]
