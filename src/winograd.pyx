@@ -153,6 +153,11 @@ cdef void fill_row(const Geometry* g, const real* row, Py_ssize_t w, Py_ssize_t 
         if j < first or j >= stop:
             column = border_index(g.padding_mode, w + j * step, g.W)
             patch[j] = vec_zero() if column < 0 else load_channels(row + column * g.x_w, g.x_c, channels)
+    if g.x_c == 1 and channels == LANES:
+        for j in range(first, stop):
+            patch[j] = vec_load(row + (w + j * step) * g.x_w)
+            prefetch(row + (w + j * step) * g.x_w + LANES)          # of the next vector of channels
+        return
     if g.x_w != 1 or stop - first < LANES // 2:
         for j in range(first, stop):
             patch[j] = load_channels(row + (w + j * step) * g.x_w, g.x_c, channels)
