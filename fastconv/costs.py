@@ -192,13 +192,13 @@ def winograd_block(problem: Problem, machine: Machine, elements: int) -> int:
     return max(machine.MR, min(WINOGRAD_TILES, room // depth // machine.MR * machine.MR))
 
 
-def transforms_of_weights(problem: Problem, alpha: int, blocks: int, far: bool, step: float) -> float:
+def transforms_of_weights(problem: Problem, alpha: int, blocks: int, far: bool) -> float:
     """Cycles for each transformed weight of a call."""
     taps = problem.kernel[-1]
     products = taps * (taps + alpha) / alpha if [1, *problem.kernel][-2] > 1 else taps
-    number = TRANSFORM_NUMBER + TRANSFORM_PRODUCT * products + (TRANSFORM_FAR * step if far else 0)
+    number = TRANSFORM_NUMBER + TRANSFORM_PRODUCT * products + (TRANSFORM_FAR if far else 0)
     if blocks > MOST_PACKINGS and not problem.packed:
-        return number + TRANSFORM_FRESH * step
+        return number + TRANSFORM_FRESH
     return packings(problem, blocks, 1) * number
 
 
@@ -213,8 +213,8 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         weights = unique * C * K
         nbytes = weights * problem.G * problem.itemsize * problem.turns
         if nbytes > machine.L2:
-            number = STREAM_MEMORY if nbytes > machine.L3 / 3 else STREAM_L3
-            cycles = max(cycles, number * weights * blocks * machine.step)
+            number = STREAM_MEMORY if nbytes > machine.L3 / 3 else STREAM_L3 * machine.step
+            cycles = max(cycles, number * weights * blocks)
         if problem.dilation[-1] > 1:        # pixels of a tile lie far apart, and few tiles of a row follow each other
             share *= 1 + 4 * problem.dilation[-1] * alpha / (problem.output_size[-1] + problem.dilation[-1] * alpha)
         into, back = TRANSFORM[alpha]
@@ -222,7 +222,7 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         turned = C * volume(problem) * 1.5 + K * problem.pixels * (1 if problem.dilation[-1] == 1 else SCATTERED)
         cycles += TURN_NUMBER * (0 if problem.channels_last else turned)
         panels = ceil_div(K, machine.NR) * machine.NR
-        cycles += unique * C * panels * transforms_of_weights(problem, alpha, blocks, nbytes > machine.L3 / 3, machine.step)
+        cycles += unique * C * panels * transforms_of_weights(problem, alpha, blocks, nbytes > machine.L3 / 3)
         return (problem.G * cycles + far_cycles(problem, machine, TILES_FAR)) * machine.cycle
     return cost
 

@@ -182,7 +182,7 @@ def product_cycles(problem: Problem, tiles: Tiles, machine: Machine) -> float:
     number = STREAM * machine.step if weights * problem.itemsize > machine.L2 // 2 else 0
     streamed = number * weights * ceil_div(tiles.count, chunk)
     spectra = 2 * tiles.frequencies * tiles.count * (depth + K)
-    spilt = SPILL * machine.step * spectra if (spectra + weights) * problem.itemsize > machine.L3 else 0
+    spilt = SPILL * spectra if (spectra + weights) * problem.itemsize > machine.L3 else 0
     return max(arithmetic, streamed) + OVERLAP * min(arithmetic, streamed) + spilt
 
 
