@@ -215,7 +215,8 @@ cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights,
                          Output* out) noexcept nogil:
     """totals (pixels, NR) = all windows times one panel of weights, in chunks that stay in L1; with `out`, y instead.
 
-    Meanwhile as many numbers from `ahead` on are fetched into L2.
+    Meanwhile as many numbers from `ahead` on are fetched into L2, and under one tap the pixels of the next tile: their
+    channels are too short a stream for the CPU to fetch them by itself.
     """
     cdef Py_ssize_t u = 0, c = 0, runs = max(<Py_ssize_t>1, g.chunk // b.length), n = min(b.length, g.chunk)
     cdef Py_ssize_t i, j, q, stop
@@ -234,7 +235,11 @@ cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights,
                 q = tile_clip(g, b, q, &stop)
                 if q >= stop:
                     continue
-            fetched = ahead + runs * n * i * LANES if i < NV else weights      # a vector for each step, until all are there
+            fetched = weights               # a vector for each step: of weights, until all are there, then of pixels
+            if i < NV:
+                fetched = ahead + runs * n * i * LANES
+            elif b.runs == 1 and n == b.length and i + 1 < b.tiles:
+                fetched = b.window[(i + 1) * b.pixels // b.tiles]
             if last:
                 out.y = y + (output_of(g, b, q) * g.y_q if g.up_w else q * out.step)
             if n == b.length:
