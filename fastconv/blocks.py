@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from .algorithms import LONGEST_ROW
-from .costs import STRASSEN_ROOM, WINOGRAD_ROOM, rows_are_runs, rows_on_lanes, tile_cycles, winograd_block, winograd_tiles
+from .costs import WINOGRAD_ROOM, rows_are_runs, rows_on_lanes, strassen_block, tile_cycles, winograd_block, winograd_tiles
 from .problem import Problem
 from .row import Machine, ceil_div
 
@@ -121,9 +121,8 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[st
 
 
 def strassen_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of strassen, counted in pairs: the sums of a task take STRASSEN_ROOM times L2."""
-    depth, width, pairs = p.C // p.G // 2, padded(ceil_div(p.K // p.G, 2), m.lanes), ceil_div(p.pixels, 2)
-    most = max(m.MR, min(96, int(STRASSEN_ROOM * m.L2) // (6 * p.itemsize * (depth + m.NR)) // m.MR * m.MR))
+    """Blocks of strassen, counted in pairs of pixels and of output channels."""
+    width, pairs, most = padded(ceil_div(p.K // p.G, 2), m.lanes), ceil_div(p.pixels, 2), strassen_block(p, m)
     best = None
     for k_parts in range(1, min(threads, ceil_div(width, m.NR)) + 1):
         k_block = padded(ceil_div(width, k_parts), m.NR)

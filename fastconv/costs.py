@@ -202,6 +202,19 @@ def transforms_of_weights(problem: Problem, alpha: int, blocks: int, far: bool) 
     return packings(problem, blocks, 1) * number
 
 
+def weights_way(nbytes: int, machine: Machine) -> float:
+    """Cycles for each of the weights that a block of tiles reads, if all together take so many bytes."""
+    if nbytes <= machine.L2:
+        return 0.0
+    return STREAM_MEMORY if nbytes > machine.L3 / 3 else STREAM_L3 * machine.step
+
+
+def strassen_block(problem: Problem, machine: Machine) -> int:
+    """Pairs of pixels of one task at most: their sums take STRASSEN_ROOM times L2."""
+    pair = 7 * problem.itemsize * (problem.C // problem.G // 2 + machine.NR)
+    return max(machine.MR, min(WINOGRAD_TILES, STRASSEN_ROOM * machine.L2 // pair // machine.MR * machine.MR))
+
+
 def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
     """Transforms of whole tiles and a matrix product for each element; weights are read once for each block of tiles."""
     def cost(problem: Problem, machine: Machine) -> float:
@@ -210,11 +223,8 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         share, blocks = elements / alpha**2, ceil_div(tiles, winograd_block(problem, machine, elements))
         calls = elements * ceil_div(tiles, machine.MR) * ceil_div(K, machine.NR)
         cycles = elements * C * tile_cycles(tiles, ceil_div(K, machine.lanes), machine) + calls * PRODUCT_START
-        weights = unique * C * K
-        nbytes = weights * problem.G * problem.itemsize * problem.turns
-        if nbytes > machine.L2:
-            number = STREAM_MEMORY if nbytes > machine.L3 / 3 else STREAM_L3 * machine.step
-            cycles = max(cycles, number * weights * blocks)
+        nbytes = unique * C * K * problem.G * problem.itemsize * problem.turns
+        cycles = max(cycles, weights_way(nbytes, machine) * unique * C * K * blocks)
         if problem.dilation[-1] > 1:        # pixels of a tile lie far apart, and few tiles of a row follow each other
             share *= 1 + 4 * problem.dilation[-1] * alpha / (problem.output_size[-1] + problem.dilation[-1] * alpha)
         into, back = TRANSFORM[alpha]
@@ -233,6 +243,9 @@ def strassen_cost(problem: Problem, machine: Machine) -> float:
     vectors = ceil_div(width, machine.lanes)
     cycles = 7 * depth * tile_cycles(pairs, vectors, machine)
     cycles += 7 * ceil_div(pairs, machine.MR) * ceil_div(width, machine.NR) * TILE_START
+    weights = 7 * depth * width
+    blocks = ceil_div(pairs, strassen_block(problem, machine))
+    cycles = max(cycles, weights_way(weights * problem.G * problem.itemsize, machine) * weights * blocks)
     cycles += pairs * (PAIR_IN * ceil_div(depth, machine.lanes) + PAIR_OUT * vectors)
     turned = problem.C // problem.G * volume(problem) + 2 * width * problem.pixels
     cycles += 0 if problem.channels_last else 1.5 * TURN_NUMBER * turned

@@ -34,7 +34,7 @@ from turned cimport image_size, images_of, pieces_of, pitch_of, turn_piece, turn
 
 cdef enum:
     ELEMENTS = 7                # products of halves
-    MOST_SCALE = 40             # powers of two
+    MOST_SCALE = 40             # of a scale's exponent: neither it nor its inverse leaves float32
     RUN = 16                    # pairs of pixels whose products are combined together
     PIECE = 16                  # pairs of input channels whose weights are summed at once: they stay in L1
 
@@ -238,8 +238,8 @@ cdef inline vec lanes_load(const real* row, Py_ssize_t c, Py_ssize_t n) noexcept
 
 
 cdef inline real power_below(real x) noexcept nogil:
-    """The power of two that leaves x / power between 1 and 2; 1 for what has none near."""
-    cdef int exponent = 0
+    """The power of two that leaves x / power between 1 and 2, or the nearest that is allowed; 1 for what has none."""
+    cdef int exponent = 1
     if x > 0 and x < INFINITY:
         frexp(x, &exponent)
     return <real>ldexp(1, max(-MOST_SCALE, min(<int>MOST_SCALE, exponent - 1)))
