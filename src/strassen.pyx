@@ -286,20 +286,25 @@ cdef bint pack_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* w
     cdef real* outputs = scale + 2 * row_of(g) + k
     cdef real* target = scale + scales_of(g) + panel * ELEMENTS * step + c * NR
     cdef vec b11, b12, b21, b22, first, second
-    cdef int j
+    cdef vec low[NV]                            # what undoes the scales of the output channels, as exactly
+    cdef vec high[NV]
+    cdef int j, vectors = <int>min(<Py_ssize_t>NV, (width - k) // LANES)
     memset(plain, 0, 4 * half * sizeof(real))
     for i in range(4):
         rows = min(<Py_ssize_t>NR, min(width, g.K - i % 2 * width) - k)
         if rows > 0:
             pack_columns(w + i % 2 * width * g.C + i // 2 * depth, g.C, <int>rows, channels, 1, plain + i * half)
     scale += c
+    for j in range(vectors):
+        low[j] = vec_splat(1) / vec_load(outputs + j * LANES)
+        high[j] = vec_splat(1) / vec_load(outputs + width + j * LANES)
     for i in range(channels):
-        first, second = vec_splat(scale[i]), vec_splat(scale[row_of(g) + i])
-        for j in range(<int>min(<Py_ssize_t>NV, (width - k) // LANES)):
-            b11 = vec_load(plain + j * LANES) / (vec_load(outputs + j * LANES) * first)
-            b12 = vec_load(plain + half + j * LANES) / (vec_load(outputs + width + j * LANES) * first)
-            b21 = vec_load(plain + 2 * half + j * LANES) / (vec_load(outputs + j * LANES) * second)
-            b22 = vec_load(plain + 3 * half + j * LANES) / (vec_load(outputs + width + j * LANES) * second)
+        first, second = vec_splat(1 / scale[i]), vec_splat(1 / scale[row_of(g) + i])
+        for j in range(vectors):
+            b11 = vec_load(plain + j * LANES) * (low[j] * first)
+            b12 = vec_load(plain + half + j * LANES) * (high[j] * first)
+            b21 = vec_load(plain + 2 * half + j * LANES) * (low[j] * second)
+            b22 = vec_load(plain + 3 * half + j * LANES) * (high[j] * second)
             vec_store(target + j * LANES, b11 + b22)                # with the sums of pair_input in their order
             vec_store(target + step + j * LANES, b11)
             vec_store(target + 2 * step + j * LANES, b22)
