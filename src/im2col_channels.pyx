@@ -18,14 +18,14 @@ Costs    2 N G K C T R S O P Q flop, less the taps at which all pixels of a tile
 """
 from libc.string cimport memcpy, memset
 
-from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, divided_in_rounds, offer
+from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
 from micro.combine cimport Target, pixels_combine, row_of, target_of
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish
 from micro.geometry cimport ZEROS, Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns
 from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_zero
 from micro.tile cimport Output, any_tile_multiply_rows
-from turned cimport image_size, images_of, pieces_of, pitch_of, turn_piece, turned_size
+from turned cimport divided_when_turned, image_size, images_of, pitch_of, turned_bytes
 
 cdef enum:
     POINTERS = 8                # in one line
@@ -346,20 +346,9 @@ cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
     return layout(g, &b, NULL)
 
 
-cdef Py_ssize_t shared(const Geometry* g) noexcept nogil:
-    return padded(turned_size(g) * sizeof(real), 64)
-
-
-cdef bint turn_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
-    if task < g.N * pieces_of(g):
-        turn_piece(g, a, task)
-    return False
-
-
 cdef Division divide(Geometry* g) noexcept nogil:
     cdef Py_ssize_t tasks = g.G * ceil_div(g.O * g.P * g.Q, g.pixel_block) * ceil_div(g.K, g.channel_block)
-    return divided_in_rounds(<AnyTask>turn_task, images_of(g) * pieces_of(g), <AnyTask>block, images_of(g) * tasks,
-                             g.N * tasks)
+    return divided_when_turned(g, <AnyTask>block, tasks)
 
 
 cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
@@ -372,4 +361,4 @@ cdef Division packing(Geometry* g) noexcept nogil:
 
 
 cdef Table table
-kernel = offer(&table, CONVOLUTION, <Divide>divide, <Measure>workspace, <Measure>packed, <Divide>packing, <Measure>shared)
+kernel = offer(&table, CONVOLUTION, <Divide>divide, <Measure>workspace, <Measure>packed, <Divide>packing, <Measure>turned_bytes)

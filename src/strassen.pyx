@@ -30,7 +30,7 @@ from micro.geometry cimport Geometry, ceil_div, padded, place
 from micro.pack cimport pack_columns
 from micro.simd cimport (FULL, LANES, NR, NV, real, vec, vec_larger, vec_load, vec_mask_load, vec_splat, vec_store,
                          vec_zero)
-from turned cimport image_size, images_of, pieces_of, pitch_of, turn_piece, turned_size
+from turned cimport divided_when_turned, image_size, images_of, pitch_of, turned_bytes
 
 cdef enum:
     ELEMENTS = 7                # products of halves
@@ -322,20 +322,9 @@ cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
     return layout(g, &b, NULL)
 
 
-cdef Py_ssize_t shared(const Geometry* g) noexcept nogil:
-    return padded(turned_size(g) * sizeof(real), 64)
-
-
-cdef bint turn_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
-    if task < g.N * pieces_of(g):
-        turn_piece(g, a, task)
-    return False
-
-
 cdef Division divide(Geometry* g) noexcept nogil:
     cdef Py_ssize_t tasks = g.G * ceil_div(pixels_of(g), g.pixel_block) * ceil_div(width_of(g), g.channel_block)
-    return divided_in_rounds(<AnyTask>turn_task, images_of(g) * pieces_of(g), <AnyTask>block, images_of(g) * tasks,
-                             g.N * tasks)
+    return divided_when_turned(g, <AnyTask>block, tasks)
 
 
 cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
@@ -352,4 +341,4 @@ cdef Division packing(Geometry* g) noexcept nogil:
 
 
 cdef Table table
-kernel = offer(&table, CONVOLUTION, <Divide>divide, <Measure>workspace, <Measure>packed, <Divide>packing, <Measure>shared)
+kernel = offer(&table, CONVOLUTION, <Divide>divide, <Measure>workspace, <Measure>packed, <Divide>packing, <Measure>turned_bytes)

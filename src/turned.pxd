@@ -3,7 +3,7 @@
 The turned images (images_of, D H W, pitch_of) lie at the beginning of Arrays.shared. With channels_last there is nothing
 to do.
 """
-from kernel cimport Arrays
+from kernel cimport AnyTask, Arrays, Division, divided_in_rounds
 from micro.geometry cimport Geometry, ceil_div, padded
 from micro.pack cimport turn
 from micro.simd cimport LANES, real
@@ -61,3 +61,20 @@ cdef inline void turn_piece(const Geometry* g, const Arrays* a, Py_ssize_t piece
     while row < stop:
         turn(x + row // g.H * g.x_d + row % g.H * g.x_h, g.x_c, count, g.W, turned + row * g.W * pitch, pitch)
         row += 1
+
+
+cdef inline bint turn_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
+    """One task before a round: a piece, if there are so many."""
+    if task < g.N * pieces_of(g):
+        turn_piece(g, a, task)
+    return False
+
+
+cdef inline Py_ssize_t turned_bytes(const Geometry* g) noexcept nogil:
+    """What all threads need together, where nothing but the images is shared."""
+    return padded(turned_size(g) * sizeof(real), 64)
+
+
+cdef inline Division divided_when_turned(const Geometry* g, AnyTask one, Py_ssize_t tasks) noexcept nogil:
+    """`tasks` tasks of each image, which see it turned."""
+    return divided_in_rounds(<AnyTask>turn_task, images_of(g) * pieces_of(g), one, images_of(g) * tasks, g.N * tasks)
