@@ -13,13 +13,15 @@ import numpy as np
 from .resample_problem import SAMPLE_MODES, SAMPLE_PADDING, Padding, Rearrangement, Resampling, Sampling, Windows
 from .row import Machine, ceil_div
 
-WAYS = ("across", "along", "channels", "at once", "picked")     # of src/resample.pyx
+WAYS = ("across", "along", "channels", "sliding", "picked")     # of src/resample.pyx
 MOST_ACROSS = 16                # taps; more are added up along the window
+SLIDING_TAPS = 2
 PICKED_TAPS = (2, 4)            # for which the kernel has a loop of its own
-MOST_DIRECT = 8                 # taps on all axes together, read without a row of sums
+MOST_ROWS = 8                   # rows of the input that make one of the output, without a row of sums
 ROOM = 8 << 10                  # bytes of a row of sums: with those ahead of it, less than L1
 LARGEST_ROOM = 4 << 20
 AHEAD = 4                       # rows of sums that are held at a time
+SHARED = 2                      # rows of the input for each of the output, if rows of numbers that were picked are shared
 SPARSE = 32                     # input pixels for each output pixel: windows far apart are summed one by one
 TASK_NUMBERS = 1 << 15          # read and written by one task
 TASK_BYTES = 1 << 16            # written by one task of those that only move items
@@ -245,15 +247,16 @@ def resample_fields(problem: Resampling, machine: Machine, threads: int) -> dict
     C = problem.C if problem.channels_last else 1
     fields = {"M": problem.N * (1 if problem.channels_last else problem.C), "D": D, "H": H, "W": W, "C": C,
               "O": O, "P": P, "Q": Q, "taps_d": depth[1].shape[1], "taps_h": height[1].shape[1], "taps_w": width[1].shape[1],
-              "c_block": C}
+              "c_block": C, "past": int(prod(problem.output_shape) * problem.itemsize > machine.L3)}
+    few_rows = depth[1].shape[1] * height[1].shape[1] <= MOST_ROWS
     columns = None
     if C < machine.lanes and width[1].shape[1] <= MOST_ACROSS and W < SPARSE * Q:
-        if prod(t[1].shape[1] for t in (depth, height)) <= MOST_DIRECT:
+        if few_rows and H <= SHARED * P:
             columns = picked_columns(*width, C, W * C, machine.lanes, dtype)
         columns = columns or across_columns(*width, C, machine.lanes, dtype)
     columns = columns or window_columns(*width, C, W >= SPARSE * Q, machine.lanes, dtype)
-    if columns["way"] == WAYS.index("channels") and prod(t[1].shape[1] for t in (depth, height, width)) <= MOST_DIRECT:
-        columns["way"] = WAYS.index("at once")
+    if columns["way"] == WAYS.index("channels") and few_rows and width[1].shape[1] <= SLIDING_TAPS:
+        columns["way"] = WAYS.index("sliding")
     tables = {"first_d": depth[0], "weight_d": depth[1].astype(dtype), "first_h": height[0],
               "weight_h": height[1].astype(dtype)} | columns.pop("tables")
     work = Q * C + min(depth[1].shape[1] * height[1].shape[1], ceil_div(D * H, O * P) + 1) * W * C

@@ -4,12 +4,13 @@ Loops, outermost first, and what each block is sized for:
     task        in parallel: a plane (channels first) or an image x a share of its rows x a block of columns
     o p         one row of y: the rows of x that it is made of are summed into one row        L1, read once by the next loop
     q           the pixels of y out of that row, by one of these ways
-        picked      lanes are numbers of y; they are picked by shuffles out of one or two     2 or 4 taps, few channels side by
-                    vectors of sums, which stay in registers: no row is stored                side, windows close together
+        picked      lanes are numbers of y, picked by shuffles out of one or two vectors of   2 or 4 taps, few channels side by
+                    each row of x, once for all rows of y that it makes: columns come first   side, windows close together
         across      the same out of a row                                                     other taps or windows
         along       lanes are taps, added up at last                                          many taps
         channels    lanes are channels                                                        channels last
-        at once     lanes are channels, out of all pixels at once, without a row of sums      channels last, few taps
+        sliding     lanes are channels; sums of two columns stay in registers while windows   channels last, at most 2 taps
+                    slide along the row: no row is stored
 Summing rows first makes that work independent of the number of columns of y, and leaves all borders to the tables.
 
 Needs    x (M, D, H, W, C), y (M, O, P, Q, C), contiguous, distinct; tables as fastconv/resample_tables.py makes them.
@@ -23,22 +24,31 @@ from libc.stdint cimport int64_t
 from kernel cimport RESAMPLE, Divide, Division, Measure, Streams, Table, divided, offer
 from micro.fields cimport Resample
 from micro.geometry cimport ceil_div
-from micro.simd cimport (FULL, LANES, bits, ivec, ivec_load, real, vec, vec_collect, vec_load, vec_mask_load, vec_mask_store,
-                         vec_pick, vec_pick_two, vec_splat, vec_store, vec_sum, vec_where_weighted, vec_zero)
+from micro.simd cimport (FULL, LANES, VECTOR_BYTES, bits, real, vec, vec_collect, vec_load, vec_mask_load,
+                         vec_mask_store, vec_pick, vec_pick_two, vec_splat, vec_store, vec_stream, vec_sum, vec_where_weighted,
+                         vec_zero)
 
 cdef enum:
-    ACROSS, ALONG, CHANNELS, AT_ONCE, PICKED    # in the order of resample_tables.WAYS
+    ACROSS, ALONG, CHANNELS, SLIDING, PICKED    # in the order of resample_tables.WAYS
 
 cdef enum:
     GROUP = 4                       # vectors that are summed at a time
     AHEAD = 4                       # rows that are summed before numbers are picked; resample_tables.AHEAD
-    MOST_PICKED = 4                 # taps; resample_tables.PICKED_TAPS
-    FEW = 9                         # taps on all axes, resample_tables.MOST_DIRECT, and one to spare
+    MOST_HELD = 16                  # rows of x, of which numbers are picked for all rows of y that they make
+    FEW = 8                         # rows of x that make one of y; resample_tables.MOST_ROWS
 
 cdef struct Source:                 # of a row of y: rows of x, and their weights, without those that are zero
     const real* row[FEW]
     real weight[FEW]
     Py_ssize_t n
+
+cdef struct Rows:                   # of y, one below the other, whose numbers are picked together
+    const real* x                   # the first row of x that they need
+    Py_ssize_t held                 # rows of x from there on, of each slice
+    Py_ssize_t count                # of rows of y
+    const int64_t* first_h          # tables, from the first row on
+    const real* weight_h
+    const real* weight_d
 
 cdef struct Block:
     int64_t start, stop             # vectors (across) or pixels of y
@@ -160,62 +170,116 @@ cdef inline void source_find(const Resample* g, const char* tables, const real* 
                 s.n += 1
 
 
-cdef inline void picked_vector(const int taps, const bint any_kind, const Source* source, Py_ssize_t rows, Py_ssize_t base,
-                               const bits* at, const real* weight, real* y, Py_ssize_t line, unsigned lanes) noexcept nogil:
-    """One vector in each of `rows` rows of y. any_kind: its pixels may lie in two vectors of x, and weights may be zero."""
-    cdef vec low, high = vec_zero(), acc, v, w
-    cdef vec weights[MOST_PICKED]
-    cdef ivec place[MOST_PICKED]
-    cdef const Source* s
-    cdef Py_ssize_t i, k
+cdef inline bint whole_lines(const real* y, Py_ssize_t step) noexcept nogil:
+    """Whether all that begins at y, and `step` numbers further on each time, can be stored past the caches."""
+    return <size_t>y % VECTOR_BYTES == 0 and step % LANES == 0
+
+
+cdef inline vec picked_sum(const int taps, const bint any_kind, const real* x, const real* weight, const bits* at) noexcept nogil:
+    """Numbers of a row of x, picked and weighted. any_kind: they may lie in two vectors, and weights may be zero."""
+    cdef vec low = vec_load(x), high = low, acc = vec_zero(), v, w
     cdef int t
+    if any_kind:
+        high = vec_load(x + LANES)
     for t in range(taps):
-        weights[t] = vec_load(weight + t * LANES)
-        place[t] = ivec_load(at + t * LANES)
-    for i in range(rows):
-        s = source + i
-        low = vec_zero()
+        w = vec_load(weight + t * LANES)
         if any_kind:
-            high = vec_zero()
-        for k in range(s.n):
-            w = vec_splat(s.weight[k])
-            low = low + w * vec_load(s.row[k] + base)
-            if any_kind:
-                high = high + w * vec_load(s.row[k] + base + LANES)
-        acc = vec_zero()
-        for t in range(taps):
-            if any_kind:
-                v = vec_where_weighted(weights[t], vec_pick_two(low, high, <const bits*>&place[t]))
-            else:
-                v = vec_pick(low, <const bits*>&place[t])
-            acc = acc + weights[t] * v
-        if lanes == FULL:
-            vec_store(y + i * line, acc)
+            v = vec_where_weighted(w, vec_pick_two(low, high, at + t * LANES))
         else:
-            vec_mask_store(y + i * line, lanes, acc)
+            v = vec_pick(low, at + t * LANES)
+        acc = acc + w * v
+    return acc
 
 
-cdef inline void picked(const int taps, const Resample* g, const char* tables, const real* x, Py_ssize_t p, Py_ssize_t rows,
-                        real* y) noexcept nogil:
-    """`rows` rows of y, the first of which is row p."""
+cdef inline void picked_group(const int taps, const int vectors, const bint any_kind, const Resample* g, const Rows* b,
+                              const int64_t* base, const bits* at, const real* weight, real* y, unsigned lanes,
+                              bint past) noexcept nogil:
+    """`vectors` vectors in each of some rows of y, of a single one `lanes`.
+
+    They are picked out of every row of x that is needed, then rows are summed.
+    """
+    cdef vec picked_from[MOST_HELD * GROUP]
+    cdef vec acc[GROUP]
+    cdef Py_ssize_t line = g.W * g.C, i, d, h
+    cdef const vec* v
+    cdef const real* x
+    cdef const real* weight_h
+    cdef vec w
+    cdef int j
+    for j in range(vectors):
+        for d in range(g.taps_d):
+            x = b.x + d * g.H * line + base[j]
+            for h in range(b.held):
+                picked_from[(d * b.held + h) * vectors + j] = picked_sum(
+                    taps, any_kind, x, weight + j * taps * LANES, at + j * taps * LANES)
+                x += line
+    for i in range(b.count):
+        weight_h = b.weight_h + i * g.taps_h
+        for j in range(vectors):
+            acc[j] = vec_zero()
+        for d in range(g.taps_d):
+            v = picked_from + (d * b.held + b.first_h[i] - b.first_h[0]) * vectors
+            for h in range(g.taps_h):
+                if b.weight_d[d] * weight_h[h] != 0:
+                    w = vec_splat(b.weight_d[d] * weight_h[h])
+                    for j in range(vectors):
+                        acc[j] = acc[j] + w * v[j]
+                v += vectors
+        if lanes != FULL:
+            vec_mask_store(y, lanes, acc[0])
+        elif past:
+            for j in range(vectors):
+                vec_stream(y + j * LANES, acc[j])
+        else:
+            for j in range(vectors):
+                vec_store(y + j * LANES, acc[j])
+        y += g.Q * g.C
+
+
+cdef inline void picked(const int taps, const Resample* g, const char* tables, const Rows* b, real* y) noexcept nogil:
+    """Some rows of y, from the first number on."""
     cdef const int64_t* base = <const int64_t*>(tables + g.base)
     cdef const int64_t* kind = <const int64_t*>(tables + g.kind)
     cdef const bits* at = <const bits*>(tables + g.at)
     cdef const real* weight = <const real*>(tables + g.weight_w)
-    cdef Py_ssize_t numbers = g.Q * g.C, i
-    cdef Source source[AHEAD]
+    cdef Py_ssize_t numbers = g.Q * g.C, i = 0
+    cdef bint past = g.past and whole_lines(y, numbers)
     cdef unsigned lanes
-    for i in range(rows):
-        source_find(g, tables, x, p + i, &source[i])
-    for i in range(ceil_div(numbers, LANES)):
-        lanes = FULL if (i + 1) * LANES <= numbers else FULL >> ((i + 1) * LANES - numbers)
-        if kind[i] == 0 and lanes == FULL:
-            picked_vector(taps, False, source, rows, base[i], at, weight, y, numbers, FULL)
+    while i * LANES < numbers:
+        if (i + GROUP) * LANES <= numbers:
+            if kind[i] == 0 and kind[i + 1] == 0 and kind[i + 2] == 0 and kind[i + 3] == 0:
+                picked_group(taps, GROUP, False, g, b, base + i, at + i * taps * LANES, weight + i * taps * LANES,
+                             y + i * LANES, FULL, past)
+            else:
+                picked_group(taps, GROUP, True, g, b, base + i, at + i * taps * LANES, weight + i * taps * LANES,
+                             y + i * LANES, FULL, past)
+            i += GROUP
         else:
-            picked_vector(taps, True, source, rows, base[i], at, weight, y, numbers, lanes)
-        at += taps * LANES
-        weight += taps * LANES
-        y += LANES
+            lanes = FULL if (i + 1) * LANES <= numbers else FULL >> ((i + 1) * LANES - numbers)
+            picked_group(taps, 1, True, g, b, base + i, at + i * taps * LANES, weight + i * taps * LANES, y + i * LANES,
+                         lanes, past)
+            i += 1
+
+
+cdef Py_ssize_t picked_rows(const Resample* g, const char* tables, const real* x, Py_ssize_t p, Py_ssize_t most,
+                            real* y) noexcept nogil:
+    """At most `most` rows of y, the first of which is row p of all; how many."""
+    cdef Py_ssize_t o = p // g.P
+    cdef Rows b
+    p -= o * g.P
+    b.first_h = <const int64_t*>(tables + g.first_h) + p
+    b.weight_h = <const real*>(tables + g.weight_h) + p * g.taps_h
+    b.weight_d = <const real*>(tables + g.weight_d) + o * g.taps_d
+    b.x = x + ((<const int64_t*>(tables + g.first_d))[o] * g.H + b.first_h[0]) * g.W * g.C
+    b.count = min(min(most, g.P - p), <Py_ssize_t>MOST_HELD)
+    while g.taps_d * (b.first_h[b.count - 1] - b.first_h[0] + g.taps_h) > MOST_HELD:
+        b.count -= 1
+    b.held = b.first_h[b.count - 1] - b.first_h[0] + g.taps_h
+    if g.taps_w == 2:
+        picked(2, g, tables, &b, y)
+    else:
+        picked(4, g, tables, &b, y)
+    return b.count
 
 
 cdef inline void along(const Resample* g, const char* tables, const Block* b, const real* x, real* y) noexcept nogil:
@@ -263,48 +327,80 @@ cdef inline void channels(const Resample* g, const char* tables, const Block* b,
             c += LANES
 
 
-cdef inline void pixel_sum(const Py_ssize_t known, Py_ssize_t taps, const real** at, const real* weight, Py_ssize_t count,
-                           real* y) noexcept nogil:
-    """All channels of one pixel; `known` is 0 if the number of taps is not known when this is compiled."""
-    cdef Py_ssize_t c = 0, t
-    cdef unsigned lanes
-    cdef vec acc
-    while c + LANES <= count:
-        acc = vec_zero()
-        for t in range(known if known else taps):
-            acc = acc + vec_splat(weight[t]) * vec_load(at[t] + c)
-        vec_store(y + c, acc)
-        c += LANES
-    if c < count:
-        lanes = FULL >> (c + LANES - count)
-        acc = vec_zero()
-        for t in range(known if known else taps):
-            acc = acc + vec_splat(weight[t]) * vec_mask_load(vec_zero(), lanes, at[t] + c)
-        vec_mask_store(y + c, lanes, acc)
+cdef inline void column_sum(const int vectors, const Source* s, Py_ssize_t at, unsigned lanes, vec* total) noexcept nogil:
+    """`vectors` vectors of channels of the rows of a source, summed, `at` numbers from their beginnings."""
+    cdef const real* x
+    cdef Py_ssize_t k
+    cdef vec w
+    cdef int j
+    for j in range(vectors):
+        total[j] = vec_zero()
+    for k in range(s.n):
+        x = s.row[k] + at
+        w = vec_splat(s.weight[k])
+        if lanes == FULL:
+            for j in range(vectors):
+                total[j] = total[j] + w * vec_load(x + j * LANES)
+        else:
+            total[0] = total[0] + w * vec_mask_load(vec_zero(), lanes, x)
 
 
-cdef void at_once(const Resample* g, const char* tables, const real* x, Py_ssize_t p, real* y) noexcept nogil:
-    """Row p, of all, pixel after pixel, of at most FEW taps."""
+cdef inline void slide(const int vectors, const Resample* g, const char* tables, const Source* s, Py_ssize_t c, unsigned lanes,
+                       bint past, real* y) noexcept nogil:
+    """`vectors` vectors of channels, from channel c on, of all pixels of a row; of a single one `lanes`. y: that row."""
     cdef const int64_t* first = <const int64_t*>(tables + g.first_w)
-    cdef const real* weight_w = <const real*>(tables + g.weight_w)
-    cdef Py_ssize_t width = ceil_div(g.taps_w, LANES) * LANES, q, i, t, taps
-    cdef const real* at[FEW]
-    cdef real weight[FEW]
+    cdef const real* weight = <const real*>(tables + g.weight_w)
+    cdef Py_ssize_t width = ceil_div(g.taps_w, LANES) * LANES, q, at = -2
+    cdef vec low[GROUP]
+    cdef vec high[GROUP]
+    cdef vec out[GROUP]
+    cdef int j
+    for j in range(vectors):
+        low[j] = high[j] = vec_zero()
+    y += c
+    for q in range(g.Q):
+        if first[q] != at:
+            if first[q] == at + 1 and g.taps_w > 1:
+                for j in range(vectors):
+                    low[j] = high[j]
+            else:
+                column_sum(vectors, s, first[q] * g.C + c, lanes, low)
+            if g.taps_w > 1:
+                column_sum(vectors, s, (first[q] + 1) * g.C + c, lanes, high)
+            at = first[q]
+        if weight[1] == 0:
+            for j in range(vectors):
+                out[j] = vec_splat(weight[0]) * low[j]
+        elif weight[0] == 0:
+            for j in range(vectors):
+                out[j] = vec_splat(weight[1]) * high[j]
+        else:
+            for j in range(vectors):
+                out[j] = vec_splat(weight[0]) * low[j] + vec_splat(weight[1]) * high[j]
+        if lanes != FULL:
+            vec_mask_store(y, lanes, out[0])
+        elif past:
+            for j in range(vectors):
+                vec_stream(y + j * LANES, out[j])
+        else:
+            for j in range(vectors):
+                vec_store(y + j * LANES, out[j])
+        weight += width
+        y += g.C
+
+
+cdef void sliding(const Resample* g, const char* tables, const real* x, Py_ssize_t p, real* y) noexcept nogil:
+    """Row p, of all."""
+    cdef bint past = g.past and whole_lines(y, g.C)
+    cdef Py_ssize_t c = 0
     cdef Source s
     source_find(g, tables, x, p, &s)
-    for q in range(g.Q):
-        taps = 0
-        for i in range(s.n):
-            for t in range(g.taps_w):
-                at[taps] = s.row[i] + (first[q] + t) * g.C
-                weight[taps] = s.weight[i] * weight_w[t]
-                taps += weight_w[t] != 0
-        if taps == 4:
-            pixel_sum(4, 4, at, weight, g.C, y)
-        else:
-            pixel_sum(0, taps, at, weight, g.C, y)
-        weight_w += width
-        y += g.C
+    while c + GROUP * LANES <= g.C:
+        slide(GROUP, g, tables, &s, c, FULL, past, y)
+        c += GROUP * LANES
+    while c < g.C:
+        slide(1, g, tables, &s, c, FULL if c + LANES <= g.C else FULL >> (c + LANES - g.C), past, y)
+        c += LANES
 
 
 cdef void row(const Resample* g, const char* tables, const Block* b, const real* x, Py_ssize_t o, Py_ssize_t p, Py_ssize_t c,
@@ -342,18 +438,15 @@ cdef bint task_run(const void* fields, const void* arrays, Py_ssize_t task, char
     cdef const char* tables = <const char*>(g + 1)
     cdef const Block* b = <const Block*>(tables + g.block)
     cdef Py_ssize_t shares = ceil_div(g.O * g.P, g.rows), m = task // shares, p = task % shares * g.rows, c, i
-    cdef Py_ssize_t count
-    cdef Py_ssize_t stop = min(g.O * g.P, p + g.rows)
+    cdef Py_ssize_t count, stop = min(g.O * g.P, p + g.rows)
     cdef const real* x = <const real*>(<const Streams*>arrays).input[0] + m * g.D * g.H * g.W * g.C
     cdef real* y = <real*>(<const Streams*>arrays).output[0] + m * g.O * g.P * g.Q * g.C
     while p < stop:
-        count = min(<Py_ssize_t>AHEAD, stop - p) if g.way in (ACROSS, PICKED) else 1
-        if g.way == AT_ONCE:
-            at_once(g, tables, x, p, y + p * g.Q * g.C)
-        elif g.way == PICKED and g.taps_w == 2:
-            picked(2, g, tables, x, p, count, y + p * g.Q * g.C)
+        count = min(<Py_ssize_t>AHEAD, stop - p) if g.way == ACROSS else 1
+        if g.way == SLIDING:
+            sliding(g, tables, x, p, y + p * g.Q * g.C)
         elif g.way == PICKED:
-            picked(4, g, tables, x, p, count, y + p * g.Q * g.C)
+            count = picked_rows(g, tables, x, p, stop - p, y + p * g.Q * g.C)
         elif g.way == ACROSS:
             for i in range(g.blocks):
                 rows_across(g, tables, b + i, x, p, count, y + p * g.Q * g.C, <real*>workspace)

@@ -1,13 +1,15 @@
 """interpolate, grid_sample, rearranging: every build against the definitions, options of torch, hostile input."""
+from collections import OrderedDict
 from itertools import product
 
 import numpy as np
 import pytest
 from cases import every_build
-from streams import check, reals
+from streams import check, reals, run
 
 import fastconv
-from fastconv import reference_resampling
+from fastconv import reference_resampling, stream_plan
+from fastconv.arrays import lined
 from fastconv.machine import machine
 from fastconv.resample_problem import (
     MODES,
@@ -156,7 +158,8 @@ def test_interpolate_images(mode, isa, real):
     ((2, 2, 33), "linear", (70,)), ((1, 2, 300), "area", (7,)), ((2, 2, 3, 4, 5), "trilinear", (5, 3, 9)),
     ((1, 3, 5000), "area", (2,)), ((1, 2, 2, 3, 40), "area", (3, 2, 17)), ((1, 2, 2, 400), "bilinear", (3, 5)),
     ((1, 40, 3, 5), "bicubic", (7, 4)), ((1, 67, 4, 5), "bilinear", (7, 11)), ((1, 19, 2, 3, 4), "trilinear", (3, 3, 3)),
-    ((1, 4100, 2, 3), "bilinear", (3, 4)), ((1, 520, 1, 90), "area", (1, 3))], ids=str)
+    ((1, 4100, 2, 3), "bilinear", (3, 4)), ((1, 520, 1, 90), "area", (1, 3)), ((1, 1, 70, 40), "bilinear", (41, 61)),
+    ((1, 2, 3, 9, 40), "trilinear", (7, 31, 141)), ((2, 1, 25, 40), "bicubic", (80, 70))], ids=str)
 def test_interpolate_other_shapes(shape, mode, size, isa, real):
     for last, antialias in product((False, True), (False, True) if mode in ("bilinear", "bicubic") else (False,)):
         x = layout(reals(RNG, shape, real), last)
@@ -174,6 +177,24 @@ def test_every_way_is_taken():
         x = np.empty(shape, np.float32)
         taken.add(WAYS[resample_fields(problem_of(x, "f32", mode, last, size=size), one, 1)["way"]])
     assert taken == set(WAYS)
+
+
+@pytest.mark.parametrize("isa,real", every_build())
+@pytest.mark.parametrize("shape,mode,last", [((1, 2, 9, 64), "bilinear", False), ((1, 9, 5, 32), "bilinear", True),
+                                             ((1, 9, 16, 5), "nearest", False), ((1, 9, 5, 80), "nearest", True)], ids=str)
+def test_stores_past_the_caches_are_the_same_numbers(shape, mode, last, isa, real, monkeypatch):
+    """As a result is stored that no cache holds; those that begin within a line are not."""
+    x = reals(RNG, shape, real)
+    problem = problem_of(x, real, mode, last, scale_factor=2)
+    inputs = (x,) if mode == "bilinear" else (x.view(f"u{x.itemsize}"), np.zeros(1, f"u{x.itemsize}"))
+    expected = run(problem, inputs, isa)
+    monkeypatch.setattr(stream_plan, "machine", lambda *build: machine(*build)._replace(L3=0))
+    monkeypatch.setattr(stream_plan, "_plans", OrderedDict())
+    room = lined((problem.output_shape[0], expected.size + 8), inputs[0].dtype)
+    for first in (0, 3):
+        y = room[0, first:first + expected.size].reshape(expected.shape)
+        y.fill(7)
+        np.testing.assert_array_equal(run(problem, inputs, isa, threads=2, y=y), expected)
 
 
 def test_scale_that_was_asked_for_counts():

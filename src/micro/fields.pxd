@@ -53,6 +53,7 @@ cdef struct Resample:
     Py_ssize_t first_w, weight_w                    # along, channels: first pixel of a window; (Q, padded taps)
     Py_ssize_t base, kind, at                       # across, picked: first number, kind and lanes of each vector
     Py_ssize_t workspace
+    Py_ssize_t past                                 # y does not stay in a cache: it may be stored past them
 
 cdef struct Masking:
     Py_ssize_t N, C, G, pixels, channels_last
