@@ -1,6 +1,8 @@
 """Sizes of the blocks into which each kernel cuts a problem: what stays in which cache, and work for all threads."""
 from __future__ import annotations
 
+from math import gcd
+
 from .algorithms import LONGEST_ROW
 from .costs import WINOGRAD_ROOM, rows_are_runs, rows_on_lanes, strassen_block, tile_cycles, winograd_block, winograd_tiles
 from .problem import Problem
@@ -8,6 +10,10 @@ from .row import Machine, ceil_div
 
 WORKSPACE = 8 << 20             # bytes that one thread may use
 LINE_COLUMNS = 224              # of sums that are turned back at a time: whole tiles, L1
+L1_WAY = 4096                   # bytes that all sets of L1 hold together, once; on all CPUs with AVX2
+LINE = 64
+SETS_FILLED = 4                 # how many times as many lines as these sets hold may be loaded ...
+LOADS_HIDDEN = 4                # ... with less than so many multiply-adds for each
 
 
 def padded(n: int, unit: int) -> int:
@@ -164,6 +170,20 @@ def plane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     return {"pixel_block": rows * Q if columns == Q else columns, "channel_block": balanced(p.K, planes)}
 
 
+def copies_rows(p: Problem, m: Machine) -> bool:
+    """Whether depthwise_channels, with channels last, copies what a task reads: whole blocks of channels of whole rows.
+
+    That pays where the pixels of a tile, a power of two apart, fall into few sets of L1 and multiply-adds do not hide it.
+    """
+    if len(p.kernel) != 2 or p.kernel[1] == 1 or p.pixels == 1 or p.C % (2 * m.lanes) or (
+            p.padded and p.padding_mode != "zeros"):
+        return False
+    (R, S), (stride_h, stride_w) = p.kernel, p.stride
+    lines = (R + stride_h) * (6 * stride_w + S)         # that a tile of two rows of 7 pixels loads
+    held = L1_WAY // max(LINE, gcd(p.C * p.itemsize, L1_WAY)) * (m.L1 // L1_WAY)
+    return lines > SETS_FILLED * held and 14 * p.taps < LOADS_HIDDEN * lines
+
+
 def lane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     """Blocks of depthwise_channels: some vectors of channels whose strip of the image stays in L2, tasks for all threads."""
     O, P, Q = p.in_three_axes(p.output_size, 1)
@@ -181,15 +201,19 @@ def lane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     channels = even(p.C, unit, k_parts, p.N if p_parts <= 1 else threads, threads)
     p_parts = max(1, p_parts)
     if O * P == 1:
-        return {"pixel_block": ceil_div(ceil_div(Q, p_parts), 7) * 7, "channel_block": channels}
+        return {"pixel_block": ceil_div(ceil_div(Q, p_parts), 7) * 7, "channel_block": channels, "in_place": 1}
     T, slices = p.in_three_axes(p.kernel, 1)[0], ceil_div(O, p_parts)
     tasks = p.N * ceil_div(p.C, channels) * ceil_div(O, slices)
     rows = min(P, even(P, 2, ceil_div(p_parts, O), tasks, threads))
+    room = m.L2 // 2 // (p.size[-1] * channels * p.itemsize)        # rows of the input
+    if copies_rows(p, m) and room >= (p.kernel[0] - 1) * p.dilation[0] + 1 + p.stride[0]:
+        rows = min(P, padded(balanced(P, min(rows, room // 2 // p.stride[0])), 2))
+        return {"pixel_block": rows * Q, "channel_block": channels, "in_place": 0}
     if T > 1 and O > 1:                             # the rows that all slices of a task read stay in L2
         line = T * p.size[-1] * p.C * p.itemsize
         if P * line > m.L2 // 2:
             slices, rows = O, padded(balanced(P, max(2, min(m.L2 // 2 // line, ceil_div(P, p_parts)))), 2)
-    return {"pixel_block": rows * Q, "chunk": slices, "channel_block": channels}
+    return {"pixel_block": rows * Q, "chunk": slices, "channel_block": channels, "in_place": 1}
 
 
 def even(n: int, unit: int, parts: int, tasks: int, threads: int) -> int:

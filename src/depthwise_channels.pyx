@@ -9,6 +9,7 @@ Loops, outermost first, and what each block is sized for:
 A kernel of one column, with channels last, is one of one row of an image of one row: every column is.
 An input column is loaded once for all the pixels of the tile that it reaches; a column in zero padding is passed over.
 The last vector of channels is whole, unless there is but one: it computes some channels once more.
+Where pixels fall into few sets of L1 (`in_place` is 0), a task copies BLOCK channels of the rows that it reads, first.
 With channels first a task turns the rows of BLOCK planes that it reads, and turns its sums when it finishes them; or, if
 the plan says so (`row_runs`), BLOCK rows of one plane under a kernel of one row, `chunk` columns of sums at a time.
 
@@ -24,7 +25,7 @@ from micro.depthwise cimport HALF, PIECES, PIXELS, RUN, Line, Tile, tile
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish, tile_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport turn
-from micro.simd cimport FULL, LANES, NR, prefetch, real, vec, vec_splat, vec_store, vec_zero
+from micro.simd cimport FULL, LANES, NR, prefetch, real, vec, vec_load, vec_splat, vec_store, vec_zero
 from micro.tile cimport Output
 
 cdef extern from *:
@@ -42,8 +43,8 @@ cdef struct Task:               # what the tiles of a task share, and its buffer
     bint direct                 # whether sums can be finished in registers
     real* packed                # the weights of the task, if they do not come packed; row_runs: of one plane, for all lanes
     real* bias                  # row_runs: likewise
-    real* image                 # channels first: the turned rows (rows, W, BLOCK),
-    real* sums                  # the sums (pixels, NR), and these turned back
+    real* image                 # not in place: the rows (rows, W, BLOCK), copied or turned
+    real* sums                  # channels first: the sums (pixels, NR), and these turned back
     real* turned
 
 
@@ -256,7 +257,8 @@ cdef Py_ssize_t layout(const Geometry* g, Task* b, char* workspace) noexcept nog
     """Place the buffers in the workspace; return the bytes they take. plan.py asks for them."""
     cdef Py_ssize_t rows = block_rows(g) * min(g.chunk, g.O), pixels = 0 if g.channels_last else padded(rows * g.Q, LANES)
     cdef Py_ssize_t columns = (max(g.R, g.S) + 2) * 2 * PIXELS      # whether they are shared or not, of rows or of columns
-    cdef Py_ssize_t lines = rows_read(g), packed = 0 if g.packed else g.T * g.R * padded(g.channel_block, LANES)
+    cdef Py_ssize_t lines = rows_read(g), width = copied_width(g) if g.channels_last else BLOCK
+    cdef Py_ssize_t packed = 0 if g.packed else g.T * g.R * padded(g.channel_block, LANES)
     cdef char* free = workspace
     if g.row_runs:
         pixels, lines, packed = padded(min(g.chunk, g.Q), LANES), 1, BLOCK
@@ -266,7 +268,7 @@ cdef Py_ssize_t layout(const Geometry* g, Task* b, char* workspace) noexcept nog
     b.columns[1] = <Py_ssize_t*>place(&free, columns * sizeof(Py_ssize_t))
     b.packed = <real*>place(&free, packed * g.S * sizeof(real))
     b.bias = <real*>place(&free, g.row_runs * BLOCK * sizeof(real))
-    b.image = <real*>place(&free, 0 if g.channels_last else lines * g.W * BLOCK * sizeof(real))
+    b.image = <real*>place(&free, 0 if g.in_place else lines * g.W * width * sizeof(real))
     b.sums = <real*>place(&free, pixels * NR * sizeof(real))
     b.turned = <real*>place(&free, pixels * NR * sizeof(real))
     return free - workspace
@@ -356,6 +358,49 @@ cdef inline Geometry turned_geometry(const Geometry* g) noexcept nogil:
     return last
 
 
+cdef inline Py_ssize_t copied_width(const Geometry* g) noexcept nogil:
+    """Numbers of a pixel of a copied image: channel_block, a multiple of BLOCK, and what keeps pixels out of few sets of L1."""
+    return g.channel_block + (LANES if g.channel_block % (8 * BLOCK) == 0 else 0)
+
+
+cdef void rows_copy(const Geometry* g, const real* x, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t channels,
+                    real* image) noexcept nogil:
+    """image (rows, W, copied_width) <- `channels` channels of the input rows from `first` on; x: the first of these channels."""
+    cdef Py_ssize_t row, i, c
+    cdef const real* pixel
+    for row in range(first, first + rows):
+        pixel = x + row * g.x_h
+        for i in range(g.W):
+            c = 0
+            while c < channels:
+                vec_store(image + c, vec_load(pixel + c))
+                vec_store(image + c + LANES, vec_load(pixel + c + LANES))
+                c += BLOCK
+            pixel += g.x_w
+            image += copied_width(g)
+
+
+cdef inline Py_ssize_t rows_of(const Geometry* g, Py_ssize_t p, Py_ssize_t p_stop, Py_ssize_t* first) noexcept nogil:
+    """How many input rows the output rows p to p_stop read, zero padding left out, and the first of them."""
+    first[0] = min(g.H, max(<Py_ssize_t>0, p * g.stride_h - g.pad_h))
+    return max(<Py_ssize_t>0, min(g.H, (p_stop - 1) * g.stride_h - g.pad_h + (g.R - 1) * g.dilation_h + 1) - first[0])
+
+
+cdef vec copies_sum(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t n, Py_ssize_t p, Py_ssize_t p_stop, Py_ssize_t k,
+                    Py_ssize_t channels, const real* w) noexcept nogil:
+    """Channels last, not in place: whole rows p to p_stop of an image of one slice."""
+    cdef Py_ssize_t first, rows = rows_of(g, p, p_stop, &first)
+    cdef Geometry here = g[0]
+    cdef Output out
+    here.x_w = copied_width(g)
+    here.x_h = g.W * here.x_w
+    here.past_caches = 0
+    rows_copy(g, a.x + n * g.x_n + k, first, rows, channels, b.image)
+    b.direct = output_open(g, a.residual, g.y_q, &out)
+    b.tile.x = b.image - first * here.x_h
+    return rows_sum(&here, a, b, p, p_stop, 0, g.Q, n * g.y_n + k, k, channels, w, &out) + out.odd
+
+
 cdef vec planes_sum(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t n, Py_ssize_t o, Py_ssize_t o_stop, Py_ssize_t p,
                     Py_ssize_t p_stop, Py_ssize_t k, Py_ssize_t channels, const real* w) noexcept nogil:
     """Channels first: the slices o to o_stop, or rows p to p_stop of the only slice, of at most BLOCK planes from k on."""
@@ -365,8 +410,7 @@ cdef vec planes_sum(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t n, P
     cdef Arrays raw = a[0]
     cdef Output out
     if p_stop - p < g.P:
-        first = min(g.H, max(<Py_ssize_t>0, p * g.stride_h - g.pad_h))
-        rows = max(<Py_ssize_t>0, min(g.H, (p_stop - 1) * g.stride_h - g.pad_h + (g.R - 1) * g.dilation_h + 1) - first)
+        rows = rows_of(g, p, p_stop, &first)
     elif o_stop - o < g.O:
         first = g.H * min(g.D, max(<Py_ssize_t>0, o * g.stride_d - g.pad_d))
         rows = max(<Py_ssize_t>0, g.H * min(g.D, (o_stop - 1) * g.stride_d - g.pad_d + (g.T - 1) * g.dilation_d + 1) - first)
@@ -464,6 +508,8 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
         return any_odd(odd)
     if g.R > 1 and g.S == 1 and g.D == 1 and g.T == 1 and g.W == g.Q and g.stride_w == 1 and g.pad_w == 0:
         return any_odd(columns_sum(g, a, &b, n, p, p_stop, q, q_stop, k, channels, w))
+    if not g.in_place:
+        return any_odd(copies_sum(g, a, &b, n, p, p_stop, k, channels, w))
     b.direct = output_open(g, a.residual, g.y_q, &out)
     b.tile.x = a.x + n * g.x_n + k
     for o in range(o, o_stop):

@@ -3,10 +3,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import BLOCKED, STEPS, VOLUMES, case, compute, every_algorithm, every_row, layout_name, reals
+from cases import BLOCKED, STEPS, VOLUMES, case, compute, every_algorithm, every_build, every_row, layout_name, reals
 
 import fastconv
-from fastconv.plan import make_plan
+from fastconv import blocks
+from fastconv.algorithms import TABLE
+from fastconv.plan import forget_plans, make_plan
 
 MIXED = [case((7, 9), (3, 3), C=6, K=10, N=3, padding=1), case((7, 9), (1, 1), C=6, K=10, N=3),
          case((7, 9), (3, 2), C=6, K=6, N=3, groups=6, stride=2, padding=1), *STEPS[3:12:4],
@@ -51,6 +53,24 @@ def test_thread_agnosticism_of_functions(case, channels_last):
             results.append(call(case, x, w, bias, channels_last=channels_last))
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("isa, real", every_build())
+@pytest.mark.parametrize("stride, dilation", [(1, 1), (2, 1), ((2, 1), (2, 1))])
+def test_rows_that_are_copied_are_the_same_numbers(isa, real, stride, dilation, monkeypatch):
+    """Pixels a power of two apart are copied before they are summed, in several blocks of rows; here against no copies."""
+    c = case((60, 13), (3, 3), C=1024, K=1024, groups=1024, padding=2, stride=stride, dilation=dilation)
+    problem, depthwise = c.problem(real, True), TABLE["conv2d"][[row.name for row in TABLE["conv2d"]].index("depthwise")]
+    x, w, bias, residual = reals(c, True).inputs(real)
+    copied = [compute(problem, depthwise, isa, x, w, bias, residual, threads) for threads in (1, 2)]
+    plan = make_plan(replace(problem, bias=True, residual=True), "depthwise", isa, 2)
+    assert plan.blocks["pixel_block"] < problem.pixels
+    monkeypatch.setattr(blocks, "copies_rows", lambda *_: False)
+    forget_plans()
+    where_it_lies = compute(problem, depthwise, isa, x, w, bias, residual)
+    forget_plans()
+    for y in copied:
+        np.testing.assert_array_equal(y, where_it_lies)
 
 
 @pytest.mark.parametrize("case, channels_last, row, isa, real", every_row([c for c in [*MIXED, *BLOCKED] if c.N > 1]))
