@@ -91,7 +91,7 @@ cdef void pack_panel(const Geometry* g, const real* w, Py_ssize_t panel, real* p
     cdef Py_ssize_t panels = ceil_div(g.K, NR), length = g.C * g.R * g.S
     cdef Py_ssize_t group = panel // panels, k = panel % panels * NR
     pack_columns(w + (group * g.K + k) * length, length, <int>min(<Py_ssize_t>NR, g.K - k), g.C, g.R * g.S,
-                 packed + panel * length * NR)
+                 packed + panel * length * NR, g.C)
 
 
 cdef Py_ssize_t panels_of(const Geometry* g) noexcept nogil:

@@ -30,6 +30,7 @@ from turned cimport divided_when_turned, image_size, images_of, pitch_of, turned
 cdef enum:
     POINTERS = 8                # in one line
     SHORTEST_ROW = 6            # pixels: tiles of fewer wait for their own sums
+    PIECE = 64                  # input channels whose weights one task packs
 
 cdef struct Block:          # one task: what it computes and where its workspace lies
     Py_ssize_t n, group, q0, pixels, tiles, runs, length
@@ -314,7 +315,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
             weights = a.w + (b.group * padded(g.K, NR) + k) * taps * g.C
             ahead = weights + min(g.chunk, g.C * taps) * NR
         else:
-            pack_columns(a.w + (b.group * g.K + k) * g.C * taps, g.C * taps, <int>channels, g.C, taps, b.weights)
+            pack_columns(a.w + (b.group * g.K + k) * g.C * taps, g.C * taps, <int>channels, g.C, taps, b.weights, g.C)
             weights = b.weights
             ahead = a.w + (b.group * g.K + k + NR) * g.C * taps
         whole = direct and channels % LANES == 0
@@ -333,11 +334,12 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     return any_odd(odd + out.odd)
 
 
-cdef bint pack_panel(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
-    """One task: NR output channels of one group."""
-    cdef Py_ssize_t taps = g.T * g.R * g.S, panels = ceil_div(g.K, NR), group = task // panels, k = task % panels * NR
-    pack_columns(a.w + (group * g.K + k) * g.C * taps, g.C * taps, <int>min(<Py_ssize_t>NR, g.K - k), g.C, taps,
-                 a.y + task * g.C * taps * NR)
+cdef bint pack_piece(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
+    """One task: NR output channels of one group, PIECE input channels."""
+    cdef Py_ssize_t taps = g.T * g.R * g.S, panels = ceil_div(g.K, NR), pieces = ceil_div(g.C, PIECE), panel = task // pieces
+    cdef Py_ssize_t c = task % pieces * PIECE, group = panel // panels, k = panel % panels * NR
+    pack_columns(a.w + ((group * g.K + k) * g.C + c) * taps, g.C * taps, <int>min(<Py_ssize_t>NR, g.K - k),
+                 min(<Py_ssize_t>PIECE, g.C - c), taps, a.y + (panel * taps * g.C + c) * NR, g.C)
     return False
 
 
@@ -357,7 +359,7 @@ cdef Py_ssize_t packed(const Geometry* g) noexcept nogil:
 
 cdef Division packing(Geometry* g) noexcept nogil:
     """packed (G, ceil(K / NR), T R S, C, NR) <- w (G K, C, T, R, S)."""
-    return divided(<AnyTask>pack_panel, g.G * ceil_div(g.K, NR))
+    return divided(<AnyTask>pack_piece, g.G * ceil_div(g.K, NR) * ceil_div(g.C, PIECE))
 
 
 cdef Table table

@@ -293,7 +293,7 @@ cdef bint pack_task(const Geometry* g, const Arrays* a, Py_ssize_t task, char* w
     for i in range(4):
         rows = min(<Py_ssize_t>NR, min(width, g.K - i % 2 * width) - k)
         if rows > 0:
-            pack_columns(w + i % 2 * width * g.C + i // 2 * depth, g.C, <int>rows, channels, 1, plain + i * half)
+            pack_columns(w + i % 2 * width * g.C + i // 2 * depth, g.C, <int>rows, channels, 1, plain + i * half, channels)
     scale += c
     for j in range(vectors):
         low[j] = vec_splat(1) / vec_load(outputs + j * LANES)

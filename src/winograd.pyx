@@ -412,7 +412,7 @@ cdef void pack_piece(const Geometry* g, const Arrays* a, Py_ssize_t group, Py_ss
         plain = <real*>a.w + ((group * padded(g.K, NR) + k) * taps * g.C) + c * NR
     else:
         pack_columns(a.w + ((group * g.K + k) * g.C + c) * taps, g.C * taps, <int>min(<Py_ssize_t>NR, g.K - k), channels, taps,
-                     plain)
+                     plain, apart)
     if g.stride_w == 2:
         if alpha == 4:
             panel_transform(g, G, plain, apart, channels, packed, 4, ONE, 3)

@@ -22,7 +22,7 @@ cdef struct Geometry:
     Py_ssize_t panels                                   # im2col_pixels: how many panels are held at a time
     Py_ssize_t pixel_block, channel_block               # output pixels and channels that one task computes
     Py_ssize_t packed                                   # weights come packed once, not as (K, C, T, R, S)
-    Py_ssize_t in_place                                 # 1x1, stride 1, no padding: x is read where it lies (depthwise: or copied); winograd: panels are
+    Py_ssize_t in_place                                 # x is read where it lies (1x1, stride 1, no padding; depthwise); winograd: panels are
     Py_ssize_t row_runs                                 # im2col: pointers to rows of a window; depthwise: rows on the lanes
     Py_ssize_t alpha_h, alpha_w                         # winograd, fft: length of the transforms, 1 along an axis without
     Py_ssize_t workspace                                # bytes that each thread may use

@@ -46,8 +46,8 @@ cdef inline void pack_rows(const real* w, Py_ssize_t distance, int rows, Py_ssiz
 
 
 cdef inline void pack_columns(const real* w, Py_ssize_t distance, int rows, Py_ssize_t channels, Py_ssize_t taps,
-                              real* packed) noexcept nogil:
-    """packed (taps, channels, NR) <- w (rows, channels, taps), rows `distance` apart; missing rows up to NR are zeros.
+                              real* packed, Py_ssize_t apart) noexcept nogil:
+    """packed (taps, apart, NR) <- w (rows, channels, taps), rows `distance` apart; missing rows up to NR are zeros.
 
     More than WAYS rows are turned HALF of them at a time, for a power of two apart they would not stay in their set of L1.
     """
@@ -59,7 +59,7 @@ cdef inline void pack_columns(const real* w, Py_ssize_t distance, int rows, Py_s
     while k < n:
         piece = 2 * LANES if LANES > WAYS and n - k >= 2 * LANES and rows == NR else min(<Py_ssize_t>LANES, n - k)
         for i in range(<int>piece):     # number k + i is tap `tap` of `channel`
-            place[i] = (tap * channels + channel) * NR
+            place[i] = (tap * apart + channel) * NR
             tap += 1
             if tap == taps:
                 tap = 0
