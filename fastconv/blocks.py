@@ -56,6 +56,8 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     chunk = balanced(run, panel_rows) if run > panel_rows else panel_rows // run * run
     window = p.taps * (C * p.itemsize if row_runs else 8) + C * p.itemsize
     most = max(m.MR, min(480, m.L2 // 2 // (window + m.NR * p.itemsize)) // m.MR * m.MR)
+    row = p.output_size[-1]
+    rows = row if p.shuffle and row <= most else 0          # phases are finished in registers if tiles lie in one row
     if p.channels_last and C * p.taps <= chunk:     # sums that are finished at once stay in L1
         most = min(most, m.L1 // 3 // (m.NR * p.itemsize) // m.MR * m.MR)
     least = ceil_div(p.pixels, most)
@@ -65,8 +67,8 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
         k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
         for q_parts in range(1 if whole else least, least + 2 * threads):
             q_block = ceil_div(p.pixels, q_parts)
-            if (p.padded or p.shuffle) and q_block >= p.output_size[-1]:        # whole rows
-                q_block = padded(q_block, p.output_size[-1])
+            if rows or ((p.padded or p.shuffle) and q_block >= row):
+                q_block = padded(q_block, row)
             tasks = p.N * p.G * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
             vectors = ceil_div(min(K, k_block), m.lanes)
             cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 0.1 * q_block

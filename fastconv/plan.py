@@ -25,6 +25,7 @@ SERIAL_MACS = 1 << 17           # below twice 64 K multiply-adds a second thread
 MOST_PLANS = 4096
 SHARED = 1 << 15                # numbers of a copy that are worth a second thread
 MANY_WEIGHTS = 1 << 15          # numbers that are packed in the time of a call
+FAR = 4                         # times L2
 MOST_PARTS = 4                  # of a panel: micro/combine.pxd has room for
 
 
@@ -38,6 +39,11 @@ def past_caches(p: Problem, m: Machine) -> bool:
     """Whether stores go past the caches: L3, or half of it where pixels are whole lines, does not hold the call."""
     y = prod(p.output_shape) * p.itemsize
     return 2 * p.bytes > m.L3 if p.channels_last else 2 * y > m.L3 and y + prod(p.input_shape) * p.itemsize > m.L3
+
+
+def far(p: Problem, m: Machine) -> bool:
+    """Whether L2 holds too little of input and output for stores to find their lines there."""
+    return p.bytes > FAR * m.L2
 
 
 class Plan:
@@ -92,7 +98,7 @@ class Plan:
         fields |= zip(("pad_d", "pad_h", "pad_w"), p.in_three_axes([before for before, _ in p.padding], 0))
         fields |= {"padding_mode": PADDING_MODES.index(p.padding_mode), "channels_last": int(p.channels_last),
                    "y_channels": p.output_channels // p.G, "watch": int(self.watches),
-                   "past_caches": int(past_caches(p, m)),
+                   "past_caches": int(past_caches(p, m)), "far": int(far(p, m)),
                    "activation": ACTIVATIONS.index(p.activation[0]), "low": p.activation[1], "high": p.activation[2],
                    "packed": int(p.packed and self.module.packs), "in_place": int(self.row.name == "pointwise")}
         pixels = prod(p.shuffle.size) if p.shuffle else p.pixels

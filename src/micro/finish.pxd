@@ -20,6 +20,7 @@ cdef inline bint output_open(const Geometry* g, const real* residual, Py_ssize_t
     out.high = <real>g.high
     out.watch = g.watch
     out.past_caches = g.past_caches and step * REAL_BYTES % VECTOR_BYTES == 0
+    out.fetch = g.far
     out.stream = False
     out.odd = vec_zero()
     return residual == NULL and g.activation <= CLIP and (g.parts == 0 or g.up_w > 0)

@@ -17,12 +17,13 @@ cdef struct Geometry:
     Py_ssize_t activation                               # in the order of problem.ACTIVATIONS
     Py_ssize_t watch                                    # somebody wants to know whether a sum was NaN or infinite
     Py_ssize_t past_caches                              # y does not stay in a cache: it may be stored past them
+    Py_ssize_t far                                      # x and y lie beyond L2: lines are fetched before they are stored to
     double low, high                                    # bounds of a clip (ReLU: 0, infinity); low: slope of a leaky ReLU
     Py_ssize_t chunk                                    # input channels of a panel; staged, grouped: columns; depthwise: slices
     Py_ssize_t panels                                   # im2col_pixels: how many panels are held at a time
     Py_ssize_t pixel_block, channel_block               # output pixels and channels that one task computes
     Py_ssize_t packed                                   # weights come packed once, not as (K, C, T, R, S)
-    Py_ssize_t in_place                                 # x is read where it lies (1x1, stride 1, no padding; depthwise); winograd: panels are
+    Py_ssize_t in_place                                 # x is read where it lies (1x1 in place; depthwise); winograd: panels are
     Py_ssize_t row_runs                                 # im2col: pointers to rows of a window; depthwise: rows on the lanes
     Py_ssize_t alpha_h, alpha_w                         # winograd, fft: length of the transforms, 1 along an axis without
     Py_ssize_t workspace                                # bytes that each thread may use

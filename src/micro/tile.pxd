@@ -24,6 +24,7 @@ cdef struct Output:         # where a tile whose sums are complete writes whole 
     bint clips              # whether the activation is a clip, to `low` .. `high`
     real low, high
     bint watch
+    bint fetch              # whether lines of y are fetched before they are stored to, by tiles whose rows lie apart
     bint past_caches, stream    # whether stores that go past the caches are wanted, and can be had where y is now
     vec odd                 # with `watch`: zero until a sum was NaN or infinite
 
@@ -63,6 +64,17 @@ cdef inline void sums_finish(const int m, const int nv, const vec* acc, Output* 
         return
     for i in range(m * nv):
         vec_store(y + i // nv * step + i % nv * LANES, sums[i])
+
+
+cdef inline void output_fetch(const int m, const int nv, const Output* out) noexcept nogil:
+    """Let the lines that a tile will write come while it multiplies: when they are stored to, the CPU waits for one by one."""
+    cdef const real* y = out.y
+    cdef int i, j
+    if m * 4 >= MR * 3 and out.fetch and not out.stream:
+        for i in range(m):
+            for j in range(nv):
+                prefetch(y + j * LANES)
+            y += out.step
 
 
 cdef inline void sums_store(const int m, const int nv, const vec* acc, real* total) noexcept nogil:
@@ -147,6 +159,8 @@ cdef inline void tile_multiply_rows(const int m, const int nv, Py_ssize_t runs, 
     cdef Py_ssize_t _t, k, u
     cdef int i, j
     for _t in range(count):
+        if out != NULL:
+            output_fetch(m, nv, out)
         for i in range(m * nv):
             acc[i] = vec_zero() if first else vec_load(total + i // nv * NR + i % nv * LANES)
         panel = b
