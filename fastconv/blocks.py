@@ -57,7 +57,7 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     window = p.taps * (C * p.itemsize if row_runs else 8) + C * p.itemsize
     most = max(m.MR, min(480, m.L2 // 2 // (window + m.NR * p.itemsize)) // m.MR * m.MR)
     row = p.output_size[-1]
-    rows = row if p.shuffle and row <= most else 0          # phases are finished in registers if tiles lie in one row
+    rows = p.shuffle and row <= most        # phases are finished in registers if a task is whole rows
     if p.channels_last and C * p.taps <= chunk:     # sums that are finished at once stay in L1
         most = min(most, m.L1 // 3 // (m.NR * p.itemsize) // m.MR * m.MR)
     least = ceil_div(p.pixels, most)

@@ -23,8 +23,8 @@ class Chain:
         p, q, m = first.problem, second.problem, second.machine
         pixels = rows * p.output_size[1]
         first, second = copy(first), copy(second)           # whose workspaces change
-        strip = {"pixel_block": pixels, "channel_block": channels, "packed": int(first.packs), "y_n": 0,
-                 "y_k": 1 if p.channels_last else pixels, "past_caches": 0, "far": 0, "y_q": channels if p.channels_last else 1}
+        strip = {"pixel_block": pixels, "channel_block": channels, "packed": int(first.packs), "past_caches": 0, "far": 0,
+                 "y_n": 0, "y_k": 1 if p.channels_last else pixels, "y_q": channels if p.channels_last else 1}
         next_pixels = rows * q.output_size[1]
         self.geometries = (first.pack_geometry(True, **strip), second.pack_geometry(
             True, pixel_block=next_pixels,

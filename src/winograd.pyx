@@ -25,7 +25,7 @@ Costs    2 side^2 / m^2 N G K C T O P Q flop, side being alpha or 2 alpha - 1, a
 from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
 from micro.combine cimport Target, pixels_combine, target_of
 from micro.element cimport element_multiply
-from micro.finish cimport any_odd, pixels_finish
+from micro.finish cimport any_odd, pixels_fetch, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns
 from micro.simd cimport (LANES, NR, NV, REAL_BYTES, WIDE, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_load_step,
@@ -136,9 +136,9 @@ cdef inline vec load_channels(const real* x, Py_ssize_t step, Py_ssize_t channel
 
 
 cdef void fill_row(const Geometry* g, const real* row, Py_ssize_t w, Py_ssize_t columns, Py_ssize_t channels,
-                   vec* patch) noexcept nogil:
+                   vec* patch, Py_ssize_t ahead) noexcept nogil:
     """One row of the patch: `columns` pixels, `dilation_w` apart from column w on, which may lie outside; row NULL is zero
-    padding."""
+    padding. Meanwhile the numbers `ahead` behind them are fetched, with channels last."""
     cdef Py_ssize_t j, first, stop, column, n, step = g.dilation_w
     cdef vec block[LANES]
     cdef unsigned lanes
@@ -156,7 +156,7 @@ cdef void fill_row(const Geometry* g, const real* row, Py_ssize_t w, Py_ssize_t 
     if g.x_c == 1 and channels == LANES:
         for j in range(first, stop):
             patch[j] = vec_load(row + (w + j * step) * g.x_w)
-            prefetch(row + (w + j * step) * g.x_w + LANES)          # of the next vector of channels
+            prefetch(row + (w + j * step) * g.x_w + ahead)
         return
     if g.x_w != 1 or stop - first < LANES // 2:
         for j in range(first, stop):
@@ -225,7 +225,7 @@ cdef inline Py_ssize_t run_of(const Block* b, Py_ssize_t tile, Py_ssize_t column
 cdef inline void all_input(const Geometry* g, const Block* b, const int alpha, const int odd) noexcept nogil:
     """V of all tiles of the block."""
     cdef Py_ssize_t stride = 2 if odd else 1
-    cdef Py_ssize_t tile = 0, row, column, o, run, t, c, d, h, w, i, channels
+    cdef Py_ssize_t tile = 0, row, column, o, run, t, c, d, h, w, i, channels, next
     while tile < b.tiles:
         row = (b.tile0 + tile) // b.columns
         column = b.tile0 + tile - row * b.columns
@@ -233,6 +233,8 @@ cdef inline void all_input(const Geometry* g, const Block* b, const int alpha, c
         row -= o * b.rows
         run = run_of(b, tile, column)
         w = first_of(column, b.phase_columns, b.m_w, g.dilation_w) * stride - g.pad_w
+        next = run * b.m_w * g.x_w if column + run < b.columns else b.m_h * g.x_h       # of the next run
+        next *= stride
         for t in range(g.T):
             d = border_index(g.padding_mode, o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
             c = 0
@@ -243,7 +245,7 @@ cdef inline void all_input(const Geometry* g, const Block* b, const int alpha, c
                                      + i * g.dilation_h, g.H)
                     fill_row(g, NULL if d < 0 or h < 0 else b.x + d * g.x_d + h * g.x_h + c * g.x_c,
                              w, (run - 1) * b.m_w * stride + b.side_w, channels,
-                             b.patch + i * MOST_COLUMNS)
+                             b.patch + i * MOST_COLUMNS, LANES if c + LANES < g.C else next - c)
                 for i in range(run):
                     tile_input(g, b, alpha, odd, b.patch + i * b.m_w * stride, b.V + (tile + i) * b.depth + t * g.C + c,
                                (1u << channels) - 1)
@@ -350,9 +352,14 @@ cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b
         row -= o * b.rows
         run = run_of(b, tile, column)
         line = padded(run * b.m_w, LANES) * NR
-        transform_run_output(g, b, products + tile * NR, run, ceil_div(channels, LANES), line)
         q = first_of(column, b.phase_columns, b.m_w, g.dilation_w)
         pixels = min(run * b.m_w, ceil_div(g.Q - q, g.dilation_w)) if q < g.Q else 0
+        for y in range(m_h if g.far and g.parts == 0 else 0):
+            p = first_of(row, b.phase_rows, m_h, g.dilation_h) + y * g.dilation_h
+            if p < g.P:
+                pixels_fetch(g, a.y + b.n * g.y_n + k * g.y_k + ((o * g.P + p) * g.Q + q) * g.y_q, pixels, channels,
+                             g.dilation_w)
+        transform_run_output(g, b, products + tile * NR, run, ceil_div(channels, LANES), line)
         for y in range(m_h):
             p = first_of(row, b.phase_rows, m_h, g.dilation_h) + y * g.dilation_h
             if p < g.P and g.parts:

@@ -5,7 +5,7 @@ from micro.activation cimport CLIP, vec_activate, vec_clip
 from micro.geometry cimport Geometry, padded
 from micro.pack cimport turn
 from micro.tile cimport Output
-from micro.simd cimport (LANES, MR, NR, REAL_BYTES, VECTOR_BYTES, real, vec, vec_load, vec_mask_load, vec_mask_select,
+from micro.simd cimport (LANES, MR, NR, REAL_BYTES, VECTOR_BYTES, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_select,
                          vec_mask_store, vec_splat, vec_store, vec_zero)
 
 
@@ -111,6 +111,20 @@ cdef inline vec pixels_finish(const Geometry* g, real* total, const real* bias, 
         for j in range(n if scattered else 0):
             y[i * y_pitch + j * step] = line[j]
     return odd
+
+
+cdef inline void pixels_fetch(const Geometry* g, const real* y, Py_ssize_t pixels, Py_ssize_t channels,
+                              Py_ssize_t step) noexcept nogil:
+    """Let the lines come that pixels_finish will write."""
+    cdef Py_ssize_t i, j, rows = pixels, n = channels, pitch = step * g.y_q
+    if not g.channels_last:
+        rows, n, pitch = channels, pixels * step, g.y_k
+    for i in range(rows):
+        j = 0
+        while j < n:
+            prefetch(y + j)
+            j += LANES
+        y += pitch
 
 
 cdef inline vec tile_finish(const Geometry* g, const real* total, Py_ssize_t rows, Py_ssize_t pitch, const real* bias,
