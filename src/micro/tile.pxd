@@ -46,9 +46,9 @@ cdef inline void sums_finish(const int m, const int nv, const vec* acc, Output* 
     if out.watch:
         for i in range(4):
             odd[i] = vec_zero()
-        for i in range(m * nv):
-            odd[i % 4] = odd[i % 4] + acc[i] * vec_zero()
-        out.odd = out.odd + (odd[0] + odd[1]) + (odd[2] + odd[3])
+        for i in range(m * nv):         # additions, which do not take the place of multiply-adds
+            odd[i % 4] = odd[i % 4] + acc[i]
+        out.odd = out.odd + ((odd[0] + odd[1]) + (odd[2] + odd[3])) * vec_zero()
     for j in range(nv):
         added[j] = vec_zero() if bias_of_rows else vec_load(bias + j * LANES)
     for i in range(m * nv):
