@@ -366,11 +366,11 @@ cdef inline Py_ssize_t copied_width(const Geometry* g) noexcept nogil:
 cdef void rows_copy(const Geometry* g, const real* x, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t channels,
                     real* image) noexcept nogil:
     """image (rows, W, copied_width) <- `channels` channels of the input rows from `first` on; x: the first of these channels."""
-    cdef Py_ssize_t row, i, c
+    cdef Py_ssize_t row, _i, c
     cdef const real* pixel
     for row in range(first, first + rows):
         pixel = x + row * g.x_h
-        for i in range(g.W):
+        for _i in range(g.W):
             c = 0
             while c < channels:
                 vec_store(image + c, vec_load(pixel + c))

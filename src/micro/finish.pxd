@@ -116,10 +116,10 @@ cdef inline vec pixels_finish(const Geometry* g, real* total, const real* bias, 
 cdef inline void pixels_fetch(const Geometry* g, const real* y, Py_ssize_t pixels, Py_ssize_t channels,
                               Py_ssize_t step) noexcept nogil:
     """Let the lines come that pixels_finish will write."""
-    cdef Py_ssize_t i, j, rows = pixels, n = channels, pitch = step * g.y_q
+    cdef Py_ssize_t _i, j, rows = pixels, n = channels, pitch = step * g.y_q
     if not g.channels_last:
         rows, n, pitch = channels, pixels * step, g.y_k
-    for i in range(rows):
+    for _i in range(rows):
         j = 0
         while j < n:
             prefetch(y + j)

@@ -69,9 +69,9 @@ cdef inline void sums_finish(const int m, const int nv, const vec* acc, Output* 
 cdef inline void output_fetch(const int m, const int nv, const Output* out) noexcept nogil:
     """Let the lines that a tile will write come while it multiplies: when they are stored to, the CPU waits for one by one."""
     cdef const real* y = out.y
-    cdef int i, j
+    cdef int _i, j
     if m * 4 >= MR * 3 and out.fetch and not out.stream:
-        for i in range(m):
+        for _i in range(m):
             for j in range(nv):
                 prefetch(y + j * LANES)
             y += out.step
