@@ -6,10 +6,9 @@ Loops, outermost first, and what each block is sized for:
     p q         PIXELS pixels of two rows   their windows, and the weights of channel_block channels, stay in L1
     k           one vector of channels      \
     t r s       up to RUN taps at a time    /  the register tile, micro/depthwise.pxd
-A kernel of one column, with channels last, is one of one row of an image of one row: every column is.
 An input column is loaded once for all the pixels of the tile that it reaches; a column in zero padding is passed over.
 The last vector of channels is whole, unless there is but one: it computes some channels once more.
-Where pixels fall into few sets of L1 (`in_place` is 0), a task copies BLOCK channels of the rows that it reads, first.
+Where pixels fall into few sets of L1 (`in_place` is 0), a task first copies the rows that it reads.
 With channels first a task turns the rows of BLOCK planes that it reads, and turns its sums when it finishes them; or, if
 the plan says so (`row_runs`), BLOCK rows of one plane under a kernel of one row, `chunk` columns of sums at a time.
 
@@ -458,23 +457,6 @@ cdef vec lines_sum(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t n, Py
     return odd
 
 
-cdef vec columns_sum(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t n, Py_ssize_t p, Py_ssize_t p_stop, Py_ssize_t q,
-                     Py_ssize_t q_stop, Py_ssize_t k, Py_ssize_t channels, const real* w) noexcept nogil:
-    """A kernel of one column: columns q to q_stop, each as an image of one row, so that its pixels share what they read."""
-    cdef Geometry line = g[0]
-    cdef Output out
-    cdef vec odd = vec_zero()
-    line.H = line.P = line.R = line.stride_h = line.dilation_h = 1
-    line.W, line.Q, line.S, line.x_w, line.y_q = g.H, g.P, g.R, g.x_h, g.Q * g.y_q
-    line.stride_w, line.dilation_w, line.pad_w = g.stride_h, g.dilation_h, g.pad_h
-    line.pad_h = line.past_caches = 0
-    b.direct = output_open(&line, a.residual, line.y_q, &out)
-    for q in range(q, q_stop):
-        b.tile.x = a.x + n * g.x_n + k + q * g.x_w
-        odd = odd + rows_sum(&line, a, b, 0, 1, p, p_stop, n * g.y_n + k + q * g.y_q, k, channels, w, &out)
-    return odd + out.odd
-
-
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task: some rows, or part of one row, of an image, in `channel_block` channels. g.K counts those of all groups."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, rows = block_rows(g), columns = min(g.Q, g.pixel_block)
@@ -506,8 +488,6 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
                                    w + c * taps)
             c += BLOCK
         return any_odd(odd)
-    if g.R > 1 and g.S == 1 and g.D == 1 and g.T == 1 and g.W == g.Q and g.stride_w == 1 and g.pad_w == 0:
-        return any_odd(columns_sum(g, a, &b, n, p, p_stop, q, q_stop, k, channels, w))
     if not g.in_place:
         return any_odd(copies_sum(g, a, &b, n, p, p_stop, k, channels, w))
     b.direct = output_open(g, a.residual, g.y_q, &out)
