@@ -13,6 +13,7 @@ from .problem import Problem
 from .row import Machine, ceil_div
 
 TILE_START = 22         # sums of a tile into and out of registers, call and finish ...
+RUN_START = 10          # one run of a tile, a tap or a row of taps: its pointers are loaded
 TURNED_TILE = 175       # ... with sums that are transposed back ...
 PRODUCT_START = 80      # ... for one element of Winograd's tiles
 GATHER_VECTOR = 3.8     # one vector of a panel ...
@@ -151,6 +152,7 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
         vectors = ceil_div(K, machine.NR) * (machine.NR // machine.lanes)
     cycles = length * tile_cycles(pixels, vectors, machine) * live_share(problem, machine)
     cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows
+    cycles += tiles // chunks * runs * RUN_START * machine.step
     cycles += 0 if problem.channels_last else turned * TURN_NUMBER + ROUND * machine.step / problem.G
     cycles += packings(problem, pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
     return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
