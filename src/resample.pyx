@@ -175,6 +175,19 @@ cdef inline bint whole_lines(const real* y, Py_ssize_t step) noexcept nogil:
     return <size_t>y % VECTOR_BYTES == 0 and step % LANES == 0
 
 
+cdef inline void group_store(const int vectors, const vec* v, real* y, unsigned lanes, bint past) noexcept nogil:
+    """`vectors` vectors of y, of a single one `lanes`; `past` the caches."""
+    cdef int j
+    if lanes != FULL:
+        vec_mask_store(y, lanes, v[0])
+    elif past:
+        for j in range(vectors):
+            vec_stream(y + j * LANES, v[j])
+    else:
+        for j in range(vectors):
+            vec_store(y + j * LANES, v[j])
+
+
 cdef inline vec picked_sum(const int taps, const bint any_kind, const real* x, const real* weight, const bits* at) noexcept nogil:
     """Numbers of a row of x, picked and weighted. any_kind: they may lie in two vectors, and weights may be zero."""
     cdef vec low = vec_load(x), high = low, acc = vec_zero(), v, w
@@ -225,14 +238,7 @@ cdef inline void picked_group(const int taps, const int vectors, const bint any_
                     for j in range(vectors):
                         acc[j] = acc[j] + w * v[j]
                 v += vectors
-        if lanes != FULL:
-            vec_mask_store(y, lanes, acc[0])
-        elif past:
-            for j in range(vectors):
-                vec_stream(y + j * LANES, acc[j])
-        else:
-            for j in range(vectors):
-                vec_store(y + j * LANES, acc[j])
+        group_store(vectors, acc, y, lanes, past)
         y += g.Q * g.C
 
 
@@ -377,14 +383,7 @@ cdef inline void slide(const int vectors, const Resample* g, const char* tables,
         else:
             for j in range(vectors):
                 out[j] = vec_splat(weight[0]) * low[j] + vec_splat(weight[1]) * high[j]
-        if lanes != FULL:
-            vec_mask_store(y, lanes, out[0])
-        elif past:
-            for j in range(vectors):
-                vec_stream(y + j * LANES, out[j])
-        else:
-            for j in range(vectors):
-                vec_store(y + j * LANES, out[j])
+        group_store(vectors, out, y, lanes, past)
         weight += width
         y += g.C
 

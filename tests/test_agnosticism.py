@@ -60,7 +60,7 @@ def test_thread_agnosticism_of_functions(case, channels_last):
 def test_rows_that_are_copied_are_the_same_numbers(isa, real, stride, dilation, monkeypatch):
     """Pixels a power of two apart are copied before they are summed, in several blocks of rows; here against no copies."""
     c = case((60, 19), (3, 3), C=1024, K=1024, groups=1024, padding=2, stride=stride, dilation=dilation)
-    problem, depthwise = c.problem(real, True), TABLE["conv2d"][[row.name for row in TABLE["conv2d"]].index("depthwise")]
+    problem, depthwise = c.problem(real, True), next(row for row in TABLE["conv2d"] if row.name == "depthwise")
     x, w, bias, residual = reals(c, True).inputs(real)
     copied = [compute(problem, depthwise, isa, x, w, bias, residual, threads) for threads in (1, 2)]
     plan = make_plan(replace(problem, bias=True, residual=True), "depthwise", isa, 2)
