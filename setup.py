@@ -23,9 +23,11 @@ INSTRUCTION_SETS = {
 REALS = {"f32": "0", "f64": "1"}
 FLAGS = ["-O3", "-fno-asynchronous-unwind-tables", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math",
          "-g0", "-Wall", "-Wno-unused-function", "-Wno-psabi", "-Wno-discarded-qualifiers"]
-# The first line keeps a tile's sums in registers: GCC then unrolls the loops over them whole, and early. The others keep
-# the wheel small and tiles functions of their own: what is worth inlining is told by `inline`.
+# The first line keeps a tile's sums in registers: GCC then unrolls the loops over them whole, and early. The second leaves
+# addresses of stores where they are stored to, rather than on the stack. The others keep the wheel small and tiles
+# functions of their own: what is worth inlining is told by `inline`.
 GCC_FLAGS = ["-fgcse-las", "--param=max-completely-peeled-insns=500", "--param=max-completely-peel-times=32",
+             "-fno-code-hoisting", "-fno-tree-pre",
              "-fno-unswitch-loops", "-fno-ipa-cp-clone", "-fno-inline-functions-called-once",
              "--param=max-inline-insns-single=70", "--param=max-inline-insns-auto=15"]
 SMALL = ["-DCYTHON_PEP489_MULTI_PHASE_INIT=0", "-fno-plt"]      # a fifth of what a module weighs without its kernel
