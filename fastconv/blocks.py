@@ -4,9 +4,10 @@ from __future__ import annotations
 from math import gcd
 
 from .algorithms import LONGEST_ROW
-from .costs import WINOGRAD_ROOM, rows_are_runs, rows_on_lanes, strassen_block, tile_cycles, winograd_block, winograd_tiles
+from .costs import WINOGRAD_ROOM, rows_are_runs, rows_on_lanes, strassen_block, winograd_block, winograd_tiles
 from .problem import Problem
 from .row import Machine, ceil_div
+from .tiles import best_order, tile_cycles
 
 WORKSPACE = 8 << 20             # bytes that one thread may use
 LINE_COLUMNS = 224              # of sums that are turned back at a time: whole tiles, L1
@@ -47,6 +48,13 @@ def pixel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     return {"chunk": chunk, "panels": panels, "pixel_block": best[1], "channel_block": best[2]}
 
 
+def rows_held(p: Problem, m: Machine) -> int:
+    """Output rows whose input, with the rows that only their outer taps read, takes five eighths of L2."""
+    R, stride, dilation = p.kernel[0], p.stride[0], p.dilation[0]
+    room = m.L2 * 5 // 8 // (min(p.size[-1], p.output_size[-1] * p.kernel[-1]) * p.C // p.G * p.itemsize)
+    return max(room // R, (room - (R - 1) * dilation - 1) // stride + 1)        # windows share no rows, or some
+
+
 def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     """Blocks of im2col_channels: part of a weight panel takes four thirds of L1, the windows of a task stay in L2."""
     K, C = p.K // p.G, p.C // p.G
@@ -57,6 +65,8 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     window = p.taps * (C * p.itemsize if row_runs else 8) + C * p.itemsize
     most = max(m.MR, min(480, m.L2 // 2 // (window + m.NR * p.itemsize)) // m.MR * m.MR)
     row = p.output_size[-1]
+    if len(p.size) == 2 and rows_held(p, m) > 1:
+        most = min(most, rows_held(p, m) * row)
     rows = p.shuffle and row <= most        # phases are finished in registers if a task is whole rows
     if p.channels_last and C * p.taps <= chunk:     # sums that are finished at once stay in L1
         most = min(most, m.L1 // 3 // (m.NR * p.itemsize) // m.MR * m.MR)
@@ -75,7 +85,8 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
                                                + (0 if p.packed else 0.6 * min(K, k_block)))
             if best is None or cost < best[0] * 0.995:
                 best = cost, q_block, k_block
-    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "row_runs": row_runs}
+    order = best_order(p, m, bool(row_runs), max(1, best[1] // row))
+    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "row_runs": row_runs, **order._asdict()}
 
 
 def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:

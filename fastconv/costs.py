@@ -11,10 +11,9 @@ from collections.abc import Callable
 
 from .problem import Problem
 from .row import Machine, ceil_div
+from .tiles import RUN_START, TILE_START, live_share, tile_cycles
 
-RUN_START = 10          # one run of a tile, a tap or a row of taps: its pointers are loaded
-TILE_START = 22         # sums of a tile into and out of registers, call and finish ...
-TURNED_TILE = 175       # ... with sums that are transposed back ...
+TURNED_TILE = 175       # sums of a tile that are transposed back ...
 PRODUCT_START = 80      # ... for one element of Winograd's tiles
 GATHER_VECTOR = 3.8     # one vector of a panel ...
 GATHER_STRIDED = 7.5    # ... whose numbers do not lie side by side
@@ -55,7 +54,6 @@ STRIPS_FAR = 6, 6       # ... and rows of some planes
 NEAR = 0.05             # share of that for a line of L3 ...
 OTHERS = 0.34           # ... a part of which is not this problem's
 DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
-LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors waits for its own sums
 SAMPLE = 12             # where one tap of one offset group samples, for one pixel
 CORNERS = 6             # one vector of channels between four pixels
 TRANSFORM = {4: (305, 26), 6: (220, 55), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in and out
@@ -76,18 +74,6 @@ STREAM_L3 = 0.22        # one number of weights that do not stay in L2 ...
 STREAM_MEMORY = 0.56    # ... nor in a third of L3
 PLACE_NUMBER = 0.7      # one number, read and written once more
 CALL = 15000            # a parallel region and what Python does about it
-
-
-def tile_cycles(rows: int, vectors: int, machine: Machine) -> float:
-    """Cycles per step of a sum for `rows` x `vectors` vectors, cut into tiles of MR x NV."""
-    NV = machine.NR // machine.lanes
-    cycles = 0.0
-    for width, panels in ((NV, vectors // NV), (vectors % NV, 1)):
-        if width and panels:
-            tail = rows % machine.MR
-            cycles += panels * (rows // machine.MR) * max(machine.MR * width / 2, LATENCY * machine.step)
-            cycles += panels * max(tail * width / 2, LATENCY * machine.step) if tail else 0
-    return cycles
 
 
 def far_cycles(problem: Problem, machine: Machine, lines: tuple[int, int]) -> float:
@@ -121,36 +107,19 @@ def gather_vector(problem: Problem, machine: Machine) -> float:
     return (GATHER_VECTOR if problem.stride[-1] == 1 else GATHER_STRIDED) * max(1, machine.lanes / problem.output_size[-1])
 
 
-def live_share(problem: Problem, machine: Machine) -> float:
-    """Share of (tile, tap) pairs at which a tile of one row sees more than zero padding."""
-    share = 1.0
-    if problem.padding_mode != "zeros":
-        return share
-    for axis, (n, k, s, d, out) in enumerate(zip(problem.size, problem.kernel, problem.stride, problem.dilation,
-                                                 problem.output_size)):
-        before = problem.padding[axis][0]
-        width = 1 if axis < len(problem.size) - 1 else ceil_div(out, ceil_div(out, machine.MR))
-        live = 0
-        for tap in range(k):
-            first = max(0, ceil_div(before - tap * d, s))                    # output pixels that see the image
-            last = min(out - 1, (n - 1 + before - tap * d) // s)
-            live += last // width - first // width + 1 if last >= first else 0
-        share *= live / (k * ceil_div(out, width))
-    return share
-
-
 def channels_cost(problem: Problem, machine: Machine) -> float:
     """Output channels on the lanes: whole vectors of channels are multiplied, windows are found."""
     C, K, length = problem.C // problem.G, problem.K // problem.G, problem.sum_length
     vectors, pixels = ceil_div(K, machine.lanes), problem.live_pixels
     chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L1)
     tiles = ceil_div(pixels, machine.MR) * ceil_div(K, machine.NR) * chunks
-    runs = problem.taps // problem.kernel[-1] if rows_are_runs(problem, machine) else problem.taps
+    row_runs = rows_are_runs(problem, machine)
+    runs = problem.taps // problem.kernel[-1] if row_runs else problem.taps
     windows = pixels * runs * WINDOW * machine.step
     turned = 0 if problem.channels_last else C * volume(problem)
     if machine.MR > MOST_POINTERS and machine.step == 1:    # they are loaded again: a single vector takes as long as two
         vectors = ceil_div(K, machine.NR) * (machine.NR // machine.lanes)
-    cycles = length * tile_cycles(pixels, vectors, machine) * live_share(problem, machine)
+    cycles = length * tile_cycles(pixels, vectors, machine) * live_share(problem, machine, row_runs)
     cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows
     cycles += tiles // chunks * runs * RUN_START * machine.step
     cycles += 0 if problem.channels_last else turned * TURN_NUMBER + ROUND * machine.step / problem.G

@@ -23,14 +23,15 @@ from micro.combine cimport Target, pixels_combine, row_of, target_of
 from micro.finish cimport any_odd, output_open, output_place, pixels_finish
 from micro.geometry cimport ZEROS, Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns
-from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_zero
+from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_load, vec_store, vec_zero
 from micro.tile cimport Output, any_tile_multiply_rows
 from turned cimport divided_when_turned, image_size, images_of, pitch_of, turned_bytes
 
 cdef enum:
     POINTERS = 8                # in one line
-    SHORTEST_ROW = 6            # pixels: tiles of fewer wait for their own sums
     PIECE = 64                  # input channels whose weights one task packs
+    TAP_BANDS = 1               # values of Geometry.bands, as in fastconv/tile_orders.py
+    ROW_BANDS = 2
 
 cdef struct Block:          # one task: what it computes and where its workspace lies
     Py_ssize_t n, group, q0, pixels, tiles, runs, length
@@ -39,11 +40,18 @@ cdef struct Block:          # one task: what it computes and where its workspace
     Py_ssize_t x_d, x_h, x_w
     const real** window     # (runs, apart): where the multipliers of a pixel start
     char* live              # (runs, tiles): 0 if every window of the tile lies in zero padding
+    int* start              # (tiles + 1): windows at which tiles begin
+    int* tile_of            # (pixels): the tile of a window
+    Py_ssize_t fullest      # the first of NV tiles that see most of the image
+    int* segment            # columns at which segments end
+    int* place              # (pixels), with segments: the window of a pixel
+    real* natural           # (pixels, NR), with segments: totals in the order of pixels
     real* zeros             # one run of zeros
     real* copies            # rows of windows (pixels, T R, S C) with `row_runs`
     real* weights           # one packed panel (T R S C, NR), if the weights do not come packed
     real* totals            # (pixels, NR)
     real* turned            # (NR, pixels) sums of channels-first output
+    bint whole_rows         # of pixels: bands and segments are kept apart
     bint in_rows            # no tile goes on in the next row of pixels
     Py_ssize_t phase        # of a transposed convolution that the panel at hand belongs to; -1: several
     Py_ssize_t begin[3]     # sums of which it makes outputs: begin .. end along each axis, since those of a phase may be cut off
@@ -56,9 +64,14 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
     cdef char* free = workspace
     b.runs = g.T * g.R if g.row_runs else taps
     b.length = g.S * g.C if g.row_runs else g.C
-    b.apart = (ceil_div(pixels, POINTERS) | 1) * POINTERS
+    b.apart = (ceil_div(pixels + 1, POINTERS) | 1) * POINTERS
     b.window = <const real**>place(&free, b.runs * b.apart * sizeof(void*))
     b.live = place(&free, b.runs * pixels)
+    b.start = <int*>place(&free, (pixels + 1) * sizeof(int))
+    b.tile_of = <int*>place(&free, pixels * sizeof(int))
+    b.segment = <int*>place(&free, min(g.Q, 2 * g.S + 1) * sizeof(int))
+    b.place = <int*>place(&free, pixels * sizeof(int) if g.segments else 0)
+    b.natural = <real*>place(&free, (padded(pixels, LANES) * NR + LANES) * sizeof(real) if g.segments else 0)
     b.zeros = <real*>place(&free, b.length * sizeof(real))
     b.copies = <real*>place(&free, pixels * length * sizeof(real) if g.row_runs else 0)
     b.weights = <real*>place(&free, 0 if g.packed else length * NR * sizeof(real))
@@ -82,11 +95,72 @@ cdef void copy_row(const Geometry* g, const Block* b, const real* row, Py_ssize_
         copy += g.C
 
 
+cdef inline Py_ssize_t taps_inside(Py_ssize_t i, Py_ssize_t stride, Py_ssize_t pad, Py_ssize_t dilation, Py_ssize_t taps,
+                                   Py_ssize_t n) noexcept nogil:
+    """Which taps, first and last, lie inside an axis of n pixels at output i: equal numbers for equal taps."""
+    cdef Py_ssize_t start = i * stride - pad
+    cdef Py_ssize_t first = ceil_div(-start, dilation) if start < 0 else 0
+    return first * (taps + 1) + (min(taps, ceil_div(n - start, dilation)) if start < n else 0)
+
+
+cdef Py_ssize_t band_stop(const Geometry* g, const Block* b, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+    """The row behind the band that begins at `row` of the block."""
+    cdef Py_ssize_t first = b.q0 // g.Q, stop = row + 1, taps
+    if g.bands == TAP_BANDS:
+        taps = taps_inside((first + row) % g.P, g.stride_h, g.pad_h, g.dilation_h, g.R, g.H)
+        while stop < rows and (first + stop) % g.P and taps == taps_inside((first + stop) % g.P, g.stride_h, g.pad_h,
+                                                                           g.dilation_h, g.R, g.H):
+            stop += 1
+    return stop
+
+
+cdef void cut_tiles(Block* b, Py_ssize_t i, Py_ssize_t pixels) noexcept nogil:
+    """Tiles, equal to within a pixel, of the windows i .. i + pixels."""
+    cdef Py_ssize_t tiles = ceil_div(pixels, MR), j, _i
+    for j in range(tiles):
+        b.start[b.tiles] = <int>i
+        for _i in range((pixels + tiles - 1 - j) // tiles):       # the larger ones first
+            b.tile_of[i] = <int>b.tiles
+            i += 1
+        b.tiles += 1
+    b.start[b.tiles] = <int>i
+
+
 cdef void find_tiles(const Geometry* g, Block* b) noexcept nogil:
-    """Into how many equal tiles the block is cut. With padding or phases, and whole rows that fill tiles well, none crosses
-    rows: then more of them see nothing but padding at some tap, and outputs of a phase have one distance."""
-    b.in_rows = ((g.pad_h + g.pad_w > 0 or g.up_w > 0) and g.Q >= SHORTEST_ROW and b.q0 % g.Q == 0 and b.pixels % g.Q == 0)
-    b.tiles = b.pixels // g.Q * ceil_div(g.Q, MR) if b.in_rows else ceil_div(b.pixels, MR)
+    """Cut the block into tiles and, with segments, order its windows: by bands, segments, rows and columns.
+
+    A band is rows, and a segment columns, of pixels that see the image with the same taps, so that tiles see nothing but
+    padding with the others; or a band is one row, so that outputs of a phase have one distance.
+    """
+    cdef Py_ssize_t rows = 1, width = b.pixels, row = 0, stop, q, end, taps, i, r
+    b.tiles = 0
+    b.whole_rows = g.bands and b.q0 % g.Q == 0 and b.pixels % g.Q == 0
+    b.in_rows = b.whole_rows and g.bands == ROW_BANDS
+    if b.whole_rows:
+        rows, width = b.pixels // g.Q, g.Q
+    b.segment[0] = <int>width
+    if g.segments and b.whole_rows:
+        i = 0
+        taps = taps_inside(0, g.stride_w, g.pad_w, g.dilation_w, g.S, g.W)
+        for q in range(1, width):
+            end = taps_inside(q, g.stride_w, g.pad_w, g.dilation_w, g.S, g.W)
+            if end != taps:
+                b.segment[i] = <int>q
+                i += 1
+                taps = end
+        b.segment[i] = <int>width
+    while row < rows:
+        stop = band_stop(g, b, row, rows) if b.whole_rows else rows
+        i = q = 0
+        while q < width:
+            end = b.segment[i]
+            cut_tiles(b, row * width + (stop - row) * q, (stop - row) * (end - q))
+            for r in range(row, stop if g.segments else row):
+                for taps in range(q, end):
+                    b.place[r * width + taps] = <int>(row * width + (stop - row) * q + (r - row) * (end - q) + taps - q)
+            q = end
+            i += 1
+        row = stop
 
 
 cdef inline void row_fill(const Block* b, Py_ssize_t u, Py_ssize_t i, Py_ssize_t pixels, const real* first,
@@ -99,10 +173,10 @@ cdef inline void row_fill(const Block* b, Py_ssize_t u, Py_ssize_t i, Py_ssize_t
 
 
 cdef inline void tiles_live(const Block* b, Py_ssize_t u, Py_ssize_t i, Py_ssize_t pixels) noexcept nogil:
-    """Tiles of the pixels from i on see the image with run u."""
+    """Tiles of the windows from i on see the image with run u."""
     cdef Py_ssize_t j
-    if pixels > 0:          # tile t begins at t pixels // tiles
-        for j in range(((i + 1) * b.tiles - 1) // b.pixels, ((i + pixels) * b.tiles - 1) // b.pixels + 1):
+    if pixels > 0:
+        for j in range(b.tile_of[i], b.tile_of[i + pixels - 1] + 1):
             b.live[u * b.tiles + j] = 1
 
 
@@ -142,41 +216,70 @@ cdef void run_windows(const Geometry* g, const Block* b, Py_ssize_t u, Py_ssize_
         j += 1 if j + 1 != first else stop - j
 
 
+cdef void row_windows(const Geometry* g, const Block* b, Py_ssize_t i, Py_ssize_t o, Py_ssize_t p, Py_ssize_t q,
+                      Py_ssize_t pixels) noexcept nogil:
+    """Windows i .. i + pixels: of the pixels of row p of slice o from column q on."""
+    cdef Py_ssize_t t, r, s, d, h, j, u = 0
+    cdef const real* row
+    for t in range(g.T):
+        d = border_index(g.padding_mode, o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
+        for r in range(g.R):
+            h = border_index(g.padding_mode, p * g.stride_h - g.pad_h + r * g.dilation_h, g.H)
+            row = b.x + d * b.x_d + h * b.x_h
+            for s in range(1 if g.row_runs else g.S):
+                if d < 0 or h < 0:
+                    for j in range(pixels):
+                        b.window[u * b.apart + i + j] = b.zeros
+                elif g.row_runs:
+                    run_windows(g, b, u, i, q, pixels, row)
+                else:
+                    tap_windows(g, b, u, i, q, pixels, s, row)
+                u += 1
+
+
+cdef void find_fullest(Block* b) noexcept nogil:
+    cdef Py_ssize_t i, j, u, live, most = -1
+    for i in range(max(<Py_ssize_t>1, b.tiles - NV + 1)):
+        live = 0
+        for j in range(i, min(i + NV, b.tiles)):
+            for u in range(b.runs):
+                live += b.live[u * b.tiles + j]
+        if live > most:
+            most = live
+            b.fullest = i
+
+
 cdef void find_windows(const Geometry* g, Block* b) noexcept nogil:
     """Fill `window` and `live` (and `copies`, with row_runs) for the pixels of the block, row by row."""
-    cdef Py_ssize_t i = 0, p = b.q0 // g.Q, q = b.q0 % g.Q, o = p // g.P, pixels, t, r, s, d, h, j, u
-    cdef const real* row
+    cdef Py_ssize_t i = 0, p = b.q0 // g.Q, q = b.q0 % g.Q, o = p // g.P, pixels, j
     memset(b.zeros, 0, b.length * sizeof(real))
     memset(b.live, 0, b.runs * b.tiles)
     p -= o * g.P
     while i < b.pixels:
         pixels = min(g.Q - q, b.pixels - i)
-        u = 0
-        for t in range(g.T):
-            d = border_index(g.padding_mode, o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
-            for r in range(g.R):
-                h = border_index(g.padding_mode, p * g.stride_h - g.pad_h + r * g.dilation_h, g.H)
-                row = b.x + d * b.x_d + h * b.x_h
-                for s in range(1 if g.row_runs else g.S):
-                    if d < 0 or h < 0:
-                        for j in range(pixels):
-                            b.window[u * b.apart + i + j] = b.zeros
-                    elif g.row_runs:
-                        run_windows(g, b, u, i, q, pixels, row)
-                    else:
-                        tap_windows(g, b, u, i, q, pixels, s, row)
-                    u += 1
+        if g.segments and b.whole_rows:
+            j = q = 0
+            while q < g.Q:
+                row_windows(g, b, b.place[i + q], o, p, q, b.segment[j] - q)
+                q = b.segment[j]
+                j += 1
+        else:
+            row_windows(g, b, i, o, p, q, pixels)
         i += pixels
         q = 0
         p += 1
         if p == g.P:
             p = 0
             o += 1
+    for j in range(b.runs):
+        b.window[j * b.apart + b.pixels] = b.zeros          # what the last tile may fetch
+    find_fullest(b)
 
 
 cdef void tile(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_ssize_t stride, const char* live,
-               Py_ssize_t tiles, const real* b, const real* ahead, real* total, bint first, Output* out) noexcept nogil:
-    any_tile_multiply_rows(m, nv, runs, n, a, stride, live, tiles, b, ahead, 1, total, first, out)
+               Py_ssize_t tiles, const real* b, const real* ahead, Py_ssize_t count, real* total, bint first,
+               Output* out) noexcept nogil:
+    any_tile_multiply_rows(m, nv, runs, n, a, stride, live, tiles, b, ahead, count, total, first, out)
 
 
 cdef inline void find_phase(const Geometry* g, Block* b, Py_ssize_t k, Py_ssize_t channels) noexcept nogil:
@@ -216,41 +319,48 @@ cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights,
                          Output* out) noexcept nogil:
     """totals (pixels, NR) = all windows times one panel of weights, in chunks that stay in L1; with `out`, y instead.
 
-    Meanwhile as many numbers from `ahead` on are fetched into L2, and under one tap the pixels of the next tile: their
-    channels are too short a stream for the CPU to fetch them by itself.
+    The fullest tiles come first: they read the weights at the slowest pace while these come from L2, and fetch as many
+    numbers from `ahead` on into it. Under one tap the other tiles fetch the pixels of the next: their channels are too short
+    a stream for the CPU to fetch them by itself.
     """
     cdef Py_ssize_t u = 0, c = 0, runs = max(<Py_ssize_t>1, g.chunk // b.length), n = min(b.length, g.chunk)
-    cdef Py_ssize_t i, j, q, stop
+    cdef Py_ssize_t done, i, j, q, stop, count
     cdef const real* fetched
-    cdef const real* shifted[MR]
-    cdef bint first = True, last
+    cdef const real* shifted[MR + 1]
+    cdef bint first = True, last, clips = g.up_w and b.in_rows
     cdef real* y = NULL if out == NULL else out.y
     while u < b.runs:
         runs = min(runs, b.runs - u)
         n = min(min(b.length, g.chunk), b.length - c)
         last = out != NULL and u + runs == b.runs and c + n == b.length
-        for i in range(b.tiles):
-            q = i * b.pixels // b.tiles
-            stop = (i + 1) * b.pixels // b.tiles
-            if g.up_w and b.in_rows:
+        done = 0
+        while done < b.tiles:
+            i = (b.fullest + done) % b.tiles
+            q = b.start[i]
+            stop = b.start[i + 1]
+            fetched = NULL          # a vector for each step: of weights, until all are there, then of the next pixel
+            count = 1
+            if clips:
                 q = tile_clip(g, b, q, &stop)
-                if q >= stop:
-                    continue
-            fetched = weights               # a vector for each step: of weights, until all are there, then of pixels
-            if i < NV:
-                fetched = ahead + runs * n * i * LANES
-            elif b.runs == 1 and n == b.length and i + 1 < b.tiles:
-                fetched = b.window[(i + 1) * b.pixels // b.tiles]
+            if done < NV:
+                fetched = ahead + runs * n * done * LANES
+            elif n == b.length and not clips:
+                while (i + count < b.tiles and i + count != b.fullest
+                       and b.start[i + count + 1] - b.start[i + count] == stop - q):
+                    count += 1
             if last:
                 out.y = y + (output_of(g, b, q) * g.y_q if g.up_w else q * out.step)
-            if n == b.length:
+            if q >= stop:
+                pass
+            elif n == b.length:
                 tile(<int>(stop - q), nv, runs, n, b.window + u * b.apart + q, b.apart, b.live + u * b.tiles + i,
-                     b.tiles, weights, fetched, b.totals + q * NR, first, out if last else NULL)
+                     b.tiles, weights, fetched, count, b.totals + q * NR, first, out if last else NULL)
             elif first or last or b.live[u * b.tiles + i]:
-                for j in range(stop - q):
+                for j in range(stop - q + 1):
                     shifted[j] = b.window[u * b.apart + q + j] + c
-                tile(<int>(stop - q), nv, 1, n, shifted, 0, b.live + u * b.tiles + i, 0, weights, fetched,
-                     b.totals + q * NR, first, out if last else NULL)
+                tile(<int>(stop - q), nv, 1, n, shifted, 0, b.live + u * b.tiles + i, 0, weights,
+                     fetched, 1, b.totals + q * NR, first, out if last else NULL)
+            done += count
         first = False
         weights += runs * n * NR
         ahead += runs * n * NR
@@ -260,20 +370,32 @@ cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights,
             u += runs
 
 
+cdef real* in_order(const Geometry* g, const Block* b) noexcept nogil:
+    """The totals in the order of pixels."""
+    cdef Py_ssize_t i, j
+    if not g.segments or not b.whole_rows:
+        return b.totals
+    for i in range(b.pixels):
+        for j in range(NV):
+            vec_store(b.natural + i * NR + j * LANES, vec_load(b.totals + b.place[i] * NR + j * LANES))
+    return b.natural
+
+
 cdef vec panel_finish(const Geometry* g, const Arrays* a, const Block* b, Py_ssize_t k, Py_ssize_t channels) noexcept nogil:
     """Finish the totals: `channels` channels from k on, which counts through all groups."""
     cdef Py_ssize_t at = b.n * g.y_n + k * g.y_k + b.q0 * g.y_q, q = 0, width
     cdef vec odd = vec_zero()
+    cdef real* totals = in_order(g, b)
     cdef Target t
     if g.parts:
         t = target_of(g, a.bias, a.residual, a.y, b.n, b.group)
         while q < b.pixels:
             width = b.pixels if g.up_w == 0 else min(b.pixels - q, g.Q - (b.q0 + q) % g.Q)
-            odd = odd + pixels_combine(g, &t, k - b.group * g.K, channels, b.totals + q * NR, (b.q0 + q) // g.Q,
+            odd = odd + pixels_combine(g, &t, k - b.group * g.K, channels, totals + q * NR, (b.q0 + q) // g.Q,
                                        (b.q0 + q) % g.Q, width, 1, b.turned)
             q += width
         return odd
-    return pixels_finish(g, b.totals, NULL if a.bias == NULL else a.bias + k,
+    return pixels_finish(g, totals, NULL if a.bias == NULL else a.bias + k,
                          NULL if a.residual == NULL else a.residual + at, a.y + at, b.pixels, channels, 1, b.turned)
 
 
@@ -305,8 +427,10 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
         b.x_d = g.H * b.x_h
     if g.in_place and (g.H == 1 or b.x_h == g.W * b.x_w) and (g.D == 1 or b.x_d == g.H * b.x_h):
         memset(b.live, 1, b.tiles)
+        b.fullest = 0
         for i in range(b.pixels):
             b.window[i] = b.x + (b.q0 + i) * b.x_w
+        b.window[b.pixels] = b.window[0]
     else:
         find_windows(g, &b)
     while k < k1:
@@ -318,7 +442,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
             pack_columns(a.w + (b.group * g.K + k) * g.C * taps, g.C * taps, <int>channels, g.C, taps, b.weights, g.C)
             weights = b.weights
             ahead = a.w + (b.group * g.K + k + NR) * g.C * taps
-        whole = direct and channels % LANES == 0
+        whole = direct and channels % LANES == 0 and not (g.segments and b.whole_rows)
         if g.up_w:
             find_phase(g, &b, k, channels)
             whole = whole and b.in_rows and b.phase >= 0

@@ -149,13 +149,15 @@ cdef inline void tile_multiply_rows(const int m, const int nv, Py_ssize_t runs, 
                                     const real* ahead, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
     """The same with multipliers where they lie: run u of row i is a[u * stride + i][0 .. n), b is (runs, n, NR).
 
-    Runs with live[u * live_stride] == 0 hold nothing but zero padding and are passed over. From `ahead` on, one vector
-    for each step of the sum is fetched into the cache. The same for `count` tiles, whose rows follow one another.
+    Runs with live[u * live_stride] == 0 hold nothing but zero padding and are passed over. The same for `count` tiles, whose
+    rows follow one another. For each step of the sum one vector is fetched into the cache, from `ahead` on; if that is NULL,
+    of the next row, a[u * stride + m], which is then a pointer even behind the last tile.
     """
     cdef vec acc[MR * NV]
     cdef vec row[NV]
     cdef const real* run[MR]
     cdef const real* panel
+    cdef const real* fetched
     cdef Py_ssize_t _t, k, u
     cdef int i, j
     for _t in range(count):
@@ -168,14 +170,14 @@ cdef inline void tile_multiply_rows(const int m, const int nv, Py_ssize_t runs, 
             if live[u * live_stride]:
                 for i in range(m):
                     run[i] = a[u * stride + i]
+                fetched = a[u * stride + m] if ahead == NULL else ahead + u * n * LANES
                 for k in range(n):
                     for j in range(nv):
                         row[j] = vec_load(panel + k * NR + j * LANES)
-                    prefetch(ahead + k * LANES)
+                    prefetch(fetched + k * LANES)
                     for i in range(m * nv):
                         acc[i] = acc[i] + run[i // nv][k] * row[i % nv]
             panel += n * NR
-            ahead += n * LANES
         if out != NULL:
             sums_finish(m, nv, acc, out, False, m * 4 >= MR * 3 and nv > 1)
             out.y += m * out.step
