@@ -86,7 +86,9 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
             if best is None or cost < best[0] * 0.995:
                 best = cost, q_block, k_block
     order = best_order(p, m, bool(row_runs), max(1, best[1] // row))
-    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "row_runs": row_runs, **order._asdict()}
+    weights = best[2] * C * p.taps * p.itemsize
+    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "row_runs": row_runs, **order._asdict(),
+            "tiles_first": int(C * p.taps <= chunk and weights <= m.L2 and not p.shuffle)}
 
 
 def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:

@@ -242,7 +242,7 @@ cdef void panel_interpolate(const Geometry* g, const Arrays* a, const Block* b, 
 
 cdef void tile(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_ssize_t stride, const char* live,
                const real* b, const real* ahead, real* total, bint first, Output* out) noexcept nogil:
-    any_tile_multiply_rows(m, nv, runs, n, a, stride, live, 0, b, ahead, 1, total, first, out)
+    any_tile_multiply_rows(m, nv, runs, n, a, stride, live, 0, b, ahead, 1, False, total, first, out)
 
 
 cdef void panel_multiply(const Geometry* g, const Block* b, Py_ssize_t pair, Py_ssize_t stop, const real* weights, int nv,

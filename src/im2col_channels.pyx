@@ -30,7 +30,7 @@ from turned cimport divided_when_turned, image_size, images_of, pitch_of, turned
 cdef enum:
     POINTERS = 8                # in one line
     PIECE = 64                  # input channels whose weights one task packs
-    TAP_BANDS = 1               # values of Geometry.bands, as in fastconv/tile_orders.py
+    TAP_BANDS = 1               # values of Geometry.bands, as in fastconv/tiles.py
     ROW_BANDS = 2
 
 cdef struct Block:          # one task: what it computes and where its workspace lies
@@ -277,9 +277,9 @@ cdef void find_windows(const Geometry* g, Block* b) noexcept nogil:
 
 
 cdef void tile(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a, Py_ssize_t stride, const char* live,
-               Py_ssize_t tiles, const real* b, const real* ahead, Py_ssize_t count, real* total, bint first,
+               Py_ssize_t tiles, const real* b, const real* ahead, Py_ssize_t count, bint across, real* total, bint first,
                Output* out) noexcept nogil:
-    any_tile_multiply_rows(m, nv, runs, n, a, stride, live, tiles, b, ahead, count, total, first, out)
+    any_tile_multiply_rows(m, nv, runs, n, a, stride, live, tiles, b, ahead, count, across, total, first, out)
 
 
 cdef inline void find_phase(const Geometry* g, Block* b, Py_ssize_t k, Py_ssize_t channels) noexcept nogil:
@@ -354,12 +354,12 @@ cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights,
                 pass
             elif n == b.length:
                 tile(<int>(stop - q), nv, runs, n, b.window + u * b.apart + q, b.apart, b.live + u * b.tiles + i,
-                     b.tiles, weights, fetched, count, b.totals + q * NR, first, out if last else NULL)
+                     b.tiles, weights, fetched, count, False, b.totals + q * NR, first, out if last else NULL)
             elif first or last or b.live[u * b.tiles + i]:
                 for j in range(stop - q + 1):
                     shifted[j] = b.window[u * b.apart + q + j] + c
                 tile(<int>(stop - q), nv, 1, n, shifted, 0, b.live + u * b.tiles + i, 0, weights,
-                     fetched, 1, b.totals + q * NR, first, out if last else NULL)
+                     fetched, 1, False, b.totals + q * NR, first, out if last else NULL)
             done += count
         first = False
         weights += runs * n * NR
@@ -368,6 +368,20 @@ cdef void panel_multiply(const Geometry* g, const Block* b, const real* weights,
         if c == b.length:
             c = 0
             u += runs
+
+
+cdef void panels_multiply(const Geometry* g, const Block* b, const real* weights, Py_ssize_t panels,
+                          Output* out) noexcept nogil:
+    """y = all windows times so many whole panels of weights: tile by tile, so that lines of y are written side by side."""
+    cdef Py_ssize_t i, q
+    cdef real* y = out.y
+    cdef const real* bias = out.bias
+    for i in range(b.tiles):
+        q = b.start[i]
+        out.y = y + q * out.step
+        out.bias = bias
+        tile(<int>(b.start[i + 1] - q), NV, b.runs, b.length, b.window + q, b.apart, b.live + i, b.tiles, weights, NULL, panels,
+             True, b.totals, True, out)
 
 
 cdef real* in_order(const Geometry* g, const Block* b) noexcept nogil:
@@ -433,6 +447,11 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
         b.window[b.pixels] = b.window[0]
     else:
         find_windows(g, &b)
+    if g.tiles_first and direct and g.packed and not (g.segments and b.whole_rows):
+        channel = b.group * g.K + k
+        output_place(a.y + b.n * g.y_n + channel * g.y_k + b.q0 * g.y_q, a.bias, channel, &out)
+        panels_multiply(g, &b, a.w + (b.group * padded(g.K, NR) + k) * taps * g.C, (k1 - k) // NR, &out)
+        k += (k1 - k) // NR * NR
     while k < k1:
         channels = min(<Py_ssize_t>NR, k1 - k)
         if g.packed:

@@ -19,4 +19,5 @@ cdef inline void element_multiply(Py_ssize_t count, Py_ssize_t n, const real* V,
         for j in range(stop - q):
             rows[j] = V + (q + j) * distance
         any_tile_multiply_rows(<int>(stop - q), nv, 1, n, rows, 0, &live, 0, weights,
-                               ahead + i * n * LANES if i < NV else weights, 1, products + q * NR, True, NULL)
+                               ahead + i * n * LANES if i < NV else weights, 1, False, products + q * NR, True,
+                               NULL)

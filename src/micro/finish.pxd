@@ -31,6 +31,7 @@ cdef inline void output_place(real* y, const real* bias, Py_ssize_t k, Output* o
     out.y = y
     out.stream = out.past_caches and <size_t>y % VECTOR_BYTES == 0
     out.bias = &out.none[0] if bias == NULL else bias + k
+    out.bias_step = 0 if bias == NULL else NR
 
 
 cdef inline void row_activate(Py_ssize_t kind, real slope, real* y, Py_ssize_t n) noexcept nogil:

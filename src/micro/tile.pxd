@@ -20,6 +20,7 @@ cdef struct Output:         # where a tile whose sums are complete writes whole 
     real* y
     Py_ssize_t step         # between rows of the tile
     const real* bias        # of the first row, or of the first lane
+    Py_ssize_t bias_step    # from one panel to the next: NR, or 0 without a bias
     real none[MR + NR]      # a bias of zeros
     bint clips              # whether the activation is a clip, to `low` .. `high`
     real low, high
@@ -146,12 +147,14 @@ cdef inline void tile_multiply_scattered(const int m, const int nv, Py_ssize_t n
 
 cdef inline void tile_multiply_rows(const int m, const int nv, Py_ssize_t runs, Py_ssize_t n, const real** a,
                                     Py_ssize_t stride, const char* live, Py_ssize_t live_stride, const real* b,
-                                    const real* ahead, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
+                                    const real* ahead, Py_ssize_t count, bint across, real* total, bint first,
+                                    Output* out) noexcept nogil:
     """The same with multipliers where they lie: run u of row i is a[u * stride + i][0 .. n), b is (runs, n, NR).
 
     Runs with live[u * live_stride] == 0 hold nothing but zero padding and are passed over. The same for `count` tiles, whose
-    rows follow one another. For each step of the sum one vector is fetched into the cache, from `ahead` on; if that is NULL,
-    of the next row, a[u * stride + m], which is then a pointer even behind the last tile.
+    rows follow one another; or `across`, with `out`, for the same rows and `count` panels of weights. For each step of the sum
+    one vector is fetched into the cache, from `ahead` on; if that is NULL, of the next row, a[u * stride + m], which is then a
+    pointer even behind the last tile.
     """
     cdef vec acc[MR * NV]
     cdef vec row[NV]
@@ -180,12 +183,16 @@ cdef inline void tile_multiply_rows(const int m, const int nv, Py_ssize_t runs, 
             panel += n * NR
         if out != NULL:
             sums_finish(m, nv, acc, out, False, m * 4 >= MR * 3 and nv > 1)
-            out.y += m * out.step
+            out.y += NR if across else m * out.step
+            out.bias += out.bias_step if across else 0
         else:
             sums_store(m, nv, acc, total)
-        a += m
-        live += 1
-        total += m * NR
+        if across:
+            b = panel
+        else:
+            a += m
+            live += 1
+            total += m * NR
 
 
 cdef inline void m_tile_multiply(int m, const int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width,
@@ -230,44 +237,46 @@ cdef inline void any_tile_multiply(int m, int nv, Py_ssize_t n, const real* a, c
 
 cdef inline void m_tile_multiply_rows(int m, const int nv, Py_ssize_t runs, Py_ssize_t n, const real** a,
                                       Py_ssize_t stride, const char* live, Py_ssize_t live_stride, const real* b,
-                                      const real* ahead, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
+                                      const real* ahead, Py_ssize_t count, bint across, real* total, bint first,
+                                      Output* out) noexcept nogil:
     """tile_multiply_rows, compiled for each m."""
     if m == MR:
-        tile_multiply_rows(MR, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
+        tile_multiply_rows(MR, nv, runs, n, a, stride, live, live_stride, b, ahead, count, across, total, first, out)
     elif m == 1:
-        tile_multiply_rows(1, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
+        tile_multiply_rows(1, nv, runs, n, a, stride, live, live_stride, b, ahead, count, across, total, first, out)
     elif m == 2:
-        tile_multiply_rows(2, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
+        tile_multiply_rows(2, nv, runs, n, a, stride, live, live_stride, b, ahead, count, across, total, first, out)
     elif m == 3:
-        tile_multiply_rows(3, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
+        tile_multiply_rows(3, nv, runs, n, a, stride, live, live_stride, b, ahead, count, across, total, first, out)
     elif MR > 4 and m == 4:
-        tile_multiply_rows(4, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
+        tile_multiply_rows(4, nv, runs, n, a, stride, live, live_stride, b, ahead, count, across, total, first, out)
     elif MR > 5 and m == 5:
-        tile_multiply_rows(5, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
+        tile_multiply_rows(5, nv, runs, n, a, stride, live, live_stride, b, ahead, count, across, total, first, out)
     elif MR > 6 and m == 6:
-        tile_multiply_rows(6, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
+        tile_multiply_rows(6, nv, runs, n, a, stride, live, live_stride, b, ahead, count, across, total, first, out)
     elif MR > 7 and m == 7:
-        tile_multiply_rows(7, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
+        tile_multiply_rows(7, nv, runs, n, a, stride, live, live_stride, b, ahead, count, across, total, first, out)
     elif MR > 8 and m == 8:
-        tile_multiply_rows(8, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
+        tile_multiply_rows(8, nv, runs, n, a, stride, live, live_stride, b, ahead, count, across, total, first, out)
     elif MR > 9 and m == 9:
-        tile_multiply_rows(9, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
+        tile_multiply_rows(9, nv, runs, n, a, stride, live, live_stride, b, ahead, count, across, total, first, out)
     elif MR > 10 and m == 10:
-        tile_multiply_rows(10, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
+        tile_multiply_rows(10, nv, runs, n, a, stride, live, live_stride, b, ahead, count, across, total, first, out)
     elif MR > 11 and m == 11:
-        tile_multiply_rows(11, nv, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
+        tile_multiply_rows(11, nv, runs, n, a, stride, live, live_stride, b, ahead, count, across, total, first, out)
 
 
 cdef inline void any_tile_multiply_rows(int m, int nv, Py_ssize_t runs, Py_ssize_t n, const real** a,
                                         Py_ssize_t stride, const char* live, Py_ssize_t live_stride, const real* b,
-                                        const real* ahead, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
+                                        const real* ahead, Py_ssize_t count, bint across, real* total, bint first,
+                                        Output* out) noexcept nogil:
     """tile_multiply_rows for any 1 <= m <= MR, 1 <= nv <= NV. To be wrapped once in each module: it is large."""
     if nv == 1:
-        m_tile_multiply_rows(m, 1, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
+        m_tile_multiply_rows(m, 1, runs, n, a, stride, live, live_stride, b, ahead, count, across, total, first, out)
     elif nv == 2 or NV == 2:
-        m_tile_multiply_rows(m, 2, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
+        m_tile_multiply_rows(m, 2, runs, n, a, stride, live, live_stride, b, ahead, count, across, total, first, out)
     else:
-        m_tile_multiply_rows(m, NV, runs, n, a, stride, live, live_stride, b, ahead, count, total, first, out)
+        m_tile_multiply_rows(m, NV, runs, n, a, stride, live, live_stride, b, ahead, count, across, total, first, out)
 
 
 cdef inline void m_tile_multiply_scattered(int m, const int nv, Py_ssize_t n, const real* a, const real** b,
