@@ -86,8 +86,9 @@ class Plan:
         """The kernel's Geometry; its field names are those of src/micro/geometry.pxd. `by_image`: a task is part of one."""
         p, m = self.problem if by_image else self.laid_out(), self.machine
         fields = dict.fromkeys(("in_place", "row_runs", "bands", "segments", "tiles_first", "alpha_h", "alpha_w",
-                                "offset_groups", "tile_h", "tile_w", "tile_lanes", "workspace", "shared", "x_n", "x_c", "x_d", "x_h", "x_w",
-                                "up_d", "up_h", "up_w", "cut_d", "cut_h", "cut_w", "full_d", "full_h", "full_w"), 0)
+                                "offset_groups", "tile_h", "tile_w", "tile_lanes", "workspace", "shared",
+                                "x_n", "x_c", "x_d", "x_h", "x_w", "up_d", "up_h", "up_w", "cut_d", "cut_h", "cut_w",
+                                "full_d", "full_h", "full_w"), 0)
         fields |= dict.fromkeys(("chunk", "panels", "pixel_block", "channel_block"), 1)     # kernels divide by blocks
         fields |= {"N": p.N, "G": p.G, "C": p.C // p.G, "K": p.K // p.G}
         fields |= zip("DHW", p.in_three_axes(p.size, 1))
