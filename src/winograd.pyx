@@ -25,11 +25,13 @@ Costs    2 side^2 / m^2 N G K C T O P Q flop, side being alpha or 2 alpha - 1, a
 from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
 from micro.combine cimport Target, pixels_combine, target_of
 from micro.element cimport element_multiply
-from micro.finish cimport any_odd, pixels_fetch, pixels_finish
+from micro.activation cimport vec_clip
+from micro.finish cimport any_odd, output_open, output_place, pixels_fetch, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport pack_columns
 from micro.simd cimport (LANES, NR, NV, REAL_BYTES, WIDE, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_load_step,
-                         vec_mask_store, vec_store, vec_transpose, vec_zero, wide, wide_load, wide_store)
+                         vec_mask_store, vec_splat, vec_store, vec_transpose, vec_zero, wide, wide_load, wide_store)
+from micro.tile cimport Output
 from micro.winograd cimport ONE, SEVERAL, axis_input, axis_output, axis_weights
 
 cdef enum:
@@ -275,76 +277,116 @@ cdef void multiply_element(const Block* b, Py_ssize_t e, const real* weights, co
     element_multiply(b.tiles, b.depth, b.V + e * b.v_step, b.depth, weights, ahead, products, nv)
 
 
+cdef inline void column_finish(const Output* out, const int m, const vec* sums, Py_ssize_t rows, vec bias, real* y,
+                               vec* odd) noexcept nogil:
+    """`rows` of the outputs of one column of a tile, finished as those of micro/tile.pxd are."""
+    cdef vec v
+    cdef int r
+    for r in range(m):
+        odd[0] = odd[0] + sums[r]
+        v = sums[r] + bias
+        if out.clips:
+            v = vec_clip(v, vec_splat(out.low), vec_splat(out.high))
+        if r < rows:
+            vec_store(y, v)
+        y += out.step
+
+
 cdef inline void run_output(const Geometry* g, const Block* b, const real* products, Py_ssize_t run, Py_ssize_t vectors,
-                            Py_ssize_t line, const int alpha, const int m, const int odd) noexcept nogil:
-    """b.sums <- A' M A of a run of tiles, the first `vectors` vectors of channels; rows of sums lie `line` apart."""
+                            Py_ssize_t line, Output* out, Py_ssize_t rows, Py_ssize_t columns, const int alpha, const int m,
+                            const int odd) noexcept nogil:
+    """b.sums <- A' M A of a run of tiles, the first `vectors` vectors of channels; rows of sums lie `line` apart.
+
+    With `out` `rows` x `columns` outputs are finished instead.
+    """
     cdef vec half[MOST_SIDE * MOST_ALPHA]
     cdef vec axis[MOST_SIDE]
-    cdef Py_ssize_t i, j
+    cdef vec bias = vec_zero(), wrong = vec_zero()
+    cdef Py_ssize_t i, j, inside = m, y_column = g.dilation_w * g.y_q
     cdef const real* product
     cdef real* total
+    cdef real* target = NULL
     cdef int x, y, side = 2 * alpha - 1 if odd else alpha
     for i in range(run):
+        if out != NULL:
+            inside = min(<Py_ssize_t>m, columns - i * m)
+            if inside <= 0 or rows <= 0:
+                break
         for j in range(vectors):
             product = products + i * NR + j * LANES
             total = b.sums + i * m * NR + j * LANES
+            if out != NULL:
+                bias = vec_load(out.bias + j * LANES)
+                target = out.y + i * m * y_column + j * LANES
             for y in range(1 if g.alpha_h == 1 else side):
                 for x in range(side):
                     axis[x] = vec_load(product + (y * side + x) * b.m_step)
                 axis_output(alpha, m, odd, b.A, axis, 1, half + y * m, 1)
-            if g.alpha_h == 1:
-                for x in range(m):
-                    vec_store(total + x * NR, half[x])
-                continue
             for x in range(m):
-                axis_output(alpha, m, odd, b.A, half + x, m, axis, 1)
-                for y in range(m):
-                    vec_store(total + y * line + x * NR, axis[y])
+                if x < inside:
+                    if g.alpha_h == 1:
+                        axis[0] = half[x]
+                    else:
+                        axis_output(alpha, m, odd, b.A, half + x, m, axis, 1)
+                    if out == NULL and g.alpha_h == 1:
+                        vec_store(total + x * NR, axis[0])
+                    elif out == NULL:
+                        for y in range(m):
+                            vec_store(total + y * line + x * NR, axis[y])
+                    elif g.alpha_h == 1:
+                        column_finish(out, 1, axis, 1, bias, target + x * y_column, &wrong)
+                    else:
+                        column_finish(out, m, axis, rows, bias, target + x * y_column, &wrong)
+    if out != NULL:
+        out.odd = out.odd + wrong * vec_zero()
 
 
 cdef void transform_run_output(const Geometry* g, const Block* b, const real* products, Py_ssize_t run, Py_ssize_t vectors,
-                               Py_ssize_t line) noexcept nogil:
+                               Py_ssize_t line, Output* out, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
     if g.stride_w == 2:
         if g.alpha_w == 4:
-            run_output(g, b, products, run, vectors, line, 4, 3, ONE)
+            run_output(g, b, products, run, vectors, line, out, rows, columns, 4, 3, ONE)
         elif g.S == 3:
-            run_output(g, b, products, run, vectors, line, 6, 5, ONE)
+            run_output(g, b, products, run, vectors, line, out, rows, columns, 6, 5, ONE)
         elif b.m_w == 4:
-            run_output(g, b, products, run, vectors, line, 6, 4, SEVERAL)
+            run_output(g, b, products, run, vectors, line, out, rows, columns, 6, 4, SEVERAL)
         else:
-            run_output(g, b, products, run, vectors, line, 6, 3, SEVERAL)
+            run_output(g, b, products, run, vectors, line, out, rows, columns, 6, 3, SEVERAL)
     elif g.alpha_w == 4:
         if b.m_w == 2:
-            run_output(g, b, products, run, vectors, line, 4, 2, 0)
+            run_output(g, b, products, run, vectors, line, out, rows, columns, 4, 2, 0)
         else:
-            run_output(g, b, products, run, vectors, line, 4, 3, 0)
+            run_output(g, b, products, run, vectors, line, out, rows, columns, 4, 3, 0)
     elif g.alpha_w == 6:
         if b.m_w == 4:
-            run_output(g, b, products, run, vectors, line, 6, 4, 0)
+            run_output(g, b, products, run, vectors, line, out, rows, columns, 6, 4, 0)
         elif b.m_w == 5:
-            run_output(g, b, products, run, vectors, line, 6, 5, 0)
+            run_output(g, b, products, run, vectors, line, out, rows, columns, 6, 5, 0)
         elif b.m_w == 3:
-            run_output(g, b, products, run, vectors, line, 6, 3, 0)
+            run_output(g, b, products, run, vectors, line, out, rows, columns, 6, 3, 0)
         else:
-            run_output(g, b, products, run, vectors, line, 6, 2, 0)
+            run_output(g, b, products, run, vectors, line, out, rows, columns, 6, 2, 0)
     elif REAL_BYTES > 4:
         if b.m_w == 6:
-            run_output(g, b, products, run, vectors, line, 8, 6, 0)
+            run_output(g, b, products, run, vectors, line, out, rows, columns, 8, 6, 0)
         elif b.m_w == 7:
-            run_output(g, b, products, run, vectors, line, 8, 7, 0)
+            run_output(g, b, products, run, vectors, line, out, rows, columns, 8, 7, 0)
         elif b.m_w == 5:
-            run_output(g, b, products, run, vectors, line, 8, 5, 0)
+            run_output(g, b, products, run, vectors, line, out, rows, columns, 8, 5, 0)
         else:
-            run_output(g, b, products, run, vectors, line, 8, 4, 0)
+            run_output(g, b, products, run, vectors, line, out, rows, columns, 8, 4, 0)
 
 
 cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b, const real* products, Py_ssize_t k,
                               Py_ssize_t channels) noexcept nogil:
     """Transform and finish the products of one panel: `channels` channels from k on, which counts through all groups."""
-    cdef Py_ssize_t tile = 0, row, column, o, p, q, run, y, line, pixels, at
+    cdef Py_ssize_t tile = 0, row, column, o, p, q, run, y, line, pixels, at, rows = 0
     cdef Py_ssize_t m_h = 1 if g.alpha_h == 1 else b.m_h
     cdef Target target = target_of(g, a.bias, a.residual, a.y, b.n, b.group)
     cdef vec odd = vec_zero()
+    cdef Output out
+    cdef bint direct = output_open(g, a.residual, g.dilation_h * g.Q * g.y_q, &out) and g.parts == 0 and g.channels_last
+    direct = direct and channels % LANES == 0
     while tile < b.tiles:
         row = (b.tile0 + tile) // b.columns
         column = b.tile0 + tile - row * b.columns
@@ -359,8 +401,13 @@ cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b
             if p < g.P:
                 pixels_fetch(g, a.y + b.n * g.y_n + k * g.y_k + ((o * g.P + p) * g.Q + q) * g.y_q, pixels, channels,
                              g.dilation_w)
-        transform_run_output(g, b, products + tile * NR, run, ceil_div(channels, LANES), line)
-        for y in range(m_h):
+        if direct:
+            p = first_of(row, b.phase_rows, m_h, g.dilation_h)
+            rows = ceil_div(max(<Py_ssize_t>0, g.P - p), g.dilation_h)
+            output_place(a.y + b.n * g.y_n + k * g.y_k + ((o * g.P + p) * g.Q + q) * g.y_q, a.bias, k, &out)
+        transform_run_output(g, b, products + tile * NR, run, ceil_div(channels, LANES), line, &out if direct else NULL, rows,
+                             pixels)
+        for y in range(0 if direct else m_h):
             p = first_of(row, b.phase_rows, m_h, g.dilation_h) + y * g.dilation_h
             if p < g.P and g.parts:
                 odd = odd + pixels_combine(g, &target, k - b.group * g.K, channels, b.sums + y * line, o * g.P + p, q,
@@ -371,7 +418,7 @@ cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b
                                           NULL if a.residual == NULL else a.residual + at, a.y + at, pixels, channels,
                                           g.dilation_w, b.turned)
         tile += run
-    return odd
+    return odd + out.odd
 
 
 cdef inline void store_weights(const wide* axis, const int side, real* line, Py_ssize_t step) noexcept nogil:
