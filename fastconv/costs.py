@@ -14,7 +14,7 @@ from .row import Machine, ceil_div
 from .tiles import RUN_START, TILE_START, live_share, tile_cycles
 
 TURNED_TILE = 175       # sums of a tile that are transposed back ...
-PRODUCT_START = 80      # ... for one element of Winograd's tiles
+PRODUCT_START = 50      # ... for one element of Winograd's tiles
 GATHER_VECTOR = 3.8     # one vector of a panel ...
 GATHER_STRIDED = 7.5    # ... whose numbers do not lie side by side
 GATHER_TAP = 7          # where one tap of one vector of pixels lies
@@ -56,13 +56,14 @@ OTHERS = 0.34           # ... a part of which is not this problem's
 DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
 SAMPLE = 12             # where one tap of one offset group samples, for one pixel
 CORNERS = 6             # one vector of channels between four pixels
-TRANSFORM = {4: (305, 26), 6: (220, 55), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in and out
+TRANSFORM = {4: (305, 26), 6: (220, 55), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in; out ...
+FINISHED = 0.65         # ... which take as much of the time if they are finished in registers
 SCATTERED = 4           # times as long for outputs of a dilated kernel, which do not lie side by side
 MOST_TAPS = 5           # of an axis that Winograd's algorithm transforms ...
 MOST_HALVED = 7         # ... with stride 2
 TRANSFORM_NUMBER = 0.22 # one transformed weight ...
 TRANSFORM_PRODUCT = 0.13    # ... and each of the products of which it is a sum ...
-TRANSFORM_FAR = 0.5     # ... more if all do not stay in a third of L3 ...
+TRANSFORM_FAR = 0.25    # ... more if all do not stay in a third of L3 ...
 TRANSFORM_FRESH = 2.2   # ... or go to memory that was not used before, for more than MOST_PACKINGS blocks of tiles
 WINOGRAD_TILES = 96     # in one block, at most, ...
 WINOGRAD_ROOM = 6       # ... whose transformed input takes so many times L2
@@ -163,11 +164,13 @@ def winograd_block(problem: Problem, machine: Machine, elements: int) -> int:
     return max(machine.MR, min(WINOGRAD_TILES, room // depth // machine.MR * machine.MR))
 
 
-def transforms_of_weights(problem: Problem, alpha: int, blocks: int, far: bool) -> float:
+def transforms_of_weights(problem: Problem, alpha: int, blocks: int, far: bool, machine: Machine) -> float:
     """Cycles for each transformed weight of a call."""
     taps = problem.kernel[-1]
     products = taps * (taps + alpha) / alpha if [1, *problem.kernel][-2] > 1 else taps
     number = TRANSFORM_NUMBER + TRANSFORM_PRODUCT * products + (TRANSFORM_FAR if far else 0)
+    if (alpha, taps) == (6, 3):             # waits for its stores rather than for sums
+        number *= machine.step
     if blocks > MOST_PACKINGS and not problem.packed:
         return number + TRANSFORM_FRESH
     return packings(problem, blocks, 1) * number
@@ -199,11 +202,13 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         if problem.dilation[-1] > 1:        # pixels of a tile lie far apart, and few tiles of a row follow each other
             share *= 1 + 4 * problem.dilation[-1] * alpha / (problem.output_size[-1] + problem.dilation[-1] * alpha)
         into, back = TRANSFORM[alpha]
+        if problem.channels_last and K % machine.lanes == 0 and not problem.combined:
+            back *= FINISHED
         cycles += share * tiles * (into * ceil_div(C, machine.lanes) + back * ceil_div(K, machine.lanes))
         turned = C * volume(problem) * 1.5 + K * problem.pixels * (1 if problem.dilation[-1] == 1 else SCATTERED)
         cycles += TURN_NUMBER * (0 if problem.channels_last else turned)
         panels = ceil_div(K, machine.NR) * machine.NR
-        cycles += unique * C * panels * transforms_of_weights(problem, alpha, blocks, nbytes > machine.L3 / 3)
+        cycles += unique * C * panels * transforms_of_weights(problem, alpha, blocks, nbytes > machine.L3 / 3, machine)
         return (problem.G * cycles + far_cycles(problem, machine, TILES_FAR)) * machine.cycle
     return cost
 

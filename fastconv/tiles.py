@@ -19,7 +19,7 @@ from .row import Machine, ceil_div
 
 LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors waits for its own sums
 RUN_START = 10          # one run of a tile, a tap or a row of taps: its pointers are loaded
-TILE_START = 22         # sums of a tile into and out of registers, call and finish
+TILE_START = 32         # sums of a tile into and out of registers, call and finish
 FEWEST = 5              # pixels whose time a tile takes at least: its weights come from L2
 MOST_RUNS = 64
 TAP_BANDS, ROW_BANDS = 1, 2
