@@ -17,6 +17,7 @@ CASES = [case((7, 7), (3, 3), C=16, K=33, padding=4, dilation=4),
          case((20,), (5,), C=16, K=20, padding=12, dilation=6),
          case((3, 6, 7), (3, 3, 3), C=16, K=16, padding=2, dilation=2),
          case((6, 13), (3, 3), C=32, K=64, groups=2, padding=3, dilation=3),
+         case((60,), (3,), C=16, K=20, padding=22),
          case((5, 5), (5, 5), C=2, K=18, padding=((4, 0), (3, 2)))]
 AXES = [(7, 3, 1, 4, 4, 7), (14, 3, 2, 1, 1, 7), (5, 5, 1, 1, 4, 9), (33, 3, 1, 12, 12, 33), (4, 3, 3, 5, 7, 3),
         (9, 1, 2, 1, 0, 5)]
