@@ -78,7 +78,7 @@ cdef inline void copy_row(const Geometry* g, const Block* b, const real* row, Py
 
 cdef inline Py_ssize_t taps_inside(Py_ssize_t i, Py_ssize_t stride, Py_ssize_t pad, Py_ssize_t dilation, Py_ssize_t taps,
                                    Py_ssize_t n) noexcept nogil:
-    """Which taps, first and last, lie inside an axis of n pixels at output i: equal numbers for equal taps, 2 taps + 1 at most."""
+    """Which taps, first and last, lie inside the axis at output i: equal numbers for equal taps, 2 taps + 1 in all."""
     cdef Py_ssize_t start = i * stride - pad
     cdef Py_ssize_t first = min(taps, ceil_div(-start, dilation)) if start < 0 else 0
     return first * (taps + 1) + (min(taps, ceil_div(n - start, dilation)) if start < n else 0)
