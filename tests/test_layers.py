@@ -121,7 +121,7 @@ def test_layer_packs_once_per_order():
     layer = fastconv.Conv2d(np.ones((8, 8, 3, 3), np.float32), padding=1)
     for n in range(1, 40):
         layer(np.ones((1, 8, n, n), np.float32))
-    plain, winograd = 2 * 9 * 8, (16 + 36) * 9      # numbers of one kernel in both panels; in F(2,3) and F(4,3), one channel more
+    plain, winograd = 2 * 9 * 8, (16 + 36) * 9      # numbers of a kernel in both panels; in F(2,3) and F(4,3), padded
     assert sum(a.nbytes for a in layer._packed.values()) <= (plain + winograd) * 32 * 4
 
 
