@@ -7,11 +7,10 @@ from .algorithms import LONGEST_ROW
 from .costs import WINOGRAD_ROOM, rows_are_runs, rows_on_lanes, strassen_block, winograd_block, winograd_tiles
 from .problem import Problem
 from .row import Machine, ceil_div
-from .tiles import best_order, tile_cycles
+from .tiles import L1_WAY, best_order, tile_cycles, tile_rows
 
 WORKSPACE = 8 << 20             # bytes that one thread may use
 LINE_COLUMNS = 224              # of sums that are turned back at a time: whole tiles, L1
-L1_WAY = 4096                   # bytes that all sets of L1 hold together, once; on all CPUs with AVX2
 LINE = 64
 SETS_FILLED = 4                 # how many times as many lines as these sets hold may be loaded ...
 LOADS_HIDDEN = 4                # ... with less than so many multiply-adds for each
@@ -56,9 +55,10 @@ def rows_held(p: Problem, m: Machine) -> int:
 
 
 def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of im2col_channels: part of a weight panel takes four thirds of L1, the windows of a task stay in L2."""
+    """Blocks of im2col_channels: part of a weight panel takes an eighth of L2, the windows of a task stay in L2."""
     K, C = p.K // p.G, p.C // p.G
-    panel_rows = m.L1 * 4 // 3 // (m.NR * p.itemsize)
+    m = m._replace(MR=tile_rows(p, m))
+    panel_rows = m.L2 // 8 // (m.NR * p.itemsize)
     row_runs = int(rows_are_runs(p, m))
     run = C * p.kernel[-1] if row_runs else C
     chunk = balanced(run, panel_rows) if run > panel_rows else panel_rows // run * run
@@ -68,7 +68,7 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     if len(p.size) == 2 and rows_held(p, m) > 1:
         most = min(most, rows_held(p, m) * row)
     rows = p.shuffle and row <= most        # phases are finished in registers if a task is whole rows
-    if p.channels_last and C * p.taps <= chunk:     # sums that are finished at once stay in L1
+    if p.channels_last and C * p.taps * m.NR * p.itemsize <= m.L1 * 4 // 3:     # short sums, finished at once, stay in L1
         most = min(most, m.L1 // 3 // (m.NR * p.itemsize) // m.MR * m.MR)
     least = ceil_div(p.pixels, most)
     whole = not p.packed and least == 2     # weights that one task for all pixels needs are packed as it needs them
@@ -87,8 +87,8 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
                 best = cost, q_block, k_block
     order = best_order(p, m, bool(row_runs), max(1, best[1] // row))
     weights = best[2] * C * p.taps * p.itemsize
-    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "row_runs": row_runs, **order._asdict(),
-            "tiles_first": int(C * p.taps <= chunk and weights <= m.L2 and not p.shuffle)}
+    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "row_runs": row_runs, "tile_rows": m.MR,
+            **order._asdict(), "tiles_first": int(C * p.taps <= chunk and weights <= m.L2 and not p.shuffle)}
 
 
 def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:

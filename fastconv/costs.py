@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from .problem import Problem
 from .row import Machine, ceil_div
-from .tiles import RUN_START, TILE_START, live_share, tile_cycles
+from .tiles import RUN_START, TILE_START, live_share, tile_cycles, tile_rows
 
 TURNED_TILE = 175       # sums of a tile that are transposed back ...
 PRODUCT_START = 50      # ... for one element of Winograd's tiles
@@ -112,8 +112,8 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     """Output channels on the lanes: whole vectors of channels are multiplied, windows are found."""
     C, K, length = problem.C // problem.G, problem.K // problem.G, problem.sum_length
     vectors, pixels = ceil_div(K, machine.lanes), problem.live_pixels
-    chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L1)
-    tiles = ceil_div(pixels, machine.MR) * ceil_div(K, machine.NR) * chunks
+    chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L2 // 8)
+    tiles = ceil_div(pixels, tile_rows(problem, machine)) * ceil_div(K, machine.NR) * chunks
     row_runs = rows_are_runs(problem, machine)
     runs = problem.taps // problem.kernel[-1] if row_runs else problem.taps
     windows = pixels * runs * WINDOW * machine.step

@@ -89,7 +89,7 @@ class Plan:
                                 "offset_groups", "tile_h", "tile_w", "tile_lanes", "workspace", "shared",
                                 "x_n", "x_c", "x_d", "x_h", "x_w", "up_d", "up_h", "up_w", "cut_d", "cut_h", "cut_w",
                                 "full_d", "full_h", "full_w"), 0)
-        fields |= dict.fromkeys(("chunk", "panels", "pixel_block", "channel_block"), 1)     # kernels divide by blocks
+        fields |= dict.fromkeys(("chunk", "panels", "pixel_block", "channel_block", "tile_rows"), 1)    # they are divided by
         fields |= {"N": p.N, "G": p.G, "C": p.C // p.G, "K": p.K // p.G}
         fields |= zip("DHW", p.in_three_axes(p.size, 1))
         fields |= zip("TRS", p.in_three_axes(p.kernel, 1))

@@ -4,7 +4,7 @@ Loops, outermost first, and what each block is sized for:
     task        in parallel: image x group x pixel_block x channel_block
     k           NR output channels          a panel of weights
     u, c        chunk of taps x channels    the part of that panel in L1
-    q           up to MR pixels             the register tile
+    q           up to tile_rows pixels      the register tile
 With `tiles_first`, for short sums, the loop over q is outside that over k. A window is read where it lies, by the pointers of
 indirect.pxd. A small image with channels first is first turned, as a whole, into the workspace, and its sums are turned back.
 
@@ -138,10 +138,10 @@ cdef void panels_multiply(const Geometry* g, const Block* b, const real* weights
              True, b.totals, True, out)
 
 
-cdef real* in_order(const Geometry* g, const Block* b) noexcept nogil:
+cdef real* in_order(const Block* b) noexcept nogil:
     """The totals in the order of pixels."""
     cdef Py_ssize_t i, j
-    if not g.segments or not b.whole_rows:
+    if not b.sorted_by_taps:
         return b.totals
     for i in range(b.pixels):
         for j in range(NV):
@@ -153,7 +153,7 @@ cdef vec panel_finish(const Geometry* g, const Arrays* a, const Block* b, Py_ssi
     """Finish the totals: `channels` channels from k on, which counts through all groups."""
     cdef Py_ssize_t at = b.n * g.y_n + k * g.y_k + b.q0 * g.y_q, q = 0, width
     cdef vec odd = vec_zero()
-    cdef real* totals = in_order(g, b)
+    cdef real* totals = in_order(b)
     cdef Target t
     if g.parts:
         t = target_of(g, a.bias, a.residual, a.y, b.n, b.group)
@@ -201,7 +201,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
         b.window[b.pixels] = b.window[0]
     else:
         find_windows(g, &b)
-    if g.tiles_first and direct and g.packed and not (g.segments and b.whole_rows):
+    if g.tiles_first and direct and g.packed and not b.sorted_by_taps:
         channel = b.group * g.K + k
         output_place(a.y + b.n * g.y_n + channel * g.y_k + b.q0 * g.y_q, a.bias, channel, &out)
         panels_multiply(g, &b, a.w + (b.group * padded(g.K, NR) + k) * taps * g.C, (k1 - k) // NR, &out)
@@ -215,7 +215,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
             pack_columns(a.w + (b.group * g.K + k) * g.C * taps, g.C * taps, <int>channels, g.C, taps, b.weights, g.C)
             weights = b.weights
             ahead = a.w + (b.group * g.K + k + NR) * g.C * taps
-        whole = direct and channels % LANES == 0 and not (g.segments and b.whole_rows)
+        whole = direct and channels % LANES == 0 and not b.sorted_by_taps
         if g.up_w:
             find_phase(g, &b, k, channels)
             whole = whole and b.in_rows and b.phase >= 0

@@ -7,7 +7,7 @@ rows that reach over the border are copied.
 from libc.string cimport memcpy, memset
 
 from micro.geometry cimport ZEROS, Geometry, border_index, ceil_div, padded, place
-from micro.simd cimport LANES, MR, NR, NV, real
+from micro.simd cimport LANES, NR, NV, real
 
 cdef enum:
     POINTERS = 8                # in one line
@@ -32,7 +32,7 @@ cdef struct Block:          # one task: what it computes and where its workspace
     real* weights           # one packed panel (T R S C, NR), if the weights do not come packed
     real* totals            # (pixels, NR)
     real* turned            # (NR, pixels) sums of channels-first output
-    bint whole_rows         # of pixels: bands and segments are kept apart
+    bint sorted_by_taps     # windows stand by bands and segments, not in the order of pixels
     bint in_rows            # no tile goes on in the next row of pixels
     Py_ssize_t phase        # of a transposed convolution that the panel at hand belongs to; -1: several
     Py_ssize_t begin[3]     # sums of which it makes outputs: begin .. end along each axis, since those of a phase may be cut off
@@ -95,9 +95,9 @@ cdef inline Py_ssize_t band_stop(const Geometry* g, const Block* b, Py_ssize_t r
     return stop
 
 
-cdef inline void cut_tiles(Block* b, Py_ssize_t i, Py_ssize_t pixels) noexcept nogil:
+cdef inline void cut_tiles(const Geometry* g, Block* b, Py_ssize_t i, Py_ssize_t pixels) noexcept nogil:
     """Tiles, equal to within a pixel, of the windows i .. i + pixels."""
-    cdef Py_ssize_t tiles = ceil_div(pixels, MR), j, _i
+    cdef Py_ssize_t tiles = ceil_div(pixels, g.tile_rows), j, _i
     for j in range(tiles):
         b.start[b.tiles] = <int>i
         for _i in range((pixels + tiles - 1 - j) // tiles):       # the larger ones first
@@ -114,13 +114,14 @@ cdef inline void find_tiles(const Geometry* g, Block* b) noexcept nogil:
     padding with the others; or a band is one row, so that outputs of a phase have one distance.
     """
     cdef Py_ssize_t rows = 1, width = b.pixels, row = 0, stop, q, end, taps, i, r
+    cdef bint whole_rows = g.bands and b.q0 % g.Q == 0 and b.pixels % g.Q == 0
     b.tiles = 0
-    b.whole_rows = g.bands and b.q0 % g.Q == 0 and b.pixels % g.Q == 0
-    b.in_rows = b.whole_rows and g.bands == ROW_BANDS
-    if b.whole_rows:
+    b.in_rows = whole_rows and g.bands == ROW_BANDS
+    if whole_rows:
         rows, width = b.pixels // g.Q, g.Q
     b.segment[0] = <int>width
-    if g.segments and b.whole_rows:
+    b.sorted_by_taps = whole_rows and g.segments
+    if b.sorted_by_taps:
         i = 0
         taps = taps_inside(0, g.stride_w, g.pad_w, g.dilation_w, g.S, g.W)
         for q in range(1, width):
@@ -131,12 +132,12 @@ cdef inline void find_tiles(const Geometry* g, Block* b) noexcept nogil:
                 taps = end
         b.segment[i] = <int>width
     while row < rows:
-        stop = band_stop(g, b, row, rows) if b.whole_rows else rows
+        stop = band_stop(g, b, row, rows) if whole_rows else rows
         i = q = 0
         while q < width:
             end = b.segment[i]
-            cut_tiles(b, row * width + (stop - row) * q, (stop - row) * (end - q))
-            for r in range(row, stop if g.segments else row):
+            cut_tiles(g, b, row * width + (stop - row) * q, (stop - row) * (end - q))
+            for r in range(row, stop if b.sorted_by_taps else row):
                 for taps in range(q, end):
                     b.place[r * width + taps] = <int>(row * width + (stop - row) * q + (r - row) * (end - q) + taps - q)
             q = end
@@ -233,7 +234,6 @@ cdef inline void find_fullest(Block* b) noexcept nogil:
 cdef inline void find_windows(const Geometry* g, Block* b) noexcept nogil:
     """Fill `window` and `live` (and `copies`, with row_runs) for the pixels of the block, row by row."""
     cdef Py_ssize_t i = 0, p = b.q0 // g.Q, q = b.q0 % g.Q, o = p // g.P, pixels, first, stop, j
-    cdef bint sorted_ = g.segments and b.whole_rows
     memset(b.zeros, 0, b.length * sizeof(real))
     memset(b.live, 0, b.runs * b.tiles)
     p -= o * g.P
@@ -241,8 +241,8 @@ cdef inline void find_windows(const Geometry* g, Block* b) noexcept nogil:
         pixels = min(g.Q - q, b.pixels - i)
         first, stop, j = q, q, 0
         while stop < q + pixels:
-            stop = b.segment[j] if sorted_ else q + pixels
-            row_windows(g, b, b.place[i + first - q] if sorted_ else i, o, p, first, stop - first)
+            stop = b.segment[j] if b.sorted_by_taps else q + pixels
+            row_windows(g, b, b.place[i + first - q] if b.sorted_by_taps else i, o, p, first, stop - first)
             first = stop
             j += 1
         i += pixels

@@ -25,10 +25,10 @@ from libc.string cimport memset
 
 from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided_in_rounds, offer
 from micro.element cimport element_multiply
-from micro.finish cimport any_odd, pixels_finish
+from micro.finish cimport any_odd, pixels_fetch, pixels_finish
 from micro.geometry cimport Geometry, ceil_div, padded, place
 from micro.pack cimport pack_columns
-from micro.simd cimport (FULL, LANES, NR, NV, real, vec, vec_larger, vec_load, vec_mask_load, vec_splat, vec_store,
+from micro.simd cimport (FULL, LANES, NR, NV, prefetch, real, vec, vec_larger, vec_load, vec_mask_load, vec_splat, vec_store,
                          vec_zero)
 from turned cimport divided_when_turned, image_size, images_of, pitch_of, turned_bytes
 
@@ -36,6 +36,7 @@ cdef enum:
     ELEMENTS = 7                # products of halves
     MOST_SCALE = 40             # of a scale's exponent: neither it nor its inverse leaves float32
     RUN = 16                    # pairs of pixels whose products are combined together
+    AHEAD = 2                   # pairs of pixels that are fetched before they are read
     PIECE = 16                  # pairs of input channels whose weights are summed at once: they stay in L1
 
 cdef struct Block:              # one task: what it computes and where its workspace lies
@@ -104,12 +105,16 @@ cdef inline const real* pixel_of(const Geometry* g, const Block* b, Py_ssize_t i
     return b.x + slice * g.stride_d * b.x_d + (row - slice * g.P) * g.stride_h * b.x_h + (i - row * g.Q) * g.stride_w * b.x_w
 
 
-cdef inline void pair_input(const Block* b, const real* p, const real* q, const real* scale, real* target,
+cdef inline void pair_input(const Block* b, const real* p, const real* q, Py_ssize_t ahead, const real* scale, real* target,
                             unsigned lanes) noexcept nogil:
-    """The sums of a vector of channels of both halves, of pixels p and q."""
+    """The sums of a vector of channels of both halves, of pixels p and q. The pixels `ahead` of them are fetched."""
     cdef vec p1, p2, q1, q2, first = vec_load(scale), second = vec_load(scale + b.v_row)
     if lanes == FULL:
         p1, p2, q1, q2 = vec_load(p), vec_load(p + b.depth), vec_load(q), vec_load(q + b.depth)
+        prefetch(p + ahead)
+        prefetch(p + b.depth + ahead)
+        prefetch(q + ahead)
+        prefetch(q + b.depth + ahead)
     else:
         p1, p2 = vec_mask_load(vec_zero(), lanes, p), vec_mask_load(vec_zero(), lanes, p + b.depth)
         q1, q2 = vec_mask_load(vec_zero(), lanes, q), vec_mask_load(vec_zero(), lanes, q + b.depth)
@@ -136,10 +141,10 @@ cdef void all_input(const Geometry* g, const Block* b) noexcept nogil:
             q = pixel_of(g, b, b.first + b.pixels + i)
         c = 0
         while c + LANES <= b.depth:
-            pair_input(b, p + c, q + c, b.scale + c, b.V + i * b.v_row + c, FULL)
+            pair_input(b, p + c, q + c, AHEAD * g.stride_w * b.x_w, b.scale + c, b.V + i * b.v_row + c, FULL)
             c += LANES
         if c < b.depth:
-            pair_input(b, p + c, q + c, b.scale + c, b.V + i * b.v_row + c, (1u << (b.depth - c)) - 1)
+            pair_input(b, p + c, q + c, AHEAD * g.stride_w * b.x_w, b.scale + c, b.V + i * b.v_row + c, (1u << (b.depth - c)) - 1)
 
 
 cdef void multiply_element(const Block* b, Py_ssize_t e, const real* weights, const real* ahead, int nv) noexcept nogil:
@@ -174,6 +179,11 @@ cdef vec all_output(const Geometry* g, const Arrays* a, const Block* b, Py_ssize
     cdef int half, other
     while i < b.pairs:
         run = min(<Py_ssize_t>RUN, b.pairs - i)
+        for half in range(4 if g.far else 0):
+            q = half // 2 * b.pixels + b.first + i
+            channel = half % 2 * b.width + k
+            pixels_fetch(g, a.y + b.n * g.y_n + (b.group * g.K + channel) * g.y_k + q * g.y_q,
+                         min(run, g.O * g.P * g.Q - q), min(<Py_ssize_t>nv * LANES, min(b.width - k, g.K - channel)), 1)
         run_output(b, b.M + i * NR, b.scale + 2 * b.v_row + k, run, nv)
         for half in range(2):
             q = half * b.pixels + b.first + i

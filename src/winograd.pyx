@@ -35,6 +35,7 @@ from micro.tile cimport Output
 from micro.winograd cimport ONE, SEVERAL, axis_input, axis_output, axis_weights
 
 cdef enum:
+    L1_WAY = 4096 // REAL_BYTES     # numbers that all sets of L1 hold together, once
     MOST_ALPHA = 8
     MOST_TAPS = 7
     MOST_SIDE = 11              # elements along one axis
@@ -50,12 +51,12 @@ cdef struct Block:              # one task: what it computes and where its works
     Py_ssize_t side_h, side_w, elements                 # elements along each axis, and of both
     Py_ssize_t longest_run
     short weights_of[MOST_SIDE * MOST_SIDE]             # the weights of each element
-    Py_ssize_t v_step, m_step   # between elements of V and M
+    Py_ssize_t v_row, v_step, m_step                    # from tile to tile of V; between elements of V and M
     const real* x
     real B[MOST_ALPHA * MOST_ALPHA]
     real A[MOST_ALPHA * MOST_ALPHA]
     vec* patch                  # (side_h, MOST_COLUMNS) vectors of channels
-    real* V                     # (elements, tiles, depth)
+    real* V                     # (elements, tiles, v_row)
     real* M                     # (elements, tiles, chunk)
     real* weights               # (unique_weights, depth | 1, NR), if the weights do not come packed
     real* plain                 # (T R S, PIECE, NR), likewise
@@ -114,7 +115,8 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
     b.columns = g.dilation_w * b.phase_columns
     b.depth = g.C * g.T
     tiles = min(g.pixel_block, g.O * b.rows * b.columns)
-    b.v_step = padded(tiles * b.depth, LANES) + LANES           # not a multiple of 4096 bytes
+    b.v_row = b.depth + (LANES if b.depth % L1_WAY == 0 else 0)         # lest the rows of a tile shared one set of L1
+    b.v_step = padded(tiles * b.v_row, LANES) + LANES
     b.m_step = tiles * NR + LANES
     b.patch = <vec*>place(&free, b.side_h * MOST_COLUMNS * sizeof(vec))
     b.V = <real*>place(&free, b.elements * b.v_step * sizeof(real))
@@ -249,7 +251,7 @@ cdef inline void all_input(const Geometry* g, const Block* b, const int alpha, c
                              w, (run - 1) * b.m_w * stride + b.side_w, channels,
                              b.patch + i * MOST_COLUMNS, LANES if c + LANES < g.C else next - c)
                 for i in range(run):
-                    tile_input(g, b, alpha, odd, b.patch + i * b.m_w * stride, b.V + (tile + i) * b.depth + t * g.C + c,
+                    tile_input(g, b, alpha, odd, b.patch + i * b.m_w * stride, b.V + (tile + i) * b.v_row + t * g.C + c,
                                (1u << channels) - 1)
                 c += LANES
         tile += run
@@ -274,7 +276,7 @@ cdef void transform_all_input(const Geometry* g, const Block* b) noexcept nogil:
 cdef void multiply_element(const Block* b, Py_ssize_t e, const real* weights, const real* ahead, real* products,
                            int nv) noexcept nogil:
     """products (tiles, NR) = V[e] times one panel of U[e]."""
-    element_multiply(b.tiles, b.depth, b.V + e * b.v_step, b.depth, weights, ahead, products, nv)
+    element_multiply(b.tiles, b.depth, b.V + e * b.v_step, b.v_row, weights, ahead, products, nv)
 
 
 cdef inline void column_finish(const Output* out, const int m, const vec* sums, Py_ssize_t rows, vec bias, real* y,

@@ -9,7 +9,7 @@ from cases import BUILDS, assert_exact, case, integers, layout_name
 
 from fastconv.plan import NUMPY_REAL, make_plan
 from fastconv.row import Machine
-from fastconv.tiles import ORDERS, ROW_BANDS, TAP_BANDS, best_order, cutting, live_share, runs_of
+from fastconv.tiles import ORDERS, ROW_BANDS, TAP_BANDS, best_order, cutting, live_share, runs_of, tile_rows
 
 CASES = [case((7, 7), (3, 3), C=16, K=33, padding=4, dilation=4),
          case((9, 10), (3, 2), C=3, K=40, padding=(5, 2), dilation=(5, 2)),
@@ -43,6 +43,30 @@ def test_orders_are_chosen_for_what_they_are_good_for():
     assert cutting(dilated, CPU, False).live == 169 / 441
     assert 169 / 441 < live_share(dilated, CPU, False) < 0.5 < live_share(strided, CPU, False) < 1
     assert live_share(wide, CPU, False) == 1
+
+
+def test_pixels_of_a_tile_fit_into_their_sets_of_the_cache():
+    rows = {(C, stride): tile_rows(case((9, 9), (1, 1), C=C, K=3, stride=stride).problem("f32", True), CPU)
+            for C in (512, 1008, 1024, 3072) for stride in (1, 2)}
+    assert rows == {(512, 1): 12, (512, 2): 8, (1008, 1): 12, (1008, 2): 12, (1024, 1): 8, (1024, 2): 8, (3072, 1): 8,
+                    (3072, 2): 8}
+    assert tile_rows(case((9, 9), (1, 1), C=1024, K=3).problem("f32", False), CPU) == 12
+
+
+@pytest.mark.parametrize("channels_last", [False, True], ids=layout_name)
+@pytest.mark.parametrize("chunk, rows", [(1, 12), (20, 1), (70, 5), (10000, 7)])
+@pytest.mark.parametrize("isa, real", BUILDS)
+@pytest.mark.parametrize("one", [*CASES, case((5, 9), (1, 1), C=40, K=70, N=2), case((5, 9), (1, 1), C=20, K=20, stride=2)],
+                         ids=str)
+def test_any_chunk_and_tile_exact(one, isa, real, chunk, rows, channels_last):
+    data = integers(one, channels_last)
+    x, w, bias, residual = data.inputs(real)
+    problem = one.problem(real, channels_last)
+    plan = copy(make_plan(problem, "im2col" if channels_last else "small", isa, threads=2))
+    plan.geometry = plan.pack_geometry(packed=int(plan.pack_first), chunk=chunk, tile_rows=min(rows, plan.machine.MR))
+    y = np.full(problem.output_shape, np.nan, NUMPY_REAL[real])
+    plan.run(x, w, bias, None, y)
+    assert_exact(y + residual, problem, plan.row, data)
 
 
 @pytest.mark.parametrize("channels_last", [False, True], ids=layout_name)

@@ -26,6 +26,7 @@ cdef struct Geometry:
     Py_ssize_t in_place                                 # x is read where it lies (1x1 in place; depthwise); winograd: panels are
     Py_ssize_t row_runs                                 # im2col: pointers to rows of a window; depthwise: rows on the lanes
     Py_ssize_t bands, segments                          # im2col_channels: pixels that no tile joins; fastconv/tiles.py ...
+    Py_ssize_t tile_rows                                # ... of which a tile joins at most so many
     Py_ssize_t tiles_first                              # ... and a tile meets all panels of weights before the next does
     Py_ssize_t alpha_h, alpha_w                         # winograd, fft: length of the transforms, 1 along an axis without
     Py_ssize_t workspace                                # bytes that each thread may use
