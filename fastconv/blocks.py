@@ -12,6 +12,7 @@ from .tiles import L1_WAY, best_order, tile_cycles, tile_rows
 WORKSPACE = 8 << 20             # bytes that one thread may use
 LINE_COLUMNS = 224              # of sums that are turned back at a time: whole tiles, L1
 LINE = 64
+FEWEST_ROWS = 4                 # of output that are worth a task: those around them are read by two
 SETS_FILLED = 4                 # how many times as many lines as these sets hold may be loaded ...
 LOADS_HIDDEN = 4                # ... with less than so many multiply-adds for each
 
@@ -200,34 +201,37 @@ def copies_rows(p: Problem, m: Machine) -> bool:
 
 
 def lane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of depthwise_channels: some vectors of channels whose strip of the image stays in L2, tasks for all threads."""
+    """Blocks of depthwise_channels: rows of all channels, whose windows stay in L2, for all threads.
+
+    Threads that share rows fetch each other's channels: 384@14, 3 x 3, two threads: 96 channels 42 us, 4 rows 17.
+    """
     O, P, Q = p.in_three_axes(p.output_size, 1)
     unit = 2 * m.lanes
     if not p.channels_last:
         return turned_blocks(p, m, threads, unit)
-    most = max(unit, min(512, m.L1 // 4 // (p.taps * p.itemsize)) // unit * unit)
-    k_parts = ceil_div(p.C, most)
+    T, R, _ = p.in_three_axes(p.kernel, 1)
+    reach = p.in_three_axes(p.stride, 1)[1] + (R - 1) * p.in_three_axes(p.dilation, 1)[1] + 1
+    line = T * p.size[-1] * p.itemsize              # of one channel
+    copies = copies_rows(p, m)
+    most = max(unit, (m.L1 // 4 // (p.taps * p.itemsize) if copies else m.L2 // 3 // (reach * line)) // unit * unit)
+    lines = O * P if O * P > 1 else ceil_div(Q, 14)
     work = p.macs // m.lanes                        # multiply-adds of vectors
-    wanted = min(8 * threads, work // 10000)        # tasks
-    p_parts = min(ceil_div(wanted, p.N * k_parts), O * P if O * P > 1 else ceil_div(Q, 14))
-    if p.pixels < 256:                              # small images are rather cut by channels
-        k_parts = max(k_parts, min(ceil_div(wanted, p.N), ceil_div(p.C, unit)))
-        p_parts = 1 if p.N * k_parts >= 2 * threads else ceil_div(wanted, p.N * k_parts)
-    channels = even(p.C, unit, k_parts, p.N if p_parts <= 1 else threads, threads)
-    p_parts = max(1, p_parts)
+    wanted = max(1, min(8 * threads, work // 5000)) # tasks
+    k_parts = ceil_div(p.C, most)
+    p_parts = min(ceil_div(wanted, p.N * k_parts), ceil_div(lines, FEWEST_ROWS))
+    k_parts = max(k_parts, min(ceil_div(wanted, p.N * p_parts) if p.N * p_parts < threads else 1, ceil_div(p.C, unit)))
+    channels = p.C if k_parts == 1 else even(p.C, unit, k_parts, p.N * p_parts, threads)
     if O * P == 1:
         return {"pixel_block": ceil_div(ceil_div(Q, p_parts), 7) * 7, "channel_block": channels, "in_place": 1}
-    T, slices = p.in_three_axes(p.kernel, 1)[0], ceil_div(O, p_parts)
+    slices = ceil_div(O, p_parts)
     tasks = p.N * ceil_div(p.C, channels) * ceil_div(O, slices)
     rows = min(P, even(P, 2, ceil_div(p_parts, O), tasks, threads))
     room = m.L2 // 2 // (p.size[-1] * channels * p.itemsize)        # rows of the input
-    if copies_rows(p, m) and room >= (p.kernel[0] - 1) * p.dilation[0] + 1 + p.stride[0]:
+    if copies and room >= reach:
         rows = min(P, padded(balanced(P, min(rows, room // 2 // p.stride[0])), 2))
         return {"pixel_block": rows * Q, "channel_block": channels, "in_place": 0}
-    if T > 1 and O > 1:                             # the rows that all slices of a task read stay in L2
-        line = T * p.size[-1] * p.C * p.itemsize
-        if P * line > m.L2 // 2:
-            slices, rows = O, padded(balanced(P, max(2, min(m.L2 // 2 // line, ceil_div(P, p_parts)))), 2)
+    if T > 1 and O > 1 and P * line * p.C > m.L2 // 2:              # the rows that all slices of a task read stay in L2
+        slices, rows = O, padded(balanced(P, max(2, min(m.L2 // 2 // (line * p.C), ceil_div(P, p_parts)))), 2)
     return {"pixel_block": rows * Q, "chunk": slices, "channel_block": channels, "in_place": 1}
 
 

@@ -117,7 +117,7 @@ BLOCKED = [case((9, 11), (3, 3), C=67, K=50, padding=1), case((41, 43), (3, 3), 
 # Pixels that are a power of two apart (blocks.copies_rows, tiles.tile_rows, v_row of winograd.pyx).
 BLOCKED += [case((9, 12), (3, 3), C=1024, K=1024, groups=1024, stride=(2, 1), padding=1),
             case((8, 7), (3, 2), C=1024, K=1024, N=2, groups=1024, stride=2, dilation=(2, 1), padding=(3, 1)),
-            case((5, 9), (1, 1), C=1024, K=34, N=2), case((6, 9), (3, 3), C=1024, K=18, padding=1)]
+            case((5, 9), (1, 1), C=1024, K=34, N=2), case((30,), (3,), C=1024, K=10, padding=1)]
 # Large kernels: more than one tile of a transform, tiles or channels on the lanes, rows with a partner and without.
 BLOCKED += [case((90, 100), (9, 11), rank_one=True, padding=(4, 5)),
             case((50, 46), (7, 5), C=20, K=20, groups=20, rank_one=True, padding=(3, 2))]
