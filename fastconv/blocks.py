@@ -7,7 +7,7 @@ from .algorithms import LONGEST_ROW
 from .costs import WINOGRAD_ROOM, rows_are_runs, rows_on_lanes, strassen_block, winograd_block, winograd_tiles
 from .problem import Problem
 from .row import Machine, ceil_div
-from .tiles import L1_WAY, best_order, tile_cycles, tile_rows
+from .tiles import FEWEST, L1_WAY, best_order, short_sums, tile_cycles, tile_rows
 
 WORKSPACE = 8 << 20             # bytes that one thread may use
 LINE_COLUMNS = 224              # of sums that are turned back at a time: whole tiles, L1
@@ -69,7 +69,7 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     if len(p.size) == 2 and rows_held(p, m) > 1:
         most = min(most, rows_held(p, m) * row)
     rows = p.shuffle and row <= most        # phases are finished in registers if a task is whole rows
-    if p.channels_last and C * p.taps * m.NR * p.itemsize <= m.L1 * 4 // 3:     # short sums, finished at once, stay in L1
+    if p.channels_last and short_sums(p, m):        # sums that are finished at once stay in L1
         most = min(most, m.L1 // 3 // (m.NR * p.itemsize) // m.MR * m.MR)
     least = ceil_div(p.pixels, most)
     whole = not p.packed and least == 2     # weights that one task for all pixels needs are packed as it needs them
@@ -132,7 +132,7 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[st
             tasks = p.N * p.G * ceil_div(tiles, t_block) * ceil_div(K, k_block)
             vectors = ceil_div(min(K, k_block), m.lanes)
             # in cycles per input channel: products, input transform, share of the weights' way from memory
-            cost = ceil_div(tasks, threads) * (tile_cycles(t_block, vectors, m) * elements + 16 * t_block
+            cost = ceil_div(tasks, threads) * (tile_cycles(max(t_block, FEWEST), vectors, m) * elements + 16 * t_block
                                                + 2 * vectors * m.lanes * (1 if p.packed else elements))
             if best is None or cost < best[0] * 0.995:
                 best = cost, t_block, k_block

@@ -51,6 +51,7 @@ def test_pixels_of_a_tile_fit_into_their_sets_of_the_cache():
     assert rows == {(512, 1): 12, (512, 2): 8, (1008, 1): 12, (1008, 2): 12, (1024, 1): 8, (1024, 2): 8, (3072, 1): 8,
                     (3072, 2): 8}
     assert tile_rows(case((9, 9), (1, 1), C=1024, K=3).problem("f32", False), CPU) == 12
+    assert tile_rows(case((9, 9), (1, 1), C=3, K=2048).problem("f32", True), CPU) == 6
 
 
 @pytest.mark.parametrize("channels_last", [False, True], ids=layout_name)
