@@ -12,6 +12,8 @@ from .tiles import FEWEST, L1_WAY, best_order, short_sums, tile_cycles, tile_row
 WORKSPACE = 8 << 20             # bytes that one thread may use
 LINE_COLUMNS = 224              # of sums that are turned back at a time: whole tiles, L1
 LINE = 64
+PASS = 0.5                      # cycles for a vector of weights that the tiles of a block read
+NOT_HELD = 1.03                 # times as long for blocks of more rows than L2 holds
 FEWEST_ROWS = 4                 # of output that are worth a task: those around them are read by two
 SETS_FILLED = 4                 # how many times as many lines as these sets hold may be loaded ...
 LOADS_HIDDEN = 4                # ... with less than so many multiply-adds for each
@@ -66,24 +68,25 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     window = p.taps * (C * p.itemsize if row_runs else 8) + C * p.itemsize
     most = max(m.MR, min(480, m.L2 // 2 // (window + m.NR * p.itemsize)) // m.MR * m.MR)
     row = p.output_size[-1]
-    if len(p.size) == 2 and rows_held(p, m) > 1:
-        most = min(most, rows_held(p, m) * row)
     rows = p.shuffle and row <= most        # phases are finished in registers if a task is whole rows
     if p.channels_last and short_sums(p, m):        # sums that are finished at once stay in L1
         most = min(most, m.L1 // 3 // (m.NR * p.itemsize) // m.MR * m.MR)
+    held = rows_held(p, m) * row if len(p.size) == 2 and rows_held(p, m) > 1 else most
     least = ceil_div(p.pixels, most)
     whole = not p.packed and least == 2     # weights that one task for all pixels needs are packed as it needs them
+    sizes = {ceil_div(p.pixels, parts) for parts in range(1 if whole else least, least + 2 * threads)}
+    if rows or p.padded or p.shuffle:
+        sizes = {padded(size, row) if rows or size >= row else size for size in sizes}
+        sizes |= {size for size in range(row, min(most, p.pixels) + 1, row)}
     best = None
     for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
         k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
-        for q_parts in range(1 if whole else least, least + 2 * threads):
-            q_block = ceil_div(p.pixels, q_parts)
-            if rows or ((p.padded or p.shuffle) and q_block >= row):
-                q_block = padded(q_block, row)
+        vectors = ceil_div(min(K, k_block), m.lanes)
+        for q_block in sorted(sizes, reverse=True):
             tasks = p.N * p.G * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
-            vectors = ceil_div(min(K, k_block), m.lanes)
-            cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 0.1 * q_block
+            cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 0.1 * q_block + PASS * vectors
                                                + (0 if p.packed else 0.6 * min(K, k_block)))
+            cost *= NOT_HELD if q_block > held else 1
             if best is None or cost < best[0] * 0.995:
                 best = cost, q_block, k_block
     order = best_order(p, m, bool(row_runs), max(1, best[1] // row))
