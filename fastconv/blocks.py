@@ -77,7 +77,7 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     sizes = {ceil_div(p.pixels, parts) for parts in range(1 if whole else least, least + 2 * threads)}
     if rows or p.padded or p.shuffle:
         sizes = {padded(size, row) if rows or size >= row else size for size in sizes}
-        sizes |= {size for size in range(row, min(most, p.pixels) + 1, row)}
+        sizes.update(range(row, min(most, p.pixels) + 1, row))
     best = None
     for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
         k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
