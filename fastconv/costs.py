@@ -45,7 +45,7 @@ GROUPED_TURN = 5        # ... of rows of some planes, or turned back
 LARGEST_HELD = 60000    # pixels of some planes that are turned, and twice those of their sums
 FULL_BLOCK = 32         # planes or rows that are turned together
 LINE = 64               # bytes
-PIXELS_FAR = 22, 7      # a line of input and of output on its way from and to memory, beside what is computed meanwhile:
+PIXELS_FAR = 45, 7      # a line of input and of output on its way from and to memory, beside what is computed meanwhile:
 CHANNELS_FAR = 10, 3    # rows of pixels, whose lines lie apart; of channels;
 STAGED_FAR = 10, 6      # rows as they lie
 TILES_FAR = 50, 40      # patches of Winograd's tiles
@@ -58,6 +58,7 @@ SAMPLE = 12             # where one tap of one offset group samples, for one pix
 CORNERS = 6             # one vector of channels between four pixels
 TRANSFORM = {4: (305, 26), 6: (220, 55), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in; out ...
 FINISHED = 0.65         # ... which take as much of the time if they are finished in registers
+SPREAD = 4, 0.8         # of their time that dilated tiles take more the fewer fit into a row; channels first, last
 SCATTERED = 4           # times as long for outputs of a dilated kernel, which do not lie side by side
 MOST_TAPS = 5           # of an axis that Winograd's algorithm transforms ...
 MOST_HALVED = 7         # ... with stride 2
@@ -200,7 +201,8 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         nbytes = unique * C * K * problem.G * problem.itemsize * problem.turns
         cycles = max(cycles, weights_way(nbytes, machine) * unique * C * K * blocks)
         if problem.dilation[-1] > 1:        # pixels of a tile lie far apart, and few tiles of a row follow each other
-            share *= 1 + 4 * problem.dilation[-1] * alpha / (problem.output_size[-1] + problem.dilation[-1] * alpha)
+            reach = problem.dilation[-1] * alpha
+            share *= 1 + SPREAD[problem.channels_last] * reach / (problem.output_size[-1] + reach)
         into, back = TRANSFORM[alpha]
         if problem.channels_last and K % machine.lanes == 0 and not problem.combined:
             back *= FINISHED

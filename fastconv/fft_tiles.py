@@ -45,7 +45,8 @@ TRANSFORM_START = 100
 SEPARATE = 6                # one number of a row: taken out of a pair, or put into one
 TURN_VECTOR = 6             # one vector of pixels with channels first, gathered or stored
 LARGE_PLANE = 1.6           # times as long, if the spectrum of a tile does not leave room in L2
-STREAM = 0.48               # one number of weights that do not stay in L2
+STREAM_L3 = 0.22            # one number of weights that do not stay in L2 ...
+STREAM = 0.48               # ... nor in a third of L3
 OVERLAP = 0.25              # of the shorter of arithmetic and stream is not hidden behind the longer
 SPILL = 1.4                 # one number of spectra that do not stay in L3
 TILE_START = 30             # one complex register tile
@@ -170,17 +171,18 @@ def product_cycles(problem: Problem, tiles: Tiles, machine: Machine) -> float:
     depth = inputs_of(problem)
     K, rows = problem.K // problem.G, machine.MR // 2
     vectors = ceil_div(K, machine.lanes)
-    NV = machine.NR // machine.lanes
+    NV, waits = machine.NR // machine.lanes, 8 * machine.step       # of two multiply-adds for each other
     cycles = 0.0
     full, tail = divmod(tiles.count, rows)
     for width, panels in ((NV, vectors // NV), (vectors % NV, 1)):
         if width and panels:
-            cycles += panels * (full * max(2 * rows * width, 8) + (max(2 * tail * width, 8) if tail else 0))
+            cycles += panels * (full * max(2 * rows * width, waits) + (max(2 * tail * width, waits) if tail else 0))
     arithmetic = tiles.frequencies * (depth * cycles + TILE_START * ceil_div(tiles.count, rows) * ceil_div(K, machine.NR))
     weights = 2 * tiles.frequencies * depth * ceil_div(K, machine.NR) * machine.NR
     chunk, _ = fft_chunk(problem, tiles, machine)
-    number = STREAM * machine.step if weights * problem.itemsize > machine.L2 // 2 else 0
-    streamed = number * weights * ceil_div(tiles.count, chunk)
+    nbytes = weights * problem.itemsize
+    number = STREAM if nbytes > machine.L3 / 3 else STREAM_L3 if nbytes > machine.L2 else 0
+    streamed = number * machine.step * weights * ceil_div(tiles.count, chunk)
     spectra = 2 * tiles.frequencies * tiles.count * (depth + K)
     spilt = SPILL * spectra if (spectra + weights) * problem.itemsize > machine.L3 else 0
     return max(arithmetic, streamed) + OVERLAP * min(arithmetic, streamed) + spilt
