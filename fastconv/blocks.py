@@ -13,7 +13,8 @@ WORKSPACE = 8 << 20             # bytes that one thread may use
 LINE_COLUMNS = 224              # of sums that are turned back at a time: whole tiles, L1
 LINE = 64
 PASS = 0.5                      # cycles for a vector of weights that the tiles of a block read
-NOT_HELD = 1.03                 # times as long for blocks of more rows than L2 holds
+NOT_HELD = 1.03                 # times as long for blocks of more rows than L2 holds, ...
+CHANNELS_SHARED = 1.03          # ... and if threads share the channels of pixels whose short sums are mostly written
 FEWEST_ROWS = 4                 # of output that are worth a task: those around them are read by two
 SETS_FILLED = 4                 # how many times as many lines as these sets hold may be loaded ...
 LOADS_HIDDEN = 4                # ... with less than so many multiply-adds for each
@@ -69,7 +70,8 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     most = max(m.MR, min(480, m.L2 // 2 // (window + m.NR * p.itemsize)) // m.MR * m.MR)
     row = p.output_size[-1]
     rows = p.shuffle and row <= most        # phases are finished in registers if a task is whole rows
-    if p.channels_last and short_sums(p, m):        # sums that are finished at once stay in L1
+    short = p.channels_last and short_sums(p, m)
+    if short:                               # sums that are finished at once stay in L1
         most = min(most, m.L1 // 3 // (m.NR * p.itemsize) // m.MR * m.MR)
     held = rows_held(p, m) * row if len(p.size) == 2 and rows_held(p, m) > 1 else most
     least = ceil_div(p.pixels, most)
@@ -86,7 +88,7 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
             tasks = p.N * p.G * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
             cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 0.1 * q_block + PASS * vectors
                                                + (0 if p.packed else 0.6 * min(K, k_block)))
-            cost *= NOT_HELD if q_block > held else 1
+            cost *= (NOT_HELD if q_block > held else 1) * (CHANNELS_SHARED if short and k_parts > 1 else 1)
             if best is None or cost < best[0] * 0.995:
                 best = cost, q_block, k_block
     order = best_order(p, m, bool(row_runs), max(1, best[1] // row))
