@@ -218,7 +218,10 @@ def lane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     reach = p.in_three_axes(p.stride, 1)[1] + (R - 1) * p.in_three_axes(p.dilation, 1)[1] + 1
     line = T * p.size[-1] * p.itemsize              # of one channel
     copies = copies_rows(p, m)
-    most = max(unit, (m.L1 // 4 // (p.taps * p.itemsize) if copies else m.L2 // 3 // (reach * line)) // unit * unit)
+    most = m.L2 // 3 // (reach * line)              # rows that the next two use again, and their weights, in L2; ...
+    if copies or O * P == 1:                        # ... of copied rows, or of a single one, the weights in L1
+        most = m.L1 // 4 // (p.taps * p.itemsize)
+    most = max(unit, most // unit * unit)
     lines = O * P if O * P > 1 else ceil_div(Q, 14)
     work = p.macs // m.lanes                        # multiply-adds of vectors
     wanted = max(1, min(8 * threads, work // 5000)) # tasks

@@ -80,7 +80,7 @@ def tile_rows(p: Problem, m: Machine) -> int:
     if not p.channels_last:             # the image is turned, its pixels an odd number of lines apart
         return m.MR
     read, written = (L1_WAY // gcd(distance * p.itemsize, L1_WAY) for distance in (p.C * p.stride[-1], p.output_channels))
-    most = m.L1 // L1_WAY
+    most = max(2, m.L1 // L1_WAY)
     return min(m.MR, most * read, most * written * 3 // 4 if short_sums(p, m) else m.MR)
 
 
