@@ -208,7 +208,7 @@ def copies_rows(p: Problem, m: Machine) -> bool:
 def lane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     """Blocks of depthwise_channels: rows of all channels, whose windows stay in L2, for all threads.
 
-    Threads that share rows fetch each other's channels: 384@14, 3 x 3, two threads: 96 channels 42 us, 4 rows 17.
+    Threads that share rows are slow: 384@14, 3 x 3, two threads: blocks of 96 channels 16-42 us, of 4 rows 12-17.
     """
     O, P, Q = p.in_three_axes(p.output_size, 1)
     unit = 2 * m.lanes
