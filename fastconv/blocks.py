@@ -4,7 +4,7 @@ from __future__ import annotations
 from math import gcd
 
 from .algorithms import LONGEST_ROW
-from .costs import WINOGRAD_ROOM, rows_are_runs, rows_on_lanes, strassen_block, winograd_block, winograd_tiles
+from .costs import rows_are_runs, rows_on_lanes, strassen_block, winograd_block, winograd_tiles
 from .problem import Problem
 from .row import Machine, ceil_div
 from .tiles import FEWEST, L1_WAY, best_order, short_sums, tile_cycles, tile_rows
@@ -125,7 +125,10 @@ def grouped_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
 
 
 def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[str, int]:
-    """Blocks of winograd: the transformed input of a task in L2 if 96 tiles can, products of `chunk` channels in L2."""
+    """Blocks of winograd: the transformed input of a task in L2 if 96 tiles can, products of `chunk` channels with it.
+
+    Products take half of L2 where the input, which is read again for each chunk, does not stay there, else a quarter.
+    """
     K = p.K // p.G
     elements, _, tiles = winograd_tiles(p, alpha)
     most = winograd_block(p, m, elements)
@@ -141,8 +144,9 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[st
                                                + 2 * vectors * m.lanes * (1 if p.packed else elements))
             if best is None or cost < best[0] * 0.995:
                 best = cost, t_block, k_block
-    room = WINOGRAD_ROOM * m.L2 // (4 * elements * p.itemsize)
-    chunk = max(m.NR, room // best[1] // m.NR * m.NR)
+    tile = elements * p.itemsize
+    input_held = best[1] * tile * p.C // p.G * [1, 1, *p.kernel][-3] <= m.L2 // 2
+    chunk = max(m.NR, m.L2 // (4 if input_held else 2) // tile // best[1] // m.NR * m.NR)
     return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "alpha_w": alpha,
             "alpha_h": alpha if [1, *p.kernel][-2] > 1 else 1}
 

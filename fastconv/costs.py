@@ -3,7 +3,8 @@
 They look at shape, number type, instruction set and CPU, never at batch or threads, so that neither changes a result.
 Constants are cycles, measured on one core of an AMD Zen 5 (AVX-512) with the weights packed. A cycle is what two
 multiply-adds of vectors take: where vectors are computed in halves (Zen 4), all work on them takes as many cycles, of twice
-the length, and what does not depend on the length of vectors takes Machine.step of them.
+the length, and what does not depend on the length of vectors takes Machine.step of them. Transforms take Machine.moves
+times as long where they have no ports of their own beside multiply-adds.
 """
 from __future__ import annotations
 
@@ -112,26 +113,31 @@ def gather_vector(problem: Problem, machine: Machine) -> float:
 def channels_cost(problem: Problem, machine: Machine) -> float:
     """Output channels on the lanes: whole vectors of channels are multiplied, windows are found."""
     C, K, length = problem.C // problem.G, problem.K // problem.G, problem.sum_length
-    vectors, pixels = ceil_div(K, machine.lanes), problem.live_pixels
+    vectors, pixels = vectors_of_pointers(K, machine), problem.live_pixels
     chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L2 // 8)
     tiles = ceil_div(pixels, tile_rows(problem, machine)) * ceil_div(K, machine.NR) * chunks
     row_runs = rows_are_runs(problem, machine)
     runs = problem.taps // problem.kernel[-1] if row_runs else problem.taps
     windows = pixels * runs * WINDOW * machine.step
     turned = 0 if problem.channels_last else C * volume(problem)
-    if machine.MR > MOST_POINTERS and machine.step == 1:    # they are loaded again: a single vector takes as long as two
-        vectors = ceil_div(K, machine.NR) * (machine.NR // machine.lanes)
     cycles = length * tile_cycles(pixels, vectors, machine) * live_share(problem, machine, row_runs)
     cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows
     cycles += tiles // chunks * runs * RUN_START * machine.step
-    cycles += 0 if problem.channels_last else turned * TURN_NUMBER + ROUND * machine.step / problem.G
+    cycles += 0 if problem.channels_last else turned * TURN_NUMBER * machine.moves + ROUND * machine.step / problem.G
     cycles += packings(problem, pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
     return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
 
 
+def vectors_of_pointers(channels: int, machine: Machine) -> int:
+    """Vectors that tiles of pointers take the time of: where more of these than registers are loaded again, whole panels."""
+    if machine.MR > MOST_POINTERS and machine.step == 1:
+        return ceil_div(channels, machine.NR) * (machine.NR // machine.lanes)
+    return ceil_div(channels, machine.lanes)
+
+
 def rows_are_runs(problem: Problem, machine: Machine) -> bool:
     """Whether im2col_channels takes a row of a window for one run: its few channels lie side by side."""
-    return problem.G == 1 and problem.C < machine.lanes and problem.kernel[-1] > 1
+    return problem.G == 1 and problem.C < machine.lanes and problem.kernel[-1] > 1 and problem.dilation[-1] == 1
 
 
 def winograd_tiles(problem: Problem, alpha: int) -> tuple[int, int, int]:
@@ -197,19 +203,19 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         elements, unique, tiles = winograd_tiles(problem, alpha)
         share, blocks = elements / alpha**2, ceil_div(tiles, winograd_block(problem, machine, elements))
         calls = elements * ceil_div(tiles, machine.MR) * ceil_div(K, machine.NR)
-        cycles = elements * C * tile_cycles(tiles, ceil_div(K, machine.lanes), machine) + calls * PRODUCT_START
-        nbytes = unique * C * K * problem.G * problem.itemsize * problem.turns
-        cycles = max(cycles, weights_way(nbytes, machine) * unique * C * K * blocks)
+        panels = ceil_div(K, machine.NR) * machine.NR
+        cycles = elements * C * tile_cycles(tiles, vectors_of_pointers(K, machine), machine) + calls * PRODUCT_START
+        nbytes = unique * C * panels * problem.G * problem.itemsize * problem.turns
+        cycles = max(cycles, weights_way(nbytes, machine) * unique * C * panels * blocks)
         if problem.dilation[-1] > 1:        # pixels of a tile lie far apart, and few tiles of a row follow each other
             reach = problem.dilation[-1] * alpha
             share *= 1 + SPREAD[problem.channels_last] * reach / (problem.output_size[-1] + reach)
         into, back = TRANSFORM[alpha]
         if problem.channels_last and K % machine.lanes == 0 and not problem.combined:
             back *= FINISHED
-        cycles += share * tiles * (into * ceil_div(C, machine.lanes) + back * ceil_div(K, machine.lanes))
+        moved = share * tiles * (into * ceil_div(C, machine.lanes) + back * ceil_div(K, machine.lanes))
         turned = C * volume(problem) * 1.5 + K * problem.pixels * (1 if problem.dilation[-1] == 1 else SCATTERED)
-        cycles += TURN_NUMBER * (0 if problem.channels_last else turned)
-        panels = ceil_div(K, machine.NR) * machine.NR
+        cycles += (moved + TURN_NUMBER * (0 if problem.channels_last else turned)) * machine.moves
         cycles += unique * C * panels * transforms_of_weights(problem, alpha, blocks, nbytes > machine.L3 / 3, machine)
         return (problem.G * cycles + far_cycles(problem, machine, TILES_FAR)) * machine.cycle
     return cost
@@ -224,9 +230,10 @@ def strassen_cost(problem: Problem, machine: Machine) -> float:
     weights = 7 * depth * width
     blocks = ceil_div(pairs, strassen_block(problem, machine))
     cycles = max(cycles, weights_way(weights * problem.G * problem.itemsize, machine) * weights * blocks)
-    cycles += pairs * (PAIR_IN * ceil_div(depth, machine.lanes) + PAIR_OUT * vectors)
+    moved = pairs * (PAIR_IN * ceil_div(depth, machine.lanes) + PAIR_OUT * vectors)
     turned = problem.C // problem.G * volume(problem) + 2 * width * problem.pixels
-    cycles += 0 if problem.channels_last else 1.5 * TURN_NUMBER * turned
+    moved += 0 if problem.channels_last else 1.5 * TURN_NUMBER * turned
+    cycles += moved * machine.moves
     cycles += 0 if problem.packed else PACK_PAIRS * 4 * depth * width
     return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
 
@@ -340,7 +347,8 @@ def rows_on_lanes(problem: Problem) -> bool:
 
 def turned_cost(problem: Problem, machine: Machine) -> float:
     """The same from turned rows, and back."""
-    cycles = problem.C * (volume(problem) + problem.pixels) * TURN_STRIP + far_cycles(problem, machine, STRIPS_FAR)
+    cycles = problem.C * (volume(problem) + problem.pixels) * TURN_STRIP * machine.moves
+    cycles += far_cycles(problem, machine, STRIPS_FAR)
     if rows_on_lanes(problem):
         vectors = problem.K * problem.output_size[1] * ceil_div(problem.size[0], machine.lanes)
         return (cycles + vectors * (live_taps(problem) * LINE_TAP + LINE_VECTOR)) * machine.cycle
@@ -373,7 +381,7 @@ def deform_cost(problem: Problem, machine: Machine) -> float:
     cycles += problem.pixels * problem.taps * problem.offset_groups * (SAMPLE + CORNERS * vectors)
     turned = 0 if problem.channels_last else problem.C * volume(problem) + problem.K * problem.pixels
     packed = 0 if problem.packed else problem.K * length
-    return (cycles + turned * TURN_NUMBER + 2 * PACK_NUMBER * packed) * machine.cycle
+    return (cycles + turned * TURN_NUMBER * machine.moves + 2 * PACK_NUMBER * packed) * machine.cycle
 
 
 def apart_cost(problem: Problem, costs: list[float], machine: Machine) -> float:

@@ -150,7 +150,7 @@ def tile_cycles(problem: Problem, down: Axis, across: Axis, gathered: bool, mach
     if down.length > 1:
         cycles += (across.length // 2 + 1) * (transform_cycles(down.length) + 2 * down.length)
     plane = down.length * across.length * machine.lanes * problem.itemsize
-    return cycles * (LARGE_PLANE if plane > machine.L2 * 3 // 10 else 1)
+    return cycles * machine.moves * (LARGE_PLANE if plane > machine.L2 * 3 // 10 else 1)
 
 
 def fft_chunk(problem: Problem, tiles: Tiles, machine: Machine) -> tuple[int, int]:
@@ -296,5 +296,5 @@ def fft_cost(problem: Problem, machine: Machine) -> float:
     if not problem.packed:
         groups, unit = (1, machine.lanes) if is_pointwise(problem) else (problem.G, machine.NR)
         kernels, wide = groups * ceil_div(problem.K // groups, unit) * unit, machine.lanes * problem.itemsize // 8
-        cycles += PACK_NUMBER * tiles.frequencies * inputs_of(problem) * ceil_div(kernels, wide)
+        cycles += PACK_NUMBER * machine.moves * tiles.frequencies * inputs_of(problem) * ceil_div(kernels, wide)
     return cycles * machine.cycle

@@ -13,6 +13,8 @@ from .row import Machine
 CPU_FILES = Path("/sys/devices/system/cpu/cpu0/cache")
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 CYCLE = 1 / 4.0e9       # seconds; costs are compared with each other, so one nominal clock does for all
+L3_REACHED = 32 << 20   # of a cache that many cores share: one of a Xeon reads what lies beyond at the pace of memory
+MOVES = 2.0             # Machine.moves of CPUs whose two ports for 512 bits do all such work
 NUMBER_BYTES = {"f32": 4, "f64": 8}
 
 
@@ -45,6 +47,8 @@ def machine(isa: str, real: str) -> Machine:
     """This CPU with the kernels of one build; where caches are unknown, such as every CPU with AVX2 has."""
     lanes, MR, NR = kernels.load("im2col_pixels", isa, real).tile_size()
     sizes = caches()
-    step = min(1.0, cpu.step_bytes() / (lanes * NUMBER_BYTES[real]))
+    vector = lanes * NUMBER_BYTES[real]
+    step = min(1.0, cpu.step_bytes() / vector)
+    moves = MOVES if cpu.shares_ports() and vector == 64 else 1.0
     return Machine(isa, real, lanes, MR, NR, sizes.get("L1", 32 << 10), sizes.get("L2", 256 << 10),
-                   sizes.get("L3", 4 << 20), CYCLE / step, step)
+                   min(sizes.get("L3", 4 << 20), L3_REACHED), CYCLE / step, step, moves)

@@ -1,8 +1,8 @@
 """Windows of an indirect product (M. Dukhan, arXiv:1907.02129): for every tap a pointer to the channels of one pixel, or to
 zeros where the padding is; and tiles, which join pixels that see the image with the same taps.
 
-im2col_channels.pyx multiplies them. With `row_runs`, for few channels, a pointer stands for a whole row of the window, and
-rows that reach over the border are copied.
+im2col_channels.pyx multiplies them. With `row_runs`, for few channels and taps side by side, a pointer stands for a whole row of
+the window, and rows that reach over the border are copied.
 """
 from libc.string cimport memcpy, memset
 
@@ -65,12 +65,12 @@ cdef inline void copy_row(const Geometry* g, const Block* b, const real* row, Py
     """copy (S, C) <- the pixels that one row of a window reads in the input row at `row`, from column w on."""
     cdef Py_ssize_t s, column, first = min(g.S, max(<Py_ssize_t>0, -w)), stop = max(first, min(g.S, g.W - w))
     cdef int c
-    if g.padding_mode == ZEROS and g.dilation_w == 1 and b.x_w == g.C:
+    if g.padding_mode == ZEROS and b.x_w == g.C:
         memset(copy, 0, b.length * sizeof(real))
         memcpy(copy + first * g.C, row + (w + first) * g.C, (stop - first) * g.C * sizeof(real))
         return
     for s in range(g.S):
-        column = border_index(g.padding_mode, w + s * g.dilation_w, g.W)
+        column = border_index(g.padding_mode, w + s, g.W)
         for c in range(<int>g.C):
             copy[c] = 0 if column < 0 else row[column * b.x_w + c]
         copy += g.C
@@ -185,7 +185,7 @@ cdef inline void run_windows(const Geometry* g, const Block* b, Py_ssize_t u, Py
     """All taps of one input row, which are one run, for `pixels` pixels from (i, q) on."""
     cdef Py_ssize_t j, first = pixels, stop = pixels
     cdef real* copy
-    if g.dilation_w == 1 and b.x_w == g.C and g.W >= g.S:
+    if b.x_w == g.C and g.W >= g.S:
         first = min(pixels, max(<Py_ssize_t>0, ceil_div(g.pad_w, g.stride_w) - q))
         stop = max(first, min(pixels, (g.W - g.S + g.pad_w) // g.stride_w + 1 - q))
     row_fill(b, u, i + first, stop - first, row + ((q + first) * g.stride_w - g.pad_w) * b.x_w, g.stride_w * b.x_w)

@@ -39,7 +39,8 @@ cdef enum:
     MOST_ALPHA = 8
     MOST_TAPS = 7
     MOST_SIDE = 11              # elements along one axis
-    RUN = 16                    # tiles of one row of tiles that are transformed together
+    RUN = 16                    # tiles of one row of tiles that are transformed together, ...
+    PIXEL_RUN = 4               # ... and with channels last, whose patch need not fill vectors and stays in L1
     MOST_COLUMNS = RUN * MOST_ALPHA + LANES
     PIECE = 16                  # input channels whose weights are transformed at once: they stay in L1
 
@@ -104,7 +105,7 @@ cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept no
     b.m_w = g.alpha_w - even_of(g.stride_w, g.S) + 1
     b.side_h = side_of(g.alpha_h, odd_h)
     b.side_w = side_of(g.alpha_w, odd_w)
-    b.longest_run = RUN // g.stride_w
+    b.longest_run = (PIXEL_RUN if g.channels_last else RUN) // g.stride_w
     b.elements = b.side_h * b.side_w
     for i in range(b.elements):
         b.weights_of[i] = <short>(min(i // b.side_w, unique_of(g.alpha_h, odd_h) - 1) * unique_of(g.alpha_w, odd_w)
