@@ -9,6 +9,7 @@ times as long where they have no ports of their own beside multiply-adds.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from .problem import Problem
 from .row import Machine, ceil_div
@@ -250,9 +251,17 @@ def im2col_cost(problem: Problem, machine: Machine) -> float:
     return (channels_cost if problem.channels_last else pixels_cost)(problem, machine)
 
 
+def gathers(problem: Problem, machine: Machine) -> bool:
+    """Whether pointwise gathers rows of pixels all the same: they come from afar, and gathering one panel fetches the next.
+
+    Their sums are those of panels in place, so that this may look at the batch.
+    """
+    return not problem.channels_last and problem.bytes > machine.L3 // 4
+
+
 def pointwise_cost(problem: Problem, machine: Machine) -> float:
-    """im2col without its gather."""
-    if problem.channels_last:
+    """im2col without its gather, where panels are not gathered all the same."""
+    if problem.channels_last or gathers(replace(problem, N=1), machine):
         return im2col_cost(problem, machine)
     saved = ceil_div(problem.pixels, machine.lanes) * problem.C * gather_vector(problem, machine)
     return im2col_cost(problem, machine) - saved * machine.cycle

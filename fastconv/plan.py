@@ -12,7 +12,7 @@ import numpy as np
 from . import kernels, tuned
 from .algorithms import PANELS, refusal
 from .blocks import BLOCKS, WORKSPACE, padded, winograd_blocks
-from .costs import apart_cost, winograd_taps, winograd_tiles
+from .costs import apart_cost, gathers, winograd_taps, winograd_tiles
 from .fft_tiles import fft_blocks, fft_tiles, radices
 from .kernels import lattice
 from .machine import machine
@@ -101,7 +101,8 @@ class Plan:
                    "y_channels": p.output_channels // p.G, "watch": int(self.watches),
                    "past_caches": int(past_caches(p, m)), "far": int(far(p, m)),
                    "activation": ACTIVATIONS.index(p.activation[0]), "low": p.activation[1], "high": p.activation[2],
-                   "packed": int(p.packed and self.module.packs), "in_place": int(self.row.name == "pointwise")}
+                   "packed": int(p.packed and self.module.packs),
+                   "in_place": int(self.row.name == "pointwise" and not gathers(p, m))}
         pixels = prod(p.shuffle.size) if p.shuffle else p.pixels
         fields |= {"y_n": p.output_channels * pixels, "y_k": 1 if p.channels_last else pixels,
                    "y_q": p.output_channels if p.channels_last else 1}

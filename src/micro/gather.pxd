@@ -7,10 +7,11 @@ a span lie `stride_w` apart in one input row, so a span is one masked load; padd
     spans           [      0: lane 0..9       |  1: lane 10..15 ]
 """
 from micro.geometry cimport Geometry, border_index, ZEROS
-from micro.simd cimport (FULL, LANES, real, vec, vec_load, vec_mask_load_step, vec_store, vec_zero)
+from micro.simd cimport (FULL, LANES, NR, REAL_BYTES, prefetch, real, vec, vec_load, vec_mask_load_step, vec_store, vec_zero)
 
 cdef enum:
     TAPS = 16               # of a kernel row that are prepared at a time
+    L1_WAY = 4096 // REAL_BYTES     # numbers that all sets of L1 hold together, once
 
 cdef struct Span:
     int lane, count
@@ -93,12 +94,17 @@ cdef inline void scattered_gather(const Geometry* g, const real* x, Py_ssize_t c
 
 cdef inline void copy_taps(const int spans, const Py_ssize_t step, Py_ssize_t channels, Py_ssize_t taps, const real** x,
                            Py_ssize_t x_c, const Py_ssize_t* offset, const unsigned* lanes, const unsigned* live,
-                           real* panel, Py_ssize_t width, Py_ssize_t distance) noexcept nogil:
-    """One row of the window of a vector of pixels: for each channel and tap, merge the spans and store them."""
+                           real* panel, Py_ssize_t width, Py_ssize_t distance, Py_ssize_t ahead) noexcept nogil:
+    """One row of the window of a vector of pixels: for each channel and tap, merge the spans and store them.
+
+    Meanwhile the pixels `ahead` of them are fetched.
+    """
     cdef Py_ssize_t _c, s, at = 0
     cdef vec v
     cdef int i
     for _c in range(channels):
+        if spans > 0:
+            prefetch(x[0] + at + offset[0] + ahead)
         for s in range(taps):
             v = vec_zero()
             for i in range(spans):
@@ -120,6 +126,8 @@ cdef inline void vector_gather(const Geometry* g, const real* x, Py_ssize_t chan
     cdef unsigned live[LANES]
     cdef const real* row[LANES]
     cdef Py_ssize_t t, r, s, w, first = 0, taps, at
+    # Channels lie apart: the CPU does not fetch the next panel by itself. Those of one set would evict this one.
+    cdef Py_ssize_t ahead = NR if g.far and g.x_c % L1_WAY else 0
     cdef real* target
     cdef bint inside = True
     cdef int i
@@ -142,17 +150,17 @@ cdef inline void vector_gather(const Geometry* g, const real* x, Py_ssize_t chan
                     row[i] = x + max(at, <Py_ssize_t>0)
                 target = panel + ((t * g.R + r) * g.S + first) * width
                 if step == 1 and spans == 1:
-                    copy_taps(1, 1, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance)
+                    copy_taps(1, 1, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance, ahead)
                 elif step == 1 and spans == 2:
-                    copy_taps(2, 1, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance)
+                    copy_taps(2, 1, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance, ahead)
                 elif step == 1:
-                    copy_taps(spans, 1, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance)
+                    copy_taps(spans, 1, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance, ahead)
                 elif step == 2 and spans == 1:
-                    copy_taps(1, 2, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance)
+                    copy_taps(1, 2, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance, ahead)
                 elif step == 2:
-                    copy_taps(spans, 2, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance)
+                    copy_taps(spans, 2, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance, ahead)
                 else:
-                    copy_taps(spans, step, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance)
+                    copy_taps(spans, step, channels, taps, row, g.x_c, offset, lanes, live, target, width, distance, ahead)
         first += taps
 
 
