@@ -5,12 +5,14 @@ from math import prod
 
 import numpy as np
 
+from .kernels.call import address
+
 REALS = {"float32": "f32", "float64": "f64", "float16": "f32", "bfloat16": "f32"}
 # Integers that are moved and compared only: widened to floats that hold every one of them, 64 bits as they are.
 WIDENED = {"int8": "f32", "uint8": "f32", "int16": "f32", "uint16": "f32", "int32": "f64", "uint32": "f64", "int64": "f64"}
 LINE = 64               # bytes of a cache line
-LARGE = 1 << 14         # numbers
-HUGE = 1 << 20          # numbers of a result that is only moved or read once: aligned if it may be stored past the caches
+LARGE = 1 << 16         # numbers
+BYTE = np.dtype(np.uint8)
 COMPUTED = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
 
 
@@ -39,15 +41,13 @@ def as_array(value, name: str) -> np.ndarray:
 
 def lined(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """As numpy.empty, but from a cache line on, so that no vector lies across two."""
-    n = prod(shape)
-    memory = np.empty(n + LINE // dtype.itemsize, dtype)
-    first = -memory.ctypes.data % LINE // dtype.itemsize
-    return memory[first:first + n].reshape(shape)
+    memory = np.empty(prod(shape) * dtype.itemsize + LINE, BYTE)
+    return np.ndarray(shape, dtype, memory, -address(memory) % LINE)
 
 
-def allocator(shape: tuple[int, ...], least: int = LARGE):
-    """What makes arrays of this shape: `lined` where that is worth its microsecond, from `least` numbers on."""
-    return lined if prod(shape) >= least else np.empty
+def allocator(shape: tuple[int, ...]):
+    """What makes arrays of this shape: `lined` where that is worth its half microsecond."""
+    return lined if prod(shape) >= LARGE else np.empty
 
 
 def common_type(**arrays: np.ndarray | None) -> np.dtype:

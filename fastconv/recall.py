@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import config
-from .arrays import HUGE, allocator, direct_target
+from .arrays import allocator, direct_target
 from .stream_plan import StreamPlan, only_plan
 
 MOST_CALLS = 1024
@@ -76,4 +76,4 @@ def remember(key: tuple | None, plan: StreamPlan, results: tuple[np.ndarray, ...
         return
     if len(_calls) >= MOST_CALLS:
         _calls.clear()
-    _calls[key] = Known(plan, more, tuple((y.shape, y.dtype, allocator(y.shape, HUGE)) for y in results))
+    _calls[key] = Known(plan, more, tuple((y.shape, y.dtype, allocator(y.shape)) for y in results))

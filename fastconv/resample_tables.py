@@ -16,7 +16,7 @@ from .row import Machine, ceil_div
 WAYS = ("across", "along", "channels", "sliding", "picked")     # of src/resample.pyx
 MOST_ACROSS = 16                # taps; more are added up along the window
 SLIDING_TAPS = 2
-PICKED_TAPS = (2, 4)            # for which the kernel has a loop of its own
+PICKED_TAPS = ((1, 2), (2, 2), (1, 4), (4, 4))      # of rows and columns, for which the kernel has loops of its own
 MOST_ROWS = 8                   # rows of the input that make one of the output, without a row of sums
 ROOM = 8 << 10                  # bytes of a row of sums: with those ahead of it, less than L1
 LARGEST_ROOM = 4 << 20
@@ -251,7 +251,7 @@ def resample_fields(problem: Resampling, machine: Machine, threads: int) -> dict
     few_rows = depth[1].shape[1] * height[1].shape[1] <= MOST_ROWS
     columns = None
     if C < machine.lanes and width[1].shape[1] <= MOST_ACROSS and W < SPARSE * Q:
-        if few_rows and H <= SHARED * P:
+        if (height[1].shape[1], width[1].shape[1]) in PICKED_TAPS and few_rows and H <= SHARED * P:
             columns = picked_columns(*width, C, W * C, machine.lanes, dtype)
         columns = columns or across_columns(*width, C, machine.lanes, dtype)
     columns = columns or window_columns(*width, C, W >= SPARSE * Q, machine.lanes, dtype)
@@ -293,7 +293,7 @@ def picked_columns(first: np.ndarray, weights: np.ndarray, C: int, length: int, 
     numbers, weights = vector_tables(first, weights, C, lanes, dtype)
     base = np.minimum(numbers.min(axis=1), length - 2 * lanes)
     at = numbers[:, None, :] + C * np.arange(taps)[:, None] - base[:, None, None]
-    if taps not in PICKED_TAPS or length < 2 * lanes or at.max() >= 2 * lanes:
+    if length < 2 * lanes or at.max() >= 2 * lanes:
         return None
     kind = (at >= lanes).any(axis=(1, 2)) | (weights == 0).any(axis=(1, 2))
     return {"way": WAYS.index("picked"), "workspace": 0, "blocks": 0,

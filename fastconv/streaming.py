@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, HUGE, allocator, as_array, can_write, check_out, contiguous
+from .arrays import COMPUTED, allocator, as_array, can_write, check_out, contiguous
 from .recall import remember
 from .stream_plan import StreamPlan, make_stream_plan
 from .validation import check_stream
@@ -37,7 +37,7 @@ def move(problem, x: np.ndarray, out, shape: tuple[int, ...], fill=None, key: tu
     if out is not None:
         check_out(out, shape, dtype)
     straight = out is not None and can_write(out, dtype, x)
-    y = out if straight else allocator(shape, HUGE)(shape, dtype)
+    y = out if straight else allocator(shape)(shape, dtype)
     if y.size:
         inputs = tuple(None if a is None else contiguous(a, dtype).view(item) for a in (x, fill))
         remember(key, stream(problem, inputs, y.view(item)), (y,), inputs[1:])
@@ -51,7 +51,7 @@ def compute(problem, inputs: tuple[np.ndarray | None, ...], dtype: np.dtype, out
     if out is not None:
         check_out(out, shape, dtype)
     straight = out is not None and can_write(out, real, *inputs)
-    y = out if straight else allocator(shape, HUGE)(shape, real)
+    y = out if straight else allocator(shape)(shape, real)
     if y.size:
         plan = stream(problem, tuple(as_read(a, real) for a in inputs), y)
         remember(key if dtype == real else None, plan, (y,))

@@ -44,11 +44,12 @@ cdef struct Source:                 # of a row of y: rows of x, and their weight
 
 cdef struct Rows:                   # of y, one below the other, whose numbers are picked together
     const real* x                   # the first row of x that they need
-    Py_ssize_t held                 # rows of x from there on, of each slice
+    Py_ssize_t held                 # rows of x from there on
     Py_ssize_t count                # of rows of y
     const int64_t* first_h          # tables, from the first row on
     const real* weight_h
     const real* weight_d
+    bint weighted                   # no weight of rows is zero
 
 cdef struct Block:
     int64_t start, stop             # vectors (across) or pixels of y
@@ -188,61 +189,79 @@ cdef inline void group_store(const int vectors, const vec* v, real* y, unsigned 
             vec_store(y + j * LANES, v[j])
 
 
-cdef inline vec picked_sum(const int taps, const bint any_kind, const real* x, const real* weight, const bits* at) noexcept nogil:
-    """Numbers of a row of x, picked and weighted. any_kind: they may lie in two vectors, and weights may be zero."""
-    cdef vec low = vec_load(x), high = low, acc = vec_zero(), v, w
+cdef inline void picked_vector(const int taps, const bint any_kind, const int step, const Resample* g, const Rows* b,
+                               Py_ssize_t base, const bits* at, const real* weight, vec* held) noexcept nogil:
+    """A vector of numbers, picked out of each row of x that is needed, summed over slices, and weighted; `step` apart.
+
+    any_kind: they may lie in two vectors of x, and weights may be zero.
+    """
+    cdef Py_ssize_t slice = g.H * g.W * g.C, d, i
+    cdef const real* x = b.x + base
+    cdef vec low, high, acc, v, w
     cdef int t
-    if any_kind:
-        high = vec_load(x + LANES)
-    for t in range(taps):
-        w = vec_load(weight + t * LANES)
-        if any_kind:
-            v = vec_where_weighted(w, vec_pick_two(low, high, at + t * LANES))
+    for i in range(b.held):
+        if g.taps_d == 1:
+            low = high = vec_load(x)
+            if any_kind:
+                high = vec_load(x + LANES)
         else:
-            v = vec_pick(low, at + t * LANES)
-        acc = acc + w * v
-    return acc
+            low = high = vec_zero()
+            for d in range(g.taps_d):
+                if b.weight_d[d] != 0:
+                    w = vec_splat(b.weight_d[d])
+                    low = low + w * vec_load(x + d * slice)
+                    if any_kind:
+                        high = high + w * vec_load(x + d * slice + LANES)
+        acc = vec_zero()
+        for t in range(taps):
+            w = vec_load(weight + t * LANES)
+            if any_kind:
+                v = vec_where_weighted(w, vec_pick_two(low, high, at + t * LANES))
+            else:
+                v = vec_pick(low, at + t * LANES)
+            acc = acc + w * v
+        held[i * step] = acc
+        x += g.W * g.C
 
 
-cdef inline void picked_group(const int taps, const int vectors, const bint any_kind, const Resample* g, const Rows* b,
-                              const int64_t* base, const bits* at, const real* weight, real* y, unsigned lanes,
+cdef inline void picked_group(const int taps, const int taps_h, const int vectors, const bint any_kind, const Resample* g,
+                              const Rows* b, const int64_t* base, const bits* at, const real* weight, real* y, unsigned lanes,
                               bint past) noexcept nogil:
     """`vectors` vectors in each of some rows of y, of a single one `lanes`.
 
     They are picked out of every row of x that is needed, then rows are summed.
     """
-    cdef vec picked_from[MOST_HELD * GROUP]
+    cdef vec held[MOST_HELD * GROUP]
     cdef vec acc[GROUP]
-    cdef Py_ssize_t line = g.W * g.C, i, d, h
+    cdef const real* weight_h = b.weight_h
     cdef const vec* v
-    cdef const real* x
-    cdef const real* weight_h
+    cdef Py_ssize_t i
     cdef vec w
-    cdef int j
+    cdef int h, j
     for j in range(vectors):
-        for d in range(g.taps_d):
-            x = b.x + d * g.H * line + base[j]
-            for h in range(b.held):
-                picked_from[(d * b.held + h) * vectors + j] = picked_sum(
-                    taps, any_kind, x, weight + j * taps * LANES, at + j * taps * LANES)
-                x += line
+        picked_vector(taps, any_kind, vectors, g, b, base[j], at + j * taps * LANES, weight + j * taps * LANES, held + j)
     for i in range(b.count):
-        weight_h = b.weight_h + i * g.taps_h
+        v = held + (b.first_h[i] - b.first_h[0]) * vectors
         for j in range(vectors):
             acc[j] = vec_zero()
-        for d in range(g.taps_d):
-            v = picked_from + (d * b.held + b.first_h[i] - b.first_h[0]) * vectors
-            for h in range(g.taps_h):
-                if b.weight_d[d] * weight_h[h] != 0:
-                    w = vec_splat(b.weight_d[d] * weight_h[h])
+        if b.weighted:
+            for h in range(taps_h):
+                w = vec_splat(weight_h[h])
+                for j in range(vectors):
+                    acc[j] = acc[j] + w * v[h * vectors + j]
+        else:
+            for h in range(taps_h):
+                if weight_h[h] != 0:
+                    w = vec_splat(weight_h[h])
                     for j in range(vectors):
-                        acc[j] = acc[j] + w * v[j]
-                v += vectors
+                        acc[j] = acc[j] + w * v[h * vectors + j]
         group_store(vectors, acc, y, lanes, past)
+        weight_h += taps_h
         y += g.Q * g.C
 
 
-cdef inline void picked(const int taps, const Resample* g, const char* tables, const Rows* b, real* y) noexcept nogil:
+cdef inline void picked(const int taps, const int taps_h, const Resample* g, const char* tables, const Rows* b,
+                        real* y) noexcept nogil:
     """Some rows of y, from the first number on."""
     cdef const int64_t* base = <const int64_t*>(tables + g.base)
     cdef const int64_t* kind = <const int64_t*>(tables + g.kind)
@@ -250,27 +269,32 @@ cdef inline void picked(const int taps, const Resample* g, const char* tables, c
     cdef const real* weight = <const real*>(tables + g.weight_w)
     cdef Py_ssize_t numbers = g.Q * g.C, i = 0
     cdef bint past = g.past and whole_lines(y, numbers)
+    cdef int64_t any_kind
     cdef unsigned lanes
+    cdef int j
     while i * LANES < numbers:
         if (i + GROUP) * LANES <= numbers:
-            if kind[i] == 0 and kind[i + 1] == 0 and kind[i + 2] == 0 and kind[i + 3] == 0:
-                picked_group(taps, GROUP, False, g, b, base + i, at + i * taps * LANES, weight + i * taps * LANES,
+            any_kind = 0
+            for j in range(GROUP):
+                any_kind |= kind[i + j]
+            if any_kind:
+                picked_group(taps, taps_h, GROUP, True, g, b, base + i, at + i * taps * LANES, weight + i * taps * LANES,
                              y + i * LANES, FULL, past)
             else:
-                picked_group(taps, GROUP, True, g, b, base + i, at + i * taps * LANES, weight + i * taps * LANES,
+                picked_group(taps, taps_h, GROUP, False, g, b, base + i, at + i * taps * LANES, weight + i * taps * LANES,
                              y + i * LANES, FULL, past)
             i += GROUP
         else:
             lanes = FULL if (i + 1) * LANES <= numbers else FULL >> ((i + 1) * LANES - numbers)
-            picked_group(taps, 1, True, g, b, base + i, at + i * taps * LANES, weight + i * taps * LANES, y + i * LANES,
-                         lanes, past)
+            picked_group(taps, taps_h, 1, True, g, b, base + i, at + i * taps * LANES, weight + i * taps * LANES,
+                         y + i * LANES, lanes, past)
             i += 1
 
 
 cdef Py_ssize_t picked_rows(const Resample* g, const char* tables, const real* x, Py_ssize_t p, Py_ssize_t most,
                             real* y) noexcept nogil:
     """At most `most` rows of y, the first of which is row p of all; how many."""
-    cdef Py_ssize_t o = p // g.P
+    cdef Py_ssize_t o = p // g.P, i
     cdef Rows b
     p -= o * g.P
     b.first_h = <const int64_t*>(tables + g.first_h) + p
@@ -278,13 +302,20 @@ cdef Py_ssize_t picked_rows(const Resample* g, const char* tables, const real* x
     b.weight_d = <const real*>(tables + g.weight_d) + o * g.taps_d
     b.x = x + ((<const int64_t*>(tables + g.first_d))[o] * g.H + b.first_h[0]) * g.W * g.C
     b.count = min(min(most, g.P - p), <Py_ssize_t>MOST_HELD)
-    while g.taps_d * (b.first_h[b.count - 1] - b.first_h[0] + g.taps_h) > MOST_HELD:
+    while b.first_h[b.count - 1] - b.first_h[0] + g.taps_h > MOST_HELD:
         b.count -= 1
     b.held = b.first_h[b.count - 1] - b.first_h[0] + g.taps_h
-    if g.taps_w == 2:
-        picked(2, g, tables, &b, y)
+    b.weighted = True
+    for i in range(b.count * g.taps_h):
+        b.weighted &= b.weight_h[i] != 0
+    if g.taps_w == 2 and g.taps_h == 2:
+        picked(2, 2, g, tables, &b, y)
+    elif g.taps_w == 2:
+        picked(2, 1, g, tables, &b, y)
+    elif g.taps_h == 4:
+        picked(4, 4, g, tables, &b, y)
     else:
-        picked(4, g, tables, &b, y)
+        picked(4, 1, g, tables, &b, y)
     return b.count
 
 
