@@ -1,6 +1,7 @@
 """Sizes of the blocks into which each kernel cuts a problem: what stays in which cache, and work for all threads."""
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from math import gcd
 
 from .algorithms import LONGEST_ROW
@@ -30,25 +31,46 @@ def balanced(n: int, most: int) -> int:
     return ceil_div(n, ceil_div(n, max(1, most)))
 
 
+def quickest(images: int, pixels: int, K: int, channel_sizes: Iterable[int], pixel_sizes: Iterable[int], threads: int,
+             cost: Callable[[int, int], float]) -> tuple[int, int]:
+    """(pixel_block, channel_block) of the blocks that all threads are done with first; cost(pixel_block, channel_block) is
+    that of one task. Sizes that come first win unless others are half a percent better."""
+    best = None
+    for k_block in channel_sizes:
+        for q_block in pixel_sizes:
+            rounds = ceil_div(images * ceil_div(pixels, q_block) * ceil_div(K, k_block), threads)
+            cycles = rounds * cost(q_block, k_block)
+            if best is None or cycles < best[0] * 0.995:
+                best = cycles, q_block, k_block
+    return best[1:]
+
+
+def shares(K: int, threads: int, unit: int) -> list[int]:
+    """Sizes of channel blocks, in whole units: all channels, or as many parts as there are threads for them."""
+    return [padded(ceil_div(K, parts), unit) for parts in range(1, min(threads, ceil_div(K, unit)) + 1)]
+
+
+def cuts(pixels: int, most: int, threads: int) -> list[int]:
+    """Sizes of pixel blocks: as few parts as blocks of at most `most` allow, or some more."""
+    least = ceil_div(pixels, most)
+    return [ceil_div(pixels, parts) for parts in range(least, least + 2 * threads)]
+
+
 def pixel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     """Blocks of im2col_pixels: a panel of `chunk` channels takes an eighth of L2, the sums of a task twice L2."""
     K, C = p.K // p.G, p.C // p.G
     panel_rows = m.L2 // 8 // (m.NR * p.itemsize)
     chunk = balanced(C, panel_rows // p.taps)
     most = max(2 * m.NR, min(448, 2 * m.L2 // (K * p.itemsize) // m.NR * m.NR))
-    best = None
-    for k_parts in range(1, min(threads, ceil_div(K, m.MR)) + 1):
-        k_block = ceil_div(ceil_div(K, k_parts), m.MR) * m.MR
-        for q_parts in sorted({ceil_div(p.pixels, most), *(ceil_div(p.pixels, most) + i for i in range(1, 2 * threads))}):
-            q_block = ceil_div(ceil_div(p.pixels, q_parts), m.lanes) * m.lanes
-            tasks = p.N * p.G * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
-            vectors = ceil_div(q_block, m.lanes)
-            cost = ceil_div(tasks, threads) * (tile_cycles(min(K, k_block), vectors, m) + 3 * vectors
-                                               + (0 if p.packed else 0.4 * min(K, k_block)))
-            if best is None or cost < best[0] * 0.995:
-                best = cost, q_block, k_block
+
+    def cost(q_block: int, k_block: int) -> float:
+        vectors, channels = ceil_div(q_block, m.lanes), min(K, k_block)
+        return tile_cycles(channels, vectors, m) + 3 * vectors + (0 if p.packed else 0.4 * channels)
+
+    sizes = [padded(size, m.lanes) for size in cuts(p.pixels, most, threads)]
+    pixel_block, channel_block = quickest(p.N * p.G, p.pixels, K, shares(K, threads, m.MR), sizes, threads, cost)
     panels = max(1, m.L1 // 2 // (chunk * p.taps * m.NR * p.itemsize)) if chunk == C else 1
-    return {"chunk": chunk, "panels": panels, "pixel_block": best[1], "channel_block": best[2]}
+    return {"chunk": chunk, "panels": panels, "pixel_block": pixel_block, "channel_block": channel_block}
 
 
 def rows_held(p: Problem, m: Machine) -> int:
@@ -80,21 +102,20 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     if rows or p.padded or p.shuffle:
         sizes = {padded(size, row) if rows or size >= row else size for size in sizes}
         sizes.update(range(row, min(most, p.pixels) + 1, row))
-    best = None
-    for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
-        k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
-        vectors = ceil_div(min(K, k_block), m.lanes)
-        for q_block in sorted(sizes, reverse=True):
-            tasks = p.N * p.G * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
-            cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 0.1 * q_block + PASS * vectors
-                                               + (0 if p.packed else 0.6 * min(K, k_block)))
-            cost *= (NOT_HELD if q_block > held else 1) * (CHANNELS_SHARED if short and k_parts > 1 else 1)
-            if best is None or cost < best[0] * 0.995:
-                best = cost, q_block, k_block
-    order = best_order(p, m, bool(row_runs), max(1, best[1] // row))
-    weights = best[2] * C * p.taps * p.itemsize
-    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "row_runs": row_runs, "tile_rows": m.MR,
-            **order._asdict(), "tiles_first": int(C * p.taps <= chunk and weights <= m.L2 and not p.shuffle)}
+
+    def cost(q_block: int, k_block: int) -> float:
+        channels = min(K, k_block)
+        vectors = ceil_div(channels, m.lanes)
+        return ((tile_cycles(q_block, vectors, m) + 0.1 * q_block + PASS * vectors + (0 if p.packed else 0.6 * channels))
+                * (NOT_HELD if q_block > held else 1) * (CHANNELS_SHARED if short and k_block < K else 1))
+
+    pixel_block, channel_block = quickest(p.N * p.G, p.pixels, K, shares(K, threads, m.NR), sorted(sizes, reverse=True),
+                                          threads, cost)
+    order = best_order(p, m, bool(row_runs), max(1, pixel_block // row))
+    weights = channel_block * C * p.taps * p.itemsize
+    return {"chunk": chunk, "pixel_block": pixel_block, "channel_block": channel_block, "row_runs": row_runs,
+            "tile_rows": m.MR, **order._asdict(),
+            "tiles_first": int(C * p.taps <= chunk and weights <= m.L2 and not p.shuffle)}
 
 
 def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
@@ -131,40 +152,33 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[st
     """
     K = p.K // p.G
     elements, _, tiles = winograd_tiles(p, alpha)
-    most = winograd_block(p, m, elements)
-    best = None
-    for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
-        k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
-        for t_parts in range(ceil_div(tiles, most), ceil_div(tiles, most) + 2 * threads):
-            t_block = ceil_div(tiles, t_parts)
-            tasks = p.N * p.G * ceil_div(tiles, t_block) * ceil_div(K, k_block)
-            vectors = ceil_div(min(K, k_block), m.lanes)
-            # in cycles per input channel: products, input transform, share of the weights' way from memory
-            cost = ceil_div(tasks, threads) * (tile_cycles(max(t_block, FEWEST), vectors, m) * elements + 16 * t_block
-                                               + 2 * vectors * m.lanes * (1 if p.packed else elements))
-            if best is None or cost < best[0] * 0.995:
-                best = cost, t_block, k_block
+
+    def cost(t_block: int, k_block: int) -> float:
+        """In cycles per input channel: products, input transform, share of the weights' way from memory."""
+        vectors = ceil_div(min(K, k_block), m.lanes)
+        return (tile_cycles(max(t_block, FEWEST), vectors, m) * elements + 16 * t_block
+                + 2 * vectors * m.lanes * (1 if p.packed else elements))
+
+    tile_block, channel_block = quickest(p.N * p.G, tiles, K, shares(K, threads, m.NR),
+                                         cuts(tiles, winograd_block(p, m, elements), threads), threads, cost)
     tile = elements * p.itemsize
-    input_held = best[1] * tile * p.C // p.G * [1, 1, *p.kernel][-3] <= m.L2 // 2
-    chunk = max(m.NR, m.L2 // (4 if input_held else 2) // tile // best[1] // m.NR * m.NR)
-    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "alpha_w": alpha,
+    input_held = tile_block * tile * p.C // p.G * [1, 1, *p.kernel][-3] <= m.L2 // 2
+    chunk = max(m.NR, m.L2 // (4 if input_held else 2) // tile // tile_block // m.NR * m.NR)
+    return {"chunk": chunk, "pixel_block": tile_block, "channel_block": channel_block, "alpha_w": alpha,
             "alpha_h": alpha if [1, *p.kernel][-2] > 1 else 1}
 
 
 def strassen_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     """Blocks of strassen, counted in pairs of pixels and of output channels."""
-    width, pairs, most = padded(ceil_div(p.K // p.G, 2), m.lanes), ceil_div(p.pixels, 2), strassen_block(p, m)
-    best = None
-    for k_parts in range(1, min(threads, ceil_div(width, m.NR)) + 1):
-        k_block = padded(ceil_div(width, k_parts), m.NR)
-        for q_parts in range(ceil_div(pairs, most), ceil_div(pairs, most) + 2 * threads):
-            q_block = ceil_div(pairs, q_parts)
-            tasks = p.N * p.G * ceil_div(pairs, q_block) * ceil_div(width, k_block)
-            vectors = ceil_div(min(width, k_block), m.lanes)
-            cost = ceil_div(tasks, threads) * (tile_cycles(q_block, vectors, m) + 2 * vectors + 0.4 * q_block)
-            if best is None or cost < best[0] * 0.995:
-                best = cost, q_block, k_block
-    return {"pixel_block": best[1], "channel_block": best[2]}
+    width, pairs = padded(ceil_div(p.K // p.G, 2), m.lanes), ceil_div(p.pixels, 2)
+
+    def cost(q_block: int, k_block: int) -> float:
+        vectors = ceil_div(min(width, k_block), m.lanes)
+        return tile_cycles(q_block, vectors, m) + 2 * vectors + 0.4 * q_block
+
+    pixel_block, channel_block = quickest(p.N * p.G, pairs, width, shares(width, threads, m.NR),
+                                          cuts(pairs, strassen_block(p, m), threads), threads, cost)
+    return {"pixel_block": pixel_block, "channel_block": channel_block}
 
 
 def reads_columns(p: Problem, m: Machine) -> bool:
@@ -289,17 +303,13 @@ def deform_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     totals = p.G * padded(K, m.NR) if chunk < sums else m.NR
     most = max(m.MR, min(480, m.L2 // 2 // ((chunk + totals) * p.itemsize)) // m.MR * m.MR)
     gather = 6 * ceil_div(p.C, m.lanes) / ceil_div(p.C, p.G)        # for each pixel and input channel of a group
-    best = None
-    for k_parts in range(1, min(threads, ceil_div(K, m.NR)) + 1):
-        k_block = ceil_div(ceil_div(K, k_parts), m.NR) * m.NR
-        for q_parts in range(ceil_div(p.pixels, most), ceil_div(p.pixels, most) + 2 * threads):
-            q_block = ceil_div(p.pixels, q_parts)
-            tasks = p.N * ceil_div(p.pixels, q_block) * ceil_div(K, k_block)
-            vectors = ceil_div(min(K, k_block), m.lanes)
-            cost = ceil_div(tasks, threads) * (p.G * tile_cycles(q_block, vectors, m) + gather * q_block)
-            if best is None or cost < best[0] * 0.995:
-                best = cost, q_block, k_block
-    return {"chunk": chunk, "pixel_block": best[1], "channel_block": best[2], "offset_groups": p.offset_groups}
+
+    def cost(q_block: int, k_block: int) -> float:
+        return p.G * tile_cycles(q_block, ceil_div(min(K, k_block), m.lanes), m) + gather * q_block
+
+    pixel_block, channel_block = quickest(p.N, p.pixels, K, shares(K, threads, m.NR), cuts(p.pixels, most, threads), threads,
+                                          cost)
+    return {"chunk": chunk, "pixel_block": pixel_block, "channel_block": channel_block, "offset_groups": p.offset_groups}
 
 
 BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "staged": staged_blocks,
