@@ -23,110 +23,27 @@ Costs    2 side^2 / m^2 N G K C T O P Q flop, side being alpha or 2 alpha - 1, a
          each for a tile of F(4, 3).
 """
 from kernel cimport CONVOLUTION, AnyTask, Arrays, Divide, Division, Measure, Table, divided, offer
+from micro.activation cimport vec_clip
 from micro.combine cimport Target, pixels_combine, target_of
 from micro.element cimport element_multiply
-from micro.activation cimport vec_clip
 from micro.finish cimport any_odd, output_open, output_place, pixels_fetch, pixels_finish
-from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
-from micro.pack cimport pack_columns
-from micro.simd cimport (LANES, NR, NV, REAL_BYTES, WIDE, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_load_step,
-                         vec_mask_store, vec_splat, vec_store, vec_transpose, vec_zero, wide, wide_load, wide_store)
+from micro.geometry cimport Geometry, border_index, ceil_div, padded
+from micro.simd cimport (LANES, NR, NV, REAL_BYTES, prefetch, real, vec, vec_load, vec_mask_load, vec_mask_load_step,
+                         vec_mask_store, vec_splat, vec_store, vec_transpose, vec_zero)
 from micro.tile cimport Output
-from micro.winograd cimport ONE, SEVERAL, axis_input, axis_output, axis_weights
-
-cdef enum:
-    L1_WAY = 4096 // REAL_BYTES     # numbers that all sets of L1 hold together, once
-    MOST_ALPHA = 8
-    MOST_TAPS = 7
-    MOST_SIDE = 11              # elements along one axis
-    RUN = 16                    # tiles of one row of tiles that are transformed together, ...
-    PIXEL_RUN = 4               # ... and with channels last, whose patch need not fill vectors and stays in L1
-    MOST_COLUMNS = RUN * MOST_ALPHA + LANES
-    PIECE = 16                  # input channels whose weights are transformed at once: they stay in L1
-
-cdef struct Block:              # one task: what it computes and where its workspace lies
-    Py_ssize_t n, group, tile0, tiles
-    Py_ssize_t rows, columns    # tiles of one depth: those of each phase of the dilation side by side ...
-    Py_ssize_t phase_rows, phase_columns                # ... and as many of them belong to one phase
-    Py_ssize_t m_h, m_w, depth                          # outputs of a tile; C T
-    Py_ssize_t side_h, side_w, elements                 # elements along each axis, and of both
-    Py_ssize_t longest_run
-    short weights_of[MOST_SIDE * MOST_SIDE]             # the weights of each element
-    Py_ssize_t v_row, v_step, m_step                    # from tile to tile of V; between elements of V and M
-    const real* x
-    real B[MOST_ALPHA * MOST_ALPHA]
-    real A[MOST_ALPHA * MOST_ALPHA]
-    vec* patch                  # (side_h, MOST_COLUMNS) vectors of channels
-    real* V                     # (elements, tiles, v_row)
-    real* M                     # (elements, tiles, chunk)
-    real* weights               # (unique_weights, depth | 1, NR), if the weights do not come packed
-    real* plain                 # (T R S, PIECE, NR), likewise
-    real* sums                  # (m_h, columns of a run, NR)
-    real* turned                # (NR, columns of a run)
-
-
-cdef inline int odd_of(Py_ssize_t alpha, Py_ssize_t stride, Py_ssize_t taps) noexcept nogil:
-    """How many taps of an axis are filtered by themselves, on the odd pixels: 0, ONE or SEVERAL."""
-    return 0 if alpha == 1 or stride == 1 else ONE if taps == 3 else SEVERAL
-
-
-cdef inline Py_ssize_t side_of(Py_ssize_t alpha, int odd) noexcept nogil:
-    """Elements along one axis."""
-    return 2 * alpha - 1 if odd else alpha
-
-
-cdef inline Py_ssize_t unique_of(Py_ssize_t alpha, int odd) noexcept nogil:
-    """Those that have weights of their own."""
-    return 2 * alpha - 1 if odd == SEVERAL else alpha + odd
-
-
-cdef inline Py_ssize_t even_of(Py_ssize_t stride, Py_ssize_t taps) noexcept nogil:
-    """r of F(m, r) along one axis."""
-    return taps if stride == 1 else taps // 2 + 1
-
-
-cdef inline Py_ssize_t unique_weights(const Geometry* g) noexcept nogil:
-    """Elements that have weights of their own."""
-    return (unique_of(g.alpha_h, odd_of(g.alpha_h, g.stride_h, g.R))
-            * unique_of(g.alpha_w, odd_of(g.alpha_w, g.stride_w, g.S)))
-
-
-cdef inline Py_ssize_t weights_step(const Geometry* g) noexcept nogil:
-    """Between the packed weights of one element and the next: an odd number of lines, lest all fell into one set of a cache."""
-    return (g.C * g.T | 1) * NR
+from micro.winograd cimport ONE, SEVERAL, axis_input, axis_output
+from winograd_tiles cimport (MOST_ALPHA, MOST_COLUMNS, MOST_SIDE, PIECE, Block, any_layout, first_of, run_of,
+                             unique_weights, weights_step)
+from winograd_weights cimport any_pack_piece
 
 
 cdef Py_ssize_t layout(const Geometry* g, Block* b, char* workspace) noexcept nogil:
-    """Place the buffers of the largest block in the workspace; return the bytes they take."""
-    cdef Py_ssize_t tiles, line = padded(RUN * MOST_ALPHA, LANES), i, unique = unique_weights(g)
-    cdef int odd_h = odd_of(g.alpha_h, g.stride_h, g.R), odd_w = odd_of(g.alpha_w, g.stride_w, g.S)
-    cdef char* free = workspace
-    b.m_h = g.alpha_h - (even_of(g.stride_h, g.R) if g.alpha_h > 1 else g.R) + 1
-    b.m_w = g.alpha_w - even_of(g.stride_w, g.S) + 1
-    b.side_h = side_of(g.alpha_h, odd_h)
-    b.side_w = side_of(g.alpha_w, odd_w)
-    b.longest_run = (PIXEL_RUN if g.channels_last else RUN) // g.stride_w
-    b.elements = b.side_h * b.side_w
-    for i in range(b.elements):
-        b.weights_of[i] = <short>(min(i // b.side_w, unique_of(g.alpha_h, odd_h) - 1) * unique_of(g.alpha_w, odd_w)
-                                  + min(i % b.side_w, unique_of(g.alpha_w, odd_w) - 1))
-    b.phase_rows = ceil_div(ceil_div(g.P, g.dilation_h), b.m_h)
-    b.phase_columns = ceil_div(ceil_div(g.Q, g.dilation_w), b.m_w)
-    b.rows = g.dilation_h * b.phase_rows
-    b.columns = g.dilation_w * b.phase_columns
-    b.depth = g.C * g.T
-    tiles = min(g.pixel_block, g.O * b.rows * b.columns)
-    b.v_row = b.depth + (LANES if b.depth % L1_WAY == 0 else 0)         # lest the rows of a tile shared one set of L1
-    b.v_step = padded(tiles * b.v_row, LANES) + LANES
-    b.m_step = tiles * NR + LANES
-    b.patch = <vec*>place(&free, b.side_h * MOST_COLUMNS * sizeof(vec))
-    b.V = <real*>place(&free, b.elements * b.v_step * sizeof(real))
-    b.M = <real*>place(&free, b.elements * b.m_step * ceil_div(min(g.chunk, g.K), NR) * sizeof(real))
-    b.weights = <real*>place(&free, 0 if g.packed else unique * weights_step(g) * sizeof(real))
-    b.plain = <real*>place(&free, 0 if g.packed or g.in_place else g.T * g.R * g.S * PIECE * NR * sizeof(real))
-    b.sums = <real*>place(&free, (b.m_h * line * NR + LANES) * sizeof(real))
-    b.turned = <real*>place(&free, 0 if g.channels_last else line * NR * sizeof(real))
-    return free - workspace
+    return any_layout(g, b, workspace)
+
+
+cdef void pack_piece(const Geometry* g, const Arrays* a, Py_ssize_t group, Py_ssize_t k, Py_ssize_t c, real* plain,
+                     real* packed) noexcept nogil:
+    any_pack_piece(g, a, group, k, c, plain, packed)
 
 
 cdef inline vec load_channels(const real* x, Py_ssize_t step, Py_ssize_t channels) noexcept nogil:
@@ -215,16 +132,6 @@ cdef inline void tile_input(const Geometry* g, const Block* b, const int alpha, 
     for j in range(side):
         axis_input(alpha, odd, b.B, half + j, side, line, 1)
         store_line(line, side, target + j * b.v_step, side * b.v_step, lanes)
-
-
-cdef inline Py_ssize_t first_of(Py_ssize_t tile, Py_ssize_t tiles, Py_ssize_t m, Py_ssize_t dilation) noexcept nogil:
-    """Along one axis, the first output of a tile; the others of the tile follow `dilation` apart."""
-    return tile % tiles * m * dilation + tile // tiles
-
-
-cdef inline Py_ssize_t run_of(const Block* b, Py_ssize_t tile, Py_ssize_t column) noexcept nogil:
-    """How many tiles from here on belong to one row of one phase."""
-    return min(min(b.longest_run, b.phase_columns - column % b.phase_columns), b.tiles - tile)
 
 
 cdef inline void all_input(const Geometry* g, const Block* b, const int alpha, const int odd) noexcept nogil:
@@ -422,69 +329,6 @@ cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b
                                           g.dilation_w, b.turned)
         tile += run
     return odd + out.odd
-
-
-cdef inline void store_weights(const wide* axis, const int side, real* line, Py_ssize_t step) noexcept nogil:
-    """Weights of one axis, rounded, `step` apart."""
-    cdef int i
-    for i in range(side):
-        wide_store(line + i * step, axis[i])
-
-
-cdef inline void panel_transform(const Geometry* g, const double* G, const real* plain, Py_ssize_t apart, Py_ssize_t channels,
-                                 real* packed, const int alpha, const int odd, int S) noexcept nogil:
-    """`channels` channels of packed (unique_weights, T C | 1, NR) <- the transform of plain (T R S, apart, NR)."""
-    cdef Py_ssize_t t, c, step = weights_step(g)
-    cdef wide taps[MOST_TAPS * MOST_TAPS]
-    cdef real* target
-    cdef wide half[MOST_SIDE * MOST_TAPS]
-    cdef wide axis[MOST_SIDE]
-    cdef int i, j, r, rows = 1 if g.alpha_h == 1 else S, side = 2 * alpha - 1 if odd == SEVERAL else alpha + odd
-    for t in range(g.T):
-        for c in range(channels):
-            target = packed + (t * g.C + c) * NR
-            for j in range(NR // WIDE):
-                for i in range(rows * S):
-                    taps[i] = wide_load(plain + ((t * rows * S + i) * apart + c) * NR + j * WIDE)
-                if g.alpha_h == 1:
-                    axis_weights(alpha, S, odd, G, taps, 1, half, 1)
-                    store_weights(half, side, target + j * WIDE, step)
-                    continue
-                for r in range(S):
-                    axis_weights(alpha, S, odd, G, taps + r * S, 1, half + r * side, 1)
-                for i in range(side):
-                    axis_weights(alpha, S, odd, G, half + i, side, axis, 1)
-                    store_weights(axis, side, target + i * step + j * WIDE, side * step)
-
-
-cdef void pack_piece(const Geometry* g, const Arrays* a, Py_ssize_t group, Py_ssize_t k, Py_ssize_t c, real* plain,
-                     real* packed) noexcept nogil:
-    """PIECE channels from c on of packed (unique_weights, T C | 1, NR) <- NR kernels of a group from k on; `plain`
-    (T R S, PIECE, NR) is overwritten."""
-    cdef Py_ssize_t taps = g.T * g.R * g.S, alpha = g.alpha_w, channels = min(<Py_ssize_t>PIECE, g.C - c), apart = channels
-    cdef const double* G = a.constants + alpha * alpha + (alpha - even_of(g.stride_w, g.S) + 1) * alpha
-    packed += c * NR
-    if g.in_place:
-        apart = g.C
-        plain = <real*>a.w + ((group * padded(g.K, NR) + k) * taps * g.C) + c * NR
-    else:
-        pack_columns(a.w + ((group * g.K + k) * g.C + c) * taps, g.C * taps, <int>min(<Py_ssize_t>NR, g.K - k), channels, taps,
-                     plain, apart)
-    if g.stride_w == 2:
-        if alpha == 4:
-            panel_transform(g, G, plain, apart, channels, packed, 4, ONE, 3)
-        elif g.S == 3:
-            panel_transform(g, G, plain, apart, channels, packed, 6, ONE, 3)
-        else:
-            panel_transform(g, G, plain, apart, channels, packed, 6, SEVERAL, <int>g.S)
-    elif alpha == 4:
-        panel_transform(g, G, plain, apart, channels, packed, 4, 0, <int>g.S)
-    elif alpha == 6 and g.S == 3:       # most often, and worth code of its own
-        panel_transform(g, G, plain, apart, channels, packed, 6, 0, 3)
-    elif alpha == 6:
-        panel_transform(g, G, plain, apart, channels, packed, 6, 0, <int>g.S)
-    elif REAL_BYTES > 4:
-        panel_transform(g, G, plain, apart, channels, packed, 8, 0, <int>g.S)
 
 
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
