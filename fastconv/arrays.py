@@ -1,11 +1,10 @@
 """Which arrays may enter, and how they reach a kernel: one number type, native byte order, contiguous rows."""
 from __future__ import annotations
 
+from ctypes import addressof, c_char
 from math import prod
 
 import numpy as np
-
-from .kernels.call import address
 
 REALS = {"float32": "f32", "float64": "f64", "float16": "f32", "bfloat16": "f32"}
 # Integers that are moved and compared only: widened to floats that hold every one of them, 64 bits as they are.
@@ -42,11 +41,11 @@ def as_array(value, name: str) -> np.ndarray:
 def lined(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """As numpy.empty, but from a cache line on, so that no vector lies across two."""
     memory = np.empty(prod(shape) * dtype.itemsize + LINE, BYTE)
-    return np.ndarray(shape, dtype, memory, -address(memory) % LINE)
+    return np.ndarray(shape, dtype, memory, -addressof(c_char.from_buffer(memory)) % LINE)
 
 
 def allocator(shape: tuple[int, ...]):
-    """What makes arrays of this shape: `lined` where that is worth its half microsecond."""
+    """What makes arrays of this shape: `lined` where that is worth its microsecond."""
     return lined if prod(shape) >= LARGE else np.empty
 
 

@@ -113,15 +113,6 @@ cdef inline char* allocate(Py_ssize_t size) except? NULL:
     return <char*>workspace
 
 
-def address(memory, /):
-    """Where the bytes of a buffer begin."""
-    cdef Py_buffer view
-    PyObject_GetBuffer(memory, &view, PyBUF_SIMPLE)
-    cdef size_t begin = <size_t>view.buf
-    PyBuffer_Release(&view)
-    return begin
-
-
 cdef inline Geometry geometry_of(bytes packed) except *:
     cdef Geometry g
     if PyBytes_GET_SIZE(packed) < <Py_ssize_t>sizeof(Geometry):
