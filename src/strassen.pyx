@@ -52,6 +52,9 @@ cdef struct Block:              # one task: what it computes and where its works
     real* sums                  # (halves of the pixels, of the output channels, RUN, NR)
     real* turned                # (NR, RUN)
 
+cdef struct Quarter:            # some outputs: where they begin in y, and how many they are
+    Py_ssize_t at, channel, pixels, channels
+
 
 cdef inline Py_ssize_t width_of(const Geometry* g) noexcept nogil:
     """Output channels of the first half: whole vectors."""
@@ -172,32 +175,37 @@ cdef void run_output(const Block* b, const real* products, const real* scale, Py
             vec_store(target + 3 * RUN * NR, ((m[0] - m[1]) + (m[3] + m[5])) * second)
 
 
+cdef inline Quarter quarter_of(const Geometry* g, const Block* b, Py_ssize_t pair, Py_ssize_t run, Py_ssize_t k, int nv,
+                               int number) noexcept nogil:
+    """Of the outputs of `run` pairs of pixels and `nv` vectors of pairs of channels: half `number` // 2 of the pixels and half
+    `number` % 2 of the channels. Nothing is left of what lies behind the last pixel or channel."""
+    cdef Quarter quarter
+    cdef Py_ssize_t pixel = number // 2 * b.pixels + b.first + pair, channel = number % 2 * b.width + k
+    quarter.pixels = max(<Py_ssize_t>0, min(run, g.O * g.P * g.Q - pixel))
+    quarter.channels = max(<Py_ssize_t>0, min(<Py_ssize_t>nv * LANES, min(b.width - k, g.K - channel)))
+    quarter.channel = b.group * g.K + channel
+    quarter.at = b.n * g.y_n + quarter.channel * g.y_k + pixel * g.y_q
+    return quarter
+
+
 cdef vec all_output(const Geometry* g, const Arrays* a, const Block* b, Py_ssize_t k, int nv) noexcept nogil:
     """Combine and finish the products of one panel: NR channels of each half from its channel k on."""
-    cdef Py_ssize_t i = 0, run, pixels, channels, q, channel, at
+    cdef Py_ssize_t i = 0, run
     cdef vec odd = vec_zero()
-    cdef int half, other
+    cdef Quarter y
+    cdef int number
     while i < b.pairs:
         run = min(<Py_ssize_t>RUN, b.pairs - i)
-        for half in range(4 if g.far else 0):
-            q = half // 2 * b.pixels + b.first + i
-            channel = half % 2 * b.width + k
-            pixels_fetch(g, a.y + b.n * g.y_n + (b.group * g.K + channel) * g.y_k + q * g.y_q,
-                         min(run, g.O * g.P * g.Q - q), min(<Py_ssize_t>nv * LANES, min(b.width - k, g.K - channel)), 1)
+        for number in range(4 if g.far else 0):
+            y = quarter_of(g, b, i, run, k, nv, number)
+            pixels_fetch(g, a.y + y.at, y.pixels, y.channels, 1)
         run_output(b, b.M + i * NR, b.scale + 2 * b.v_row + k, run, nv)
-        for half in range(2):
-            q = half * b.pixels + b.first + i
-            pixels = min(run, g.O * g.P * g.Q - q)
-            for other in range(2):
-                channel = other * b.width + k
-                channels = min(<Py_ssize_t>nv * LANES, min(b.width - k, g.K - channel))
-                if pixels > 0 and channels > 0:
-                    channel += b.group * g.K
-                    at = b.n * g.y_n + channel * g.y_k + q * g.y_q
-                    odd = odd + pixels_finish(g, b.sums + (2 * half + other) * RUN * NR,
-                                              NULL if a.bias == NULL else a.bias + channel,
-                                              NULL if a.residual == NULL else a.residual + at, a.y + at, pixels, channels, 1,
-                                              b.turned)
+        for number in range(4):
+            y = quarter_of(g, b, i, run, k, nv, number)
+            if y.pixels and y.channels:
+                odd = odd + pixels_finish(g, b.sums + number * RUN * NR, NULL if a.bias == NULL else a.bias + y.channel,
+                                          NULL if a.residual == NULL else a.residual + y.at, a.y + y.at, y.pixels, y.channels, 1,
+                                          b.turned)
         i += run
     return odd
 
