@@ -1,4 +1,4 @@
-"""Calls of pooling, resampling and rearranging that were made before: run again without checking them again.
+"""Calls that were made before: what they are known by; those of pooling, resampling and rearranging run again unchecked.
 
 A call is known by all that can change its plan. Only plain arrays and arguments are remembered; every other call takes the
 long way, which gives the same result.
@@ -43,6 +43,11 @@ def key_of(operation: str, inputs: tuple, arguments: tuple) -> tuple | None:
     return key
 
 
+def is_native(key: tuple) -> bool:
+    """Whether the numbers of all inputs of a call lie as kernels read them."""
+    return all(dtype.isnative for dtype in key[4::2])
+
+
 def recall(key: tuple | None, inputs: tuple[np.ndarray, ...], out=None):
     """The result of a known call, in `out` if given: an array, or a pair. None if the call must take the long way."""
     known = _calls.get(key)
@@ -72,7 +77,7 @@ def remember(key: tuple | None, plan: StreamPlan, results: tuple[np.ndarray, ...
     """Keep a call whose plan read its inputs and wrote its results as they were given and returned."""
     if key is None or any(y.size == 0 or y.dtype.kind not in "biuf" for y in results):
         return
-    if not all(dtype.isnative for dtype in key[4::2]):
+    if not is_native(key):
         return
     if len(_calls) >= MOST_CALLS:
         _calls.clear()

@@ -7,7 +7,7 @@ from . import config
 from .arrays import COMPUTED, REALS, as_array, common_type
 from .plan import make_plan
 from .problem import convolution_problem, per_axis, resolve_padding
-from .separable import finish
+from .separable import again, finish, pair_key, remember_pair
 
 
 def spatial_separable_conv2d(input, column, row, bias=None, stride=1, padding=0, dilation=1, *, padding_mode="zeros",
@@ -38,6 +38,11 @@ def spatial_separable_conv2d(input, column, row, bias=None, stride=1, padding=0,
     array([[[[0., 0.],
              [0., 0.]]]])
     """
+    key = pair_key("spatial", (input, column, row, bias), residual,
+                   (stride, padding, dilation, padding_mode, channels_last, activation, algorithm))
+    y = again(key, input, column, row, bias, out)
+    if y is not None:
+        return y
     x, column, row = as_array(input, "input"), as_array(column, "column"), as_array(row, "row")
     b = None if bias is None else as_array(bias, "bias")
     r = None if residual is None else as_array(residual, "residual")
@@ -57,7 +62,9 @@ def spatial_separable_conv2d(input, column, row, bias=None, stride=1, padding=0,
                                  (1, dilation[1]), C, padding_mode, channels_last, activation, b is not None, r is not None)
     threads = config.get_num_threads()
     plans = make_plan(first, algorithm, threads=threads), make_plan(second, algorithm, threads=threads)
-    return finish(plans, x, column, row, b, r, out, dtype, x.ndim == 4)
+    y = finish(plans, x, column, row, b, r, out, dtype, x.ndim == 4)
+    remember_pair(key, plans, y, x.ndim == 4)
+    return y
 
 
 def decompose_separable(kernel, rtol=1e-6):

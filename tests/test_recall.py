@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import recall
+from fastconv import recall, separable
 
 RNG = np.random.default_rng(11)
 X = RNG.standard_normal((1, 4, 8, 8)).astype(np.float32)
@@ -19,19 +19,23 @@ CALLS = {
     "channel_shuffle": lambda x, **o: fastconv.channel_shuffle(x, 2, **o),
     "pad": lambda x, **o: fastconv.pad(x, (1, 2), value=3, **o), "unfold": lambda x, **o: fastconv.unfold(x, 3, **o),
     "fold": lambda x, **o: fastconv.fold(x.reshape(1, 16, 16), (5, 5), 2, **o),
+    "separable": lambda x, **o: fastconv.separable_conv2d(x, W.astype(x.dtype), POINTWISE.astype(x.dtype), padding=1, **o),
+    "spatial": lambda x, **o: fastconv.spatial_separable_conv2d(x, *W[:, 0, :2].swapaxes(0, 1).astype(x.dtype), **o),
 }
+PAIRS = {"separable", "spatial"}        # which separable.py knows
+W, POINTWISE = RNG.standard_normal((4, 1, 3, 3)).astype(np.float32), RNG.standard_normal((5, 4, 1, 1)).astype(np.float32)
 GRID = RNG.uniform(-1, 1, (1, 3, 5, 2))
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_known_calls(name):
     """The second call is the known one; other numbers, types, orders of bytes and memory give what they should."""
-    call = CALLS[name]
-    recall._calls.clear()
+    call, known = CALLS[name], separable._known if name in PAIRS else recall._calls
+    known.clear()
     first = call(X)
-    assert len(recall._calls) == 1
+    assert len(known) == 1
     np.testing.assert_array_equal(call(X), first)
-    assert len(recall._calls) == 1
+    assert len(known) == 1
     other = RNG.standard_normal(X.shape).astype(np.float32)
     expected = call(other[:, ::-1][:, ::-1])                    # views are copied: the long way
     np.testing.assert_array_equal(call(other), expected)
@@ -49,6 +53,25 @@ def test_known_calls(name):
     room = np.concatenate([X.ravel(), np.zeros(first.size, np.float32)])
     shared = room[:X.size].reshape(X.shape)
     np.testing.assert_array_equal(call(shared, out=room[7:7 + first.size].reshape(first.shape)), first)
+
+
+def test_pairs_with_other_bias_and_infinities():
+    """Bias is part of what a call is known by, its numbers are not; an infinity has the known call repeated, too."""
+    separable._known.clear()
+    plain = fastconv.separable_conv2d(X, W, POINTWISE)
+    bias = np.arange(5, dtype=np.float32)
+    for _ in range(2):
+        np.testing.assert_array_equal(fastconv.separable_conv2d(X, W, POINTWISE, bias), plain + bias[:, None, None])
+        np.testing.assert_array_equal(fastconv.separable_conv2d(X, W, POINTWISE), plain)
+    assert len(separable._known) == 2
+    infinite, weight = X.copy(), W.copy()
+    infinite[0, 0, 4, 4] = np.inf
+    weight[0] = 0
+    for _ in range(2):
+        y = fastconv.separable_conv2d(infinite, weight, POINTWISE)
+        assert np.isnan(y[..., 2:5, 2:5]).all() and np.isfinite(y[..., :2, :]).all()
+    with pytest.raises(ValueError, match="bias"):
+        fastconv.separable_conv2d(X, W, POINTWISE, bias[:4])
 
 
 def test_arguments_that_are_equal_but_not_the_same():
