@@ -10,7 +10,7 @@ REALS = {"float32": "f32", "float64": "f64", "float16": "f32", "bfloat16": "f32"
 # Integers that are moved and compared only: widened to floats that hold every one of them, 64 bits as they are.
 WIDENED = {"int8": "f32", "uint8": "f32", "int16": "f32", "uint16": "f32", "int32": "f64", "uint32": "f64", "int64": "f64"}
 LINE = 64               # bytes of a cache line
-LARGE = 1 << 16         # numbers
+LARGE = 1 << 16         # numbers of a result from which on stores across two lines cost more than finding a line
 BYTE = np.dtype(np.uint8)
 COMPUTED = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
 

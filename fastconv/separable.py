@@ -17,12 +17,11 @@ from .arrays import (
     with_rows,
 )
 from .chain import run_pair
+from .convolution import MOST_KNOWN
 from .plan import Plan, forgetting, make_plan
 from .problem import Problem, convolution_problem
 from .recall import is_native, key_of
 from .validation import check
-
-MOST_KNOWN = 1024
 
 _known: dict[tuple, tuple] = {}     # calls that were made before: the plans, and what allocates the result
 forgetting.append(_known.clear)
