@@ -19,6 +19,7 @@ TURNED_TILE = 175       # sums of a tile that are transposed back ...
 PRODUCT_START = 50      # ... for one element of Winograd's tiles
 GATHER_VECTOR = 3.8     # one vector of a panel ...
 GATHER_STRIDED = 7.5    # ... whose numbers do not lie side by side
+IN_PLACE = 0.2, 0.9     # one vector where it lies, each time, on a Xeon: of planes of whole vectors; of others
 GATHER_TAP = 7          # where one tap of one vector of pixels lies
 PACK_NUMBER = 0.6       # one weight, transposed into place ...
 MOST_PACKINGS = 2       # ... by every task, up to so many: more tasks find them packed
@@ -263,8 +264,10 @@ def pointwise_cost(problem: Problem, machine: Machine) -> float:
     """im2col without its gather, where panels are not gathered all the same."""
     if problem.channels_last or gathers(replace(problem, N=1), machine):
         return im2col_cost(problem, machine)
-    saved = ceil_div(problem.pixels, machine.lanes) * problem.C * gather_vector(problem, machine)
-    return im2col_cost(problem, machine) - saved * machine.cycle
+    vectors = ceil_div(problem.pixels, machine.lanes) * problem.C
+    saved = vectors * gather_vector(problem, machine)
+    again = vectors * ceil_div(problem.K, machine.MR) * IN_PLACE[problem.pixels % machine.lanes > 0] * (machine.moves - 1)
+    return im2col_cost(problem, machine) - (saved - again) * machine.cycle
 
 
 def staged_cost(problem: Problem, machine: Machine) -> float:

@@ -263,10 +263,16 @@ def fft_blocks(problem: Problem, machine: Machine, threads: int) -> dict[str, in
         most = max(1, min(units * planes // (8 * threads), TASK_NUMBERS // (tiles.length[0] * tiles.length[1])))
         return fields | {"pixel_block": whole_pairs(ceil_div(units, ceil_div(units, most)), pair), "chunk": 1}
     chunk, most = fft_chunk(problem, tiles, machine)
-    parts = ceil_div(threads, ceil_div(problem.K // problem.G, machine.NR))
+    K = problem.K // problem.G
+    panels = ceil_div(K, machine.NR)
+    weights = 2 * tiles.frequencies * vectors_of(problem, machine) * machine.lanes * panels * machine.NR * problem.itemsize
+    uneven = K % (threads * machine.NR) and panels < 4 * threads
+    parts = threads if weights <= machine.L2 or uneven else ceil_div(threads, panels)   # spectra stay where they were made
     block = min(most, whole_pairs(tiles.count, pair))
     chunk = max(pair, min(chunk, whole_pairs(ceil_div(block, parts), pair)))
-    return fields | {"pixel_block": max(chunk, block // chunk * chunk), "chunk": chunk}
+    if block < tiles.count:             # several rounds, of whole tasks
+        block = max(chunk, block // chunk * chunk)
+    return fields | {"pixel_block": block, "chunk": chunk}
 
 
 def whole_pairs(n: int, unit: int) -> int:

@@ -23,7 +23,7 @@ cdef inline void panel_transform(const Geometry* g, const double* G, const real*
     cdef Py_ssize_t t, c, step = weights_step(g)
     cdef wide taps[MOST_TAPS * MOST_TAPS]
     cdef real* target
-    cdef wide half[MOST_SIDE * MOST_TAPS]
+    cdef wide half[MOST_SIDE * (MOST_TAPS + 1)]     # one more than there are, lest gcc warn of a loop that never goes there
     cdef wide axis[MOST_SIDE]
     cdef int i, j, r, rows = 1 if g.alpha_h == 1 else S, side = 2 * alpha - 1 if odd == SEVERAL else alpha + odd
     for t in range(g.T):
@@ -65,8 +65,10 @@ cdef inline void any_pack_piece(const Geometry* g, const Arrays* a, Py_ssize_t g
             panel_transform(g, G, plain, apart, channels, packed, 6, SEVERAL, <int>g.S)
     elif alpha == 4:
         panel_transform(g, G, plain, apart, channels, packed, 4, 0, <int>g.S)
-    elif alpha == 6 and g.S == 3:       # most often, and worth code of its own
+    elif alpha == 6 and g.S == 3:       # most often, and worth code of their own
         panel_transform(g, G, plain, apart, channels, packed, 6, 0, 3)
+    elif alpha == 6 and g.S == 5:
+        panel_transform(g, G, plain, apart, channels, packed, 6, 0, 5)
     elif alpha == 6:
         panel_transform(g, G, plain, apart, channels, packed, 6, 0, <int>g.S)
     elif REAL_BYTES > 4:

@@ -57,16 +57,29 @@ cdef inline void transform_output(const int alpha, const int m, const bint whole
         y[i * y_step] = total
 
 
-cdef inline void transform_weights(const int alpha, int r, int taps, const double* G, const wide* g, Py_ssize_t step,
-                                   wide* u, Py_ssize_t u_step) noexcept nogil:
-    """u = G g along one axis, in float64: alpha weights from the first `taps` of r, the others being zero."""
-    cdef wide total
+cdef inline void transform_weights(const int alpha, int r, int taps, const bint whole, const double* G, const wide* g,
+                                   Py_ssize_t step, wide* u, Py_ssize_t u_step) noexcept nogil:
+    """u = G g along one axis, in float64: alpha weights, or all but the last, from the first `taps` of r, the others being zero.
+
+    The rows of G of the points p and -p share their even and their odd coefficients, too; those of 0 and infinity have one.
+    """
+    cdef wide even, odd
+    cdef const double* row
     cdef int i, j
-    for i in range(alpha):
-        total = g[0] * G[i * r]
-        for j in range(1, taps):
-            total = total + g[j * step] * G[i * r + j]
-        u[i * u_step] = total
+    u[0] = g[0] * G[0]
+    for i in range(1, alpha // 2):
+        row = G + (2 * i - 1) * r
+        even = g[0] * row[0]
+        odd = g[step] * row[1]
+        for j in range(1, taps // 2):
+            even = even + g[2 * j * step] * row[2 * j]
+            odd = odd + g[(2 * j + 1) * step] * row[2 * j + 1]
+        if taps % 2:
+            even = even + g[(taps - 1) * step] * row[taps - 1]
+        u[(2 * i - 1) * u_step] = even + odd
+        u[2 * i * u_step] = even - odd
+    if whole:
+        u[(alpha - 1) * u_step] = g[(r - 1) * step] if taps == r else g[0] * 0
 
 
 # With stride 2, even taps see the even pixels and odd taps the odd ones: two filters F(m, r), r = taps // 2 + 1, of which the
@@ -105,10 +118,10 @@ cdef inline void axis_weights(const int alpha, int taps, const int odd, const do
                               wide* u, Py_ssize_t u_step) noexcept nogil:
     """Weights of one axis; with stride 2, of the even taps, and then of the odd ones."""
     if odd == 0:
-        transform_weights(alpha, taps, taps, G, g, step, u, u_step)
+        transform_weights(alpha, taps, taps, True, G, g, step, u, u_step)
         return
-    transform_weights(alpha, taps // 2 + 1, (taps + 1) // 2, G, g, 2 * step, u, u_step)
+    transform_weights(alpha, taps // 2 + 1, (taps + 1) // 2, True, G, g, 2 * step, u, u_step)
     if odd == ONE:
         u[alpha * u_step] = g[step]
     else:
-        transform_weights(alpha - 1, taps // 2 + 1, taps // 2, G, g + step, 2 * step, u + alpha * u_step, u_step)
+        transform_weights(alpha, taps // 2 + 1, taps // 2, False, G, g + step, 2 * step, u + alpha * u_step, u_step)
