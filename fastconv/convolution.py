@@ -21,10 +21,10 @@ from .arrays import (
 from .plan import Plan, forgetting, make_plan
 from .problem import convolution_problem
 from .rank_one import factors, may_be_rank_one
+from .recall import MOST_CALLS
 from .validation import check
 
 F32, F64 = COMPUTED["f32"], COMPUTED["f64"]
-MOST_KNOWN = 1024
 LOOK = ()               # a call whose plan depends on the weights
 
 # Calls that were made before, by all that can change their plan: (plan, shape of the result). Only for arguments of the
@@ -80,7 +80,7 @@ def convolve(operation, input, weight, bias, stride, padding, dilation, groups, 
     plan = make_plan(problem, algorithm, threads=config.get_num_threads())
     y = execute(plan, x, w, b, r, out, dtype, batched)
     if key is not None and batched and problem.N and problem.K:
-        if len(_known) >= MOST_KNOWN:
+        if len(_known) >= MOST_CALLS:
             _known.clear()
         _known[key] = plan, problem.output_shape, allocator(problem.output_shape)
     return y

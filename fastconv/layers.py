@@ -9,10 +9,11 @@ import numpy as np
 
 from . import config
 from .arrays import COMPUTED, REALS, allocator, as_array, common_type, direct_target
-from .convolution import MOST_KNOWN, execute
+from .convolution import execute
 from .plan import Plan, forgetting, make_plan
 from .problem import Problem, convolution_problem, index, per_axis
 from .rank_one import factors, may_be_rank_one
+from .recall import MOST_CALLS
 
 LAYERS: WeakSet = WeakSet()         # all that exist and know plans
 
@@ -138,7 +139,7 @@ class Convolution:
         packed = self.packed_for(plan)
         y = execute(plan, x, self.weight, self.bias, r, out, dtype, batched, packed)
         if r is None and batched and y.size and dtype == COMPUTED[self.real]:
-            if len(self._known) >= MOST_KNOWN:
+            if len(self._known) >= MOST_CALLS:
                 self._known.clear()
             dtype = COMPUTED[self.real]
             self._known[shape, config.get_num_threads()] = dtype, plan, packed, y.shape, allocator(y.shape)

@@ -60,7 +60,7 @@ def execute(problem: PoolProblem, x: np.ndarray, computed: np.dtype, dtype: np.d
         x = contiguous(x, computed)
         plan = make_stream_plan(problem, threads=config.get_num_threads())
         plan.run((x,), tuple(targets))
-        remember(key if computed == dtype else None, plan, tuple(targets))
+        remember(key if computed == dtype else None, plan.run, *targets)
         if config.validating:
             check_pool(problem, *(a if batched else a[None] for a in (x, *targets)))
         if dtype.kind in "iu" and any(d > 1 and p for d, p in zip(problem.dilation, problem.padding)):

@@ -4,27 +4,12 @@ from __future__ import annotations
 import numpy as np
 
 from . import config
-from .arrays import (
-    COMPUTED,
-    REALS,
-    allocator,
-    as_array,
-    begin_result,
-    common_type,
-    contiguous,
-    direct_target,
-    end_result,
-    with_rows,
-)
+from .arrays import COMPUTED, REALS, as_array, begin_result, common_type, contiguous, end_result, with_rows
 from .chain import run_pair
-from .convolution import MOST_KNOWN
-from .plan import Plan, forgetting, make_plan
+from .plan import Plan, make_plan
 from .problem import Problem, convolution_problem
-from .recall import is_native, key_of
+from .recall import key_of, recall, remember
 from .validation import check
-
-_known: dict[tuple, tuple] = {}     # calls that were made before: the plans, and what allocates the result
-forgetting.append(_known.clear)
 
 
 def separable_conv1d(input, depthwise_weight, pointwise_weight, bias=None, stride=1, padding=0, dilation=1, *,
@@ -93,9 +78,9 @@ def check_weights(axes: int, channels: int, depthwise: np.ndarray, pointwise: np
 def separable(operation, input, depthwise_weight, pointwise_weight, bias, stride, padding, dilation, padding_mode,
               channels_last, activation, residual, algorithm, out):
     """separable_conv1d and separable_conv2d, whose signatures say what each argument means."""
-    key = pair_key(operation, (input, depthwise_weight, pointwise_weight, bias), residual,
-                   (stride, padding, dilation, padding_mode, channels_last, activation, algorithm))
-    y = again(key, input, depthwise_weight, pointwise_weight, bias, out)
+    arrays = input, depthwise_weight, pointwise_weight, bias, residual
+    key = key_of(operation, arrays, (stride, padding, dilation, padding_mode, channels_last, activation, algorithm))
+    y = recall(key, arrays, out)
     if y is not None:
         return y
     axes = int(operation[-2])
@@ -115,37 +100,9 @@ def separable(operation, input, depthwise_weight, pointwise_weight, bias, stride
     threads = config.get_num_threads()
     plans = make_plan(first, threads=threads), make_plan(second, algorithm, threads=threads)
     y = finish(plans, x, depthwise, pointwise, b, r, out, dtype, batched)
-    remember_pair(key, plans, y, batched)
+    if batched and dtype == COMPUTED[second.real]:
+        remember(key, lambda arrays, results: run_pair(*plans, *arrays, *results), y)
     return y
-
-
-def pair_key(operation: str, inputs: tuple, residual, arguments: tuple) -> tuple | None:
-    """What a call is known by, its bias being the last of the inputs; None if it is not to be remembered."""
-    if residual is not None:
-        return None
-    return key_of(operation, inputs if inputs[-1] is not None else inputs[:-1], arguments)
-
-
-def again(key: tuple | None, x, depthwise, pointwise, bias, out) -> np.ndarray | None:
-    """The result of a call that was made before, in `out` if given; None if it must take the long way."""
-    known = _known.get(key)
-    inputs = x, depthwise, pointwise, bias
-    if known is None or config.validating or not all(a is None or a.flags.carray for a in inputs):
-        return None
-    plans, allocate = known
-    y = direct_target(out, plans[1].problem.output_shape, x.dtype, allocate, *inputs)
-    if y is not None:
-        run_pair(*plans, *inputs, None, y)
-    return y
-
-
-def remember_pair(key: tuple | None, plans: tuple[Plan, Plan], y: np.ndarray, batched: bool) -> None:
-    """Keep a call whose plans read its inputs and wrote its result as they were given and returned."""
-    if key is None or not batched or y.size == 0 or y.dtype is not COMPUTED[plans[1].problem.real] or not is_native(key):
-        return
-    if len(_known) >= MOST_KNOWN:
-        _known.clear()
-    _known[key] = plans, allocator(y.shape)
 
 
 def next_problem(first: Problem, weight_shape, activation, bias: bool, residual: bool) -> Problem:

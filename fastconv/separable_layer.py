@@ -6,8 +6,8 @@ import numpy as np
 from . import config
 from .arrays import COMPUTED, allocator, as_array, common_type, direct_target
 from .chain import chain_of, run_pair
-from .convolution import MOST_KNOWN
 from .layers import LAYERS, Conv2d
+from .recall import MOST_CALLS
 from .separable import check_weights, finish
 
 
@@ -101,7 +101,7 @@ class SeparableConv2d:
         weights = depthwise.weight, self.pointwise.weight, self.pointwise.bias
         y = finish(plans, x, *weights, r, out, dtype, x.ndim == 4, packed)
         if r is None and x.ndim == 4 and y.size and dtype == self.native and key[0] is not None:
-            if len(self._known) >= MOST_KNOWN:
+            if len(self._known) >= MOST_CALLS:
                 self._known.clear()
             self._known[key] = depthwise, plans, packed, allocator(y.shape)
         return y

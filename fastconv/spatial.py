@@ -5,9 +5,11 @@ import numpy as np
 
 from . import config
 from .arrays import COMPUTED, REALS, as_array, common_type
+from .chain import run_pair
 from .plan import make_plan
 from .problem import convolution_problem, per_axis, resolve_padding
-from .separable import again, finish, pair_key, remember_pair
+from .recall import key_of, recall, remember
+from .separable import finish
 
 
 def spatial_separable_conv2d(input, column, row, bias=None, stride=1, padding=0, dilation=1, *, padding_mode="zeros",
@@ -38,9 +40,9 @@ def spatial_separable_conv2d(input, column, row, bias=None, stride=1, padding=0,
     array([[[[0., 0.],
              [0., 0.]]]])
     """
-    key = pair_key("spatial", (input, column, row, bias), residual,
-                   (stride, padding, dilation, padding_mode, channels_last, activation, algorithm))
-    y = again(key, input, column, row, bias, out)
+    arrays = input, column, row, bias, residual
+    key = key_of("spatial", arrays, (stride, padding, dilation, padding_mode, channels_last, activation, algorithm))
+    y = recall(key, arrays, out)
     if y is not None:
         return y
     x, column, row = as_array(input, "input"), as_array(column, "column"), as_array(row, "row")
@@ -63,7 +65,8 @@ def spatial_separable_conv2d(input, column, row, bias=None, stride=1, padding=0,
     threads = config.get_num_threads()
     plans = make_plan(first, algorithm, threads=threads), make_plan(second, algorithm, threads=threads)
     y = finish(plans, x, column, row, b, r, out, dtype, x.ndim == 4)
-    remember_pair(key, plans, y, x.ndim == 4)
+    if x.ndim == 4 and dtype == COMPUTED[first.real]:
+        remember(key, lambda arrays, results: run_pair(*plans, *arrays, *results), y)
     return y
 
 

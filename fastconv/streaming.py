@@ -1,6 +1,8 @@
 """Running a plan of stream_plan.py on arrays: what the functions of resampling, rearranging and regions share."""
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from . import config
@@ -40,13 +42,15 @@ def move(problem, x: np.ndarray, out, shape: tuple[int, ...], fill=None, key: tu
     y = out if straight else allocator(shape)(shape, dtype)
     if y.size:
         inputs = tuple(None if a is None else contiguous(a, dtype).view(item) for a in (x, fill))
-        remember(key, stream(problem, inputs, y.view(item)), (y,), inputs[1:])
+        plan, more = stream(problem, inputs, y.view(item)), inputs[1:]
+        remember(key, lambda inputs, results: plan.run(inputs + more, results), y)
     return finish(y, out, straight)
 
 
 def compute(problem, inputs: tuple[np.ndarray | None, ...], dtype: np.dtype, out, shape: tuple[int, ...],
-            key: tuple | None = None) -> np.ndarray:
-    """Run a problem on floats; `dtype` is that of the result, `key` what recall.py knows the call by."""
+            key: tuple | None = None, inputs_of: Callable | None = None) -> np.ndarray:
+    """Run a problem on floats; `dtype` is that of the result, `key` what recall.py knows the call by: its arrays are the
+    inputs, or `inputs_of` makes them of these."""
     real = COMPUTED[problem.real]
     if out is not None:
         check_out(out, shape, dtype)
@@ -54,7 +58,9 @@ def compute(problem, inputs: tuple[np.ndarray | None, ...], dtype: np.dtype, out
     y = out if straight else allocator(shape)(shape, real)
     if y.size:
         plan = stream(problem, tuple(as_read(a, real) for a in inputs), y)
-        remember(key if dtype == real else None, plan, (y,))
+        again = plan.run if inputs_of is None else (
+            lambda arrays, results: plan.run(tuple(as_read(a, real) for a in inputs_of(arrays)), results))
+        remember(key if dtype == real else None, again, y)
     return finish(y if straight else y.astype(dtype, copy=False), out, straight)
 
 

@@ -9,28 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from . import config
-from .arrays import (
-    COMPUTED,
-    REALS,
-    allocator,
-    as_array,
-    begin_result,
-    common_type,
-    contiguous,
-    direct_target,
-    end_result,
-    with_rows,
-)
-from .convolution import F32, F64, MOST_KNOWN, is_plain
+from .arrays import COMPUTED, REALS, as_array, begin_result, common_type, contiguous, end_result, with_rows
 from .phases import PhasePlan, phase_plan
 from .plan import Plan, forgetting, make_plan, place, plan_together
 from .problem import Problem, Shuffle, arranged, convolution_problem
+from .recall import key_of, recall, remember
 from .transposed_problem import AxisPhase, TransposedProblem, merge, transposed_problem
 from .validation import check_transposed
-
-# Calls that were made before, as in convolution.py: (problem, steps, what allocates the result).
-_known: dict[tuple, tuple] = {}
-forgetting.append(_known.clear)
 
 PLAIN_SUMS = "im2col"           # the row that computes a call again in which an infinity met a zero of ours
 
@@ -136,38 +121,15 @@ def kernels_of(problem: TransposedProblem, plan: Plan, phase, panels: PhasePlan 
     return packed
 
 
-def key_of(operation, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size, channels_last,
-           activation, algorithm) -> tuple | None:
-    """All that can change the plans of a call whose arguments are of the plainest types, for which there is a key."""
-    if (type(input) is np.ndarray and type(weight) is np.ndarray and (input.dtype is F32 or input.dtype is F64)
-            and type(groups) is int and type(channels_last) is bool and type(algorithm) is str
-            and (activation is None or type(activation) is str) and (output_size is None or is_plain(output_size))
-            and is_plain(stride) and is_plain(padding) and is_plain(output_padding) and is_plain(dilation)):
-        return (operation, input.dtype is F32, input.shape, weight.shape, None if bias is None else np.shape(bias), stride,
-                padding, output_padding, groups, dilation, output_size, channels_last, activation, algorithm,
-                config.get_num_threads())
-    return None
-
-
-def can_read(input: np.ndarray, weight: np.ndarray, bias) -> bool:
-    """Whether kernels may read them as they are."""
-    return input.flags.carray and weight.dtype is input.dtype and weight.flags.carray and (
-        bias is None or (type(bias) is np.ndarray and bias.dtype is input.dtype and bias.flags.carray))
-
-
 def conv_transpose(operation, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size,
                    channels_last, activation, residual, algorithm, out, kept=None):
     """conv_transpose1d, 2d and 3d, whose signatures say what each argument means."""
-    key = None
-    if residual is None and kept is None:
-        key = key_of(operation, input, weight, bias, stride, padding, output_padding, groups, dilation, output_size,
-                     channels_last, activation, algorithm)
-    known = key and _known.get(key)
-    if known and can_read(input, weight, bias) and not config.validating:
-        problem, steps, allocate = known
-        y = direct_target(out, problem.output_shape, input.dtype, allocate, input, weight, bias)
+    key, arrays = None, (input, weight, bias, residual)
+    if kept is None:
+        key = key_of(operation, arrays, (stride, padding, output_padding, groups, dilation, output_size, channels_last,
+                                         activation, algorithm))
+        y = recall(key, arrays, out)
         if y is not None:
-            run_steps(problem, steps, input, weight, bias, None, y)
             return y
     x, w = as_array(input, "input"), as_array(weight, "weight")
     b = None if bias is None else as_array(bias, "bias")
@@ -191,10 +153,8 @@ def conv_transpose(operation, input, weight, bias, stride, padding, output_paddi
         if config.validating:
             check_transposed(problem, x, w, b, r, problem.activation, whole,
                              max((step.plan.row.error for step in steps), default=1))
-    if key is not None and batched and y.size:
-        if len(_known) >= MOST_KNOWN:
-            _known.clear()
-        _known[key] = problem, steps, allocator(problem.output_shape)
+    if batched and dtype == real:
+        remember(key, lambda arrays, results: run_steps(problem, steps, *arrays, *results), y)
     return end_result(y, out, dtype)
 
 

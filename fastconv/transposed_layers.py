@@ -5,9 +5,9 @@ import numpy as np
 
 from . import config
 from .arrays import COMPUTED, REALS, allocator, as_array, common_type, direct_target
-from .convolution import MOST_KNOWN
 from .layers import LAYERS
 from .problem import arranged, resolve_activation, resolve_padding
+from .recall import MOST_CALLS
 from .transposed import conv_transpose, run_steps, steps_of
 from .transposed_problem import TransposedProblem, transposed_problem
 
@@ -112,7 +112,7 @@ class ConvolutionTranspose:
         if (y.size and y.ndim == self.weight.ndim and residual is None and output_size is None and key[0] is not None
                 and self.dtype == self.native):
             problem = self.problem(key[0])
-            if len(self._known) >= MOST_KNOWN:
+            if len(self._known) >= MOST_CALLS:
                 self._known.clear()
             self._known[key] = problem, steps_of(problem, self.options["algorithm"], key[1]), allocator(y.shape)
         return y

@@ -28,7 +28,7 @@ LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(),
          "rank_one": {"arrays", "chain", "costs", "machine", "plan", "problem", "row"},
          "chain": {"blocks", "costs", "kernels", "plan", "row"},
          "phases": {"blocks", "kernels", "plan", "row", "transposed_problem"},
-         "stream_plan": {"algorithms", "machine", "kernels", "row"}, "recall": {"arrays", "config", "stream_plan"},
+         "stream_plan": {"algorithms", "machine", "kernels", "row"}, "recall": {"arrays", "config", "plan", "stream_plan"},
          "reference_deformable": {"reference"},
          "validation": {"config", "reference", "reference_deformable", "reference_pooling", "reference_regions",
                         "reference_resampling"}}

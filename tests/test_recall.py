@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import recall, separable
+from fastconv import recall
 
 RNG = np.random.default_rng(11)
 X = RNG.standard_normal((1, 4, 8, 8)).astype(np.float32)
@@ -21,16 +21,23 @@ CALLS = {
     "fold": lambda x, **o: fastconv.fold(x.reshape(1, 16, 16), (5, 5), 2, **o),
     "separable": lambda x, **o: fastconv.separable_conv2d(x, W.astype(x.dtype), POINTWISE.astype(x.dtype), padding=1, **o),
     "spatial": lambda x, **o: fastconv.spatial_separable_conv2d(x, *W[:, 0, :2].swapaxes(0, 1).astype(x.dtype), **o),
+    "transposed": lambda x, **o: fastconv.conv_transpose2d(x, FULL.astype(x.dtype), BIAS.astype(x.dtype), 2,
+                                                           algorithm="im2col", **o),
+    "gated": lambda x, **o: fastconv.gated_conv2d(x, *FULL.astype(x.dtype).reshape(2, 2, 4, 3, 3), padding=1, **o),
+    "deformable": lambda x, **o: fastconv.deform_conv2d(x, OFFSET.astype(x.dtype), FULL.astype(x.dtype), **o),
+    "roi_align": lambda x, **o: fastconv.roi_align(x, BOXES.astype(x.dtype), 3, 0.5, **o),
+    "deform_roi_pool": lambda x, **o: fastconv.deform_roi_pool(x, BOXES.astype(x.dtype), None, 2, **o),
 }
-PAIRS = {"separable", "spatial"}        # which separable.py knows
 W, POINTWISE = RNG.standard_normal((4, 1, 3, 3)).astype(np.float32), RNG.standard_normal((5, 4, 1, 1)).astype(np.float32)
+FULL, BIAS = RNG.standard_normal((4, 4, 3, 3)).astype(np.float32), np.arange(4, dtype=np.float32)
+OFFSET, BOXES = RNG.standard_normal((1, 18, 6, 6)), np.array([[0., 1, 1, 12, 9], [0, -3, 2, 5, 15]])
 GRID = RNG.uniform(-1, 1, (1, 3, 5, 2))
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_known_calls(name):
     """The second call is the known one; other numbers, types, orders of bytes and memory give what they should."""
-    call, known = CALLS[name], separable._known if name in PAIRS else recall._calls
+    call, known = CALLS[name], recall._calls
     known.clear()
     first = call(X)
     assert len(known) == 1
@@ -57,13 +64,13 @@ def test_known_calls(name):
 
 def test_pairs_with_other_bias_and_infinities():
     """Bias is part of what a call is known by, its numbers are not; an infinity has the known call repeated, too."""
-    separable._known.clear()
+    recall._calls.clear()
     plain = fastconv.separable_conv2d(X, W, POINTWISE)
     bias = np.arange(5, dtype=np.float32)
     for _ in range(2):
         np.testing.assert_array_equal(fastconv.separable_conv2d(X, W, POINTWISE, bias), plain + bias[:, None, None])
         np.testing.assert_array_equal(fastconv.separable_conv2d(X, W, POINTWISE), plain)
-    assert len(separable._known) == 2
+    assert len(recall._calls) == 2
     infinite, weight = X.copy(), W.copy()
     infinite[0, 0, 4, 4] = np.inf
     weight[0] = 0
@@ -96,3 +103,32 @@ def test_arguments_that_are_equal_but_not_the_same():
                                                             room.view(np.int64)[:y.size].reshape(y.shape)))
     with fastconv.validation():
         np.testing.assert_array_equal(fastconv.max_pool2d(X, 2), y)
+
+
+def test_known_regions_look_at_their_boxes():
+    """Which images boxes belong to is no part of what a call is known by."""
+    boxes = np.array([[0., 1, 1, 6, 6]], np.float32)
+    first = fastconv.roi_align(X, boxes, 2)
+    np.testing.assert_array_equal(fastconv.roi_align(X, boxes + np.float32([0, 1, 0, 1, 0]), 2),
+                                  fastconv.roi_align(X, [boxes[:, 1:] + np.float32([1, 0, 1, 0])], 2))
+    np.testing.assert_array_equal(fastconv.roi_align(X, boxes, 2), first)
+    out = np.full_like(first, 7)
+    with pytest.raises(IndexError, match="boxes"):
+        fastconv.roi_align(X, boxes + np.float32([1, 0, 0, 0, 0]), 2, out=out)
+    assert (out == 7).all()
+
+
+def test_known_gates_and_residuals():
+    """Biases and residuals are part of what a call is known by, their numbers are not."""
+    w, gate = FULL[:2], FULL[2:]
+    for bias, other in ((None, BIAS[:2]), (BIAS[1:3], None), (None, None), (BIAS[:2], BIAS[2:])):
+        expected = fastconv.GatedConv2d(w, gate, bias, other)(X)
+        for _ in range(2):
+            np.testing.assert_allclose(fastconv.gated_conv2d(X, w, gate, bias, other), expected, rtol=1e-5, atol=1e-5)
+    plain = fastconv.conv_transpose2d(X, FULL, algorithm="im2col")
+    residual = RNG.standard_normal(plain.shape).astype(np.float32)
+    for r in (residual, 2 * residual):
+        y = fastconv.conv_transpose2d(X, FULL, residual=r, algorithm="im2col")
+        np.testing.assert_allclose(y, plain + r, rtol=1e-5, atol=1e-5)
+        given = r.copy()
+        np.testing.assert_array_equal(fastconv.conv_transpose2d(X, FULL, residual=given, out=given, algorithm="im2col"), y)
