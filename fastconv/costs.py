@@ -16,7 +16,7 @@ from .row import Machine, ceil_div
 from .tiles import RUN_START, TILE_START, live_share, tile_cycles, tile_rows
 
 TURNED_TILE = 175       # sums of a tile that are transposed back ...
-PRODUCT_START = 50      # ... for one element of Winograd's tiles
+PRODUCT_START = 80      # ... for one element of Winograd's tiles
 GATHER_VECTOR = 3.8     # one vector of a panel ...
 GATHER_STRIDED = 7.5    # ... whose numbers do not lie side by side
 IN_PLACE = 0.2, 0.9     # one vector where it lies, each time, on a Xeon: of planes of whole vectors; of others
@@ -41,6 +41,7 @@ STAGE_NUMBER = 0.02     # ... and each of its numbers ...
 STAGE_STRIDED = 0.4     # ... if some are passed over
 STAGED_WINDOW = 8       # one pointer of a window of staged rows
 GROUPED_TAP = 2.4       # one tap of a tile of 7 vectors of pixels, of one channel of several groups, ...
+GROUPED_SHUFFLE = 1.4   # more for a tap where shuffles take the places of multiply-adds,
 GROUPED_RUN = 2         # and one run of taps that read columns side by side, ...
 GROUPED_TILE = 200      # and a tile
 GROUPED_VECTOR = 5      # one staged vector ...
@@ -59,7 +60,8 @@ OTHERS = 0.34           # ... a part of which is not this problem's
 DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
 SAMPLE = 12             # where one tap of one offset group samples, for one pixel
 CORNERS = 6             # one vector of channels between four pixels
-TRANSFORM = {4: (305, 26), 6: (220, 55), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in; out ...
+TRANSFORM = {4: (230, 26), 6: (220, 55), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in; out ...
+TRANSFORM_L3 = 0.2      # more for each number of a block that L3 holds, if that is farther away than a Zen's
 FINISHED = 0.65         # ... which take as much of the time if they are finished in registers
 SPREAD = 4, 0.8         # of their time that dilated tiles take more the fewer fit into a row; channels first, last
 SCATTERED = 4           # times as long for outputs of a dilated kernel, which do not lie side by side
@@ -68,7 +70,7 @@ MOST_HALVED = 7         # ... with stride 2
 TRANSFORM_NUMBER = 0.22 # one transformed weight ...
 TRANSFORM_PRODUCT = 0.13    # ... and each of the products of which it is a sum ...
 TRANSFORM_FAR = 0.25    # ... more if all do not stay in a third of L3 ...
-TRANSFORM_FRESH = 2.2   # ... or go to memory that was not used before, for more than MOST_PACKINGS blocks of tiles
+TRANSFORM_FRESH = 0.6   # ... or go to memory that all blocks of tiles read, for more than MOST_PACKINGS of them
 WINOGRAD_TILES = 96     # in one block, at most, ...
 WINOGRAD_ROOM = 6       # ... whose transformed input takes so many times L2
 PAIR_IN = 18            # Strassen's sums of two vectors of channels of two pixels ...
@@ -76,7 +78,7 @@ PAIR_OUT = 32           # ... and from products to outputs
 PACK_PAIRS = 4          # one weight, scaled, by one thread, summed and transposed into place
 STRASSEN_ROOM = 1       # sums of one task take so many times L2
 STREAM_L3 = 0.22        # one number of weights that do not stay in L2 ...
-STREAM_MEMORY = 0.56    # ... nor in a third of L3
+STREAM_MEMORY = 0.7     # ... nor in a third of L3
 PLACE_NUMBER = 0.7      # one number, read and written once more
 CALL = 15000            # a parallel region and what Python does about it
 
@@ -189,7 +191,7 @@ def weights_way(nbytes: int, machine: Machine) -> float:
     """Cycles for each of the weights that a block of tiles reads, if all together take so many bytes."""
     if nbytes <= machine.L2:
         return 0.0
-    return STREAM_MEMORY if nbytes > machine.L3 / 3 else STREAM_L3 * machine.step
+    return max(STREAM_MEMORY if nbytes > machine.L3 / 3 else 0.0, STREAM_L3 * machine.step * machine.far)
 
 
 def strassen_block(problem: Problem, machine: Machine) -> int:
@@ -205,6 +207,7 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         elements, unique, tiles = winograd_tiles(problem, alpha)
         share, blocks = elements / alpha**2, ceil_div(tiles, winograd_block(problem, machine, elements))
         calls = elements * ceil_div(tiles, machine.MR) * ceil_div(K, machine.NR)
+        held = elements * ceil_div(tiles, blocks) * C * problem.itemsize
         panels = ceil_div(K, machine.NR) * machine.NR
         cycles = elements * C * tile_cycles(tiles, vectors_of_pointers(K, machine), machine) + calls * PRODUCT_START
         nbytes = unique * C * panels * problem.G * problem.itemsize * problem.turns
@@ -213,6 +216,8 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
             reach = problem.dilation[-1] * alpha
             share *= 1 + SPREAD[problem.channels_last] * reach / (problem.output_size[-1] + reach)
         into, back = TRANSFORM[alpha]
+        if held > machine.L2:
+            into += TRANSFORM_L3 * alpha**2 * machine.lanes * (machine.far - 1) / machine.moves
         if problem.channels_last and K % machine.lanes == 0 and not problem.combined:
             back *= FINISHED
         moved = share * tiles * (into * ceil_div(C, machine.lanes) + back * ceil_div(K, machine.lanes))
@@ -292,7 +297,8 @@ def grouped_cost(problem: Problem, machine: Machine) -> float:
     runs = min(problem.kernel[-1], step) if step and problem.stride[-1] % problem.dilation[-1] == 0 else problem.kernel[-1]
     rows = problem.taps // problem.kernel[-1]
     tiles = problem.pixels // Q * ceil_div(Q, 7)
-    cycles = tiles * (C * rows * width * (problem.kernel[-1] * GROUPED_TAP + runs * GROUPED_RUN) + GROUPED_TILE)
+    tap = GROUPED_TAP + GROUPED_SHUFFLE * (machine.moves - 1)
+    cycles = tiles * (C * rows * width * (problem.kernel[-1] * tap + runs * GROUPED_RUN) + GROUPED_TILE)
     vectors = volume(problem) * ceil_div(C, lanes) * (width if K <= lanes else 1)
     turned = 0 if problem.channels_last else GROUPED_TURN * (vectors + width * problem.pixels)
     cycles += vectors * GROUPED_VECTOR + turned

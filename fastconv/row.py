@@ -19,6 +19,7 @@ class Machine(NamedTuple):
     cycle: float        # seconds in which two vector multiply-adds are done
     step: float = 1.0   # the CPU's own cycle, in such cycles: 1/2 where vectors are computed in halves
     moves: float = 1.0  # times as long as on a Zen 5 for transforms: vectors are added, shuffled and moved, not multiplied
+    far: float = 1.0    # and for numbers that L3 holds
 
 
 class Algorithm(NamedTuple):
