@@ -27,8 +27,9 @@ PIXEL_BLOCK = 400       # pixels of one task
 TURN_NUMBER = 0.24      # one number of a small image, transposed ...
 ROUND = 2400            # threads that wait for each other
 TURN_STRIP = 0.4        # ... or of rows of some planes
-PLANE = 300             # one plane of a depthwise convolution ...
-PLANE_TAPS = 0.78, 1.5  # ... and one tap of a vector of its pixels; of the only one of a row, which waits for its own sums;
+PLANE = 350             # one plane of a depthwise convolution ...
+PLANE_VECTOR = 10       # ... a vector of its pixels, ...
+PLANE_TAPS = 0.78, 1.5  # ... and one tap of it; of the only one of a row, which waits for its own sums;
 ROW_TAP = 1.3           # of a kernel of one row, since none of the rows of a tile shares a vector of pixels
 LINE_TAP = 0.65         # the same with rows on the lanes ...
 LINE_VECTOR = 8         # ... and a vector of them
@@ -328,7 +329,7 @@ def depthwise_cost(problem: Problem, machine: Machine) -> float:
     vectors = problem.pixels // problem.output_size[-1] * across
     picked = 0 if problem.stride[-1] == 1 else PICK_ROW * problem.taps // problem.kernel[-1]
     tap = PLANE_TAPS[across == 1] if rows_share(problem) else ROW_TAP
-    cycles = vectors * (tap * problem.taps + 12 + picked) + PLANE
+    cycles = vectors * (tap * problem.taps + PLANE_VECTOR + picked) + PLANE
     return (problem.K * cycles + far_cycles(problem, machine, PLANES_FAR)) * machine.cycle
 
 
