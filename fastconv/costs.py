@@ -298,7 +298,7 @@ def grouped_cost(problem: Problem, machine: Machine) -> float:
     runs = min(problem.kernel[-1], step) if step and problem.stride[-1] % problem.dilation[-1] == 0 else problem.kernel[-1]
     rows = problem.taps // problem.kernel[-1]
     tiles = problem.pixels // Q * ceil_div(Q, 7)
-    tap = GROUPED_TAP + GROUPED_SHUFFLE * (machine.moves - 1)
+    tap = GROUPED_TAP + (GROUPED_SHUFFLE * (machine.moves - 1) if together > 1 else 0)
     cycles = tiles * (C * rows * width * (problem.kernel[-1] * tap + runs * GROUPED_RUN) + GROUPED_TILE)
     vectors = volume(problem) * ceil_div(C, lanes) * (width if K <= lanes else 1)
     turned = 0 if problem.channels_last else GROUPED_TURN * (vectors + width * problem.pixels)

@@ -8,7 +8,8 @@ Loops, outermost first, and what each block is sized for:
     t r s       up to TAPS taps at a time   weights in registers
     c           input channels of a group
 A vector holds the outputs of as many whole groups as fit it, or part of one group. Its inputs fit one staged vector, or
-are those of one group: lane l gets channel c of its own group, one shuffle for all the taps and pixels that a column meets.
+are those of one group: lane l gets channel c of its own group, for all the taps and pixels that a column meets by one
+shuffle, or, if the lanes have one group, by one load that fills them.
 
 Needs    x (N, D, H, W, G C), channels contiguous, or (N, G C, D, H, W), rows contiguous; w (G K, C, T, R, S) or packed; y in
          the layout of x; distinct buffers.
@@ -21,7 +22,7 @@ from micro.finish cimport any_odd, output_open, output_place, pixels_finish
 from micro.geometry cimport Geometry, border_index, ceil_div, padded, place
 from micro.pack cimport turn
 from micro.simd cimport (LANES, NR, bits, real, reload, vec, vec_keep, vec_load, vec_load_once, vec_mask_load, vec_pick,
-                         vec_store, vec_zero)
+                         vec_splat, vec_store, vec_zero)
 from micro.tile cimport Output, sums_finish
 
 cdef extern from *:
@@ -202,8 +203,8 @@ cdef Py_ssize_t find_runs(const Geometry* g, const Block* b, Py_ssize_t row) noe
     return found
 
 
-cdef inline void column_add(const int c, const int n, vec* acc, const real** x, Py_ssize_t column, Py_ssize_t apart,
-                            const bits* pick, const vec* weight) noexcept nogil:
+cdef inline void column_add(const int c, const int n, const bint alone, vec* acc, const real** x, Py_ssize_t column,
+                            Py_ssize_t apart, const bits* pick, const vec* weight) noexcept nogil:
     """Column c of those that n taps of the tile read, into the sums of its pixels; x: the column before, and then this one."""
     cdef vec v[WIDTH]
     cdef int i, j
@@ -212,16 +213,20 @@ cdef inline void column_add(const int c, const int n, vec* acc, const real** x, 
     if c > 0:
         x[0] = reload(x[0] + column)        # one pointer, not one for each column
     for j in range(WIDTH):
-        v[j] = vec_keep(vec_pick(vec_load(x[0] + j * apart), pick))
+        v[j] = vec_keep(vec_splat(x[0][j * apart]) if alone else vec_pick(vec_load(x[0] + j * apart), pick))
     for i in range(PIXELS):
         if i <= c and c < i + n:
             for j in range(WIDTH):
                 acc[i * WIDTH + j] = vec_keep(acc[i * WIDTH + j] + weight[(c - i) * WIDTH + j] * v[j])
 
 
-cdef inline void run_add(const int n, Py_ssize_t channels, vec* acc, const real* x, Py_ssize_t column, Py_ssize_t apart,
-                         const bits* pick, const real* w, Py_ssize_t tap, Py_ssize_t next_channel) noexcept nogil:
-    """n taps that read columns `column` apart, in `channels` channels of each group; their weights lie `tap` apart."""
+cdef inline void run_add(const int n, const bint alone, Py_ssize_t channels, vec* acc, const real* x, Py_ssize_t column,
+                         Py_ssize_t apart, const bits* pick, const real* w, Py_ssize_t tap,
+                         Py_ssize_t next_channel) noexcept nogil:
+    """n taps that read columns `column` apart, in `channels` channels of each group; their weights lie `tap` apart.
+
+    A group that has its vectors `alone` needs no shuffle, which some CPUs do in the place of a multiply-add.
+    """
     cdef vec weight[TAPS * WIDTH]
     cdef Py_ssize_t _c, back = (PIXELS + n - 2) * column
     cdef int j, s
@@ -229,20 +234,36 @@ cdef inline void run_add(const int n, Py_ssize_t channels, vec* acc, const real*
         for s in range(n):
             for j in range(WIDTH):
                 weight[s * WIDTH + j] = vec_load_once(w + s * tap + j * LANES)
-        column_add(0, n, acc, &x, column, apart, pick, weight)
-        column_add(1, n, acc, &x, column, apart, pick, weight)
-        column_add(2, n, acc, &x, column, apart, pick, weight)
-        column_add(3, n, acc, &x, column, apart, pick, weight)
-        column_add(4, n, acc, &x, column, apart, pick, weight)
-        column_add(5, n, acc, &x, column, apart, pick, weight)
-        column_add(6, n, acc, &x, column, apart, pick, weight)
-        column_add(7, n, acc, &x, column, apart, pick, weight)
-        column_add(8, n, acc, &x, column, apart, pick, weight)
-        column_add(9, n, acc, &x, column, apart, pick, weight)
-        column_add(10, n, acc, &x, column, apart, pick, weight)
-        x = x - back
+        column_add(0, n, alone, acc, &x, column, apart, pick, weight)
+        column_add(1, n, alone, acc, &x, column, apart, pick, weight)
+        column_add(2, n, alone, acc, &x, column, apart, pick, weight)
+        column_add(3, n, alone, acc, &x, column, apart, pick, weight)
+        column_add(4, n, alone, acc, &x, column, apart, pick, weight)
+        column_add(5, n, alone, acc, &x, column, apart, pick, weight)
+        column_add(6, n, alone, acc, &x, column, apart, pick, weight)
+        column_add(7, n, alone, acc, &x, column, apart, pick, weight)
+        column_add(8, n, alone, acc, &x, column, apart, pick, weight)
+        column_add(9, n, alone, acc, &x, column, apart, pick, weight)
+        column_add(10, n, alone, acc, &x, column, apart, pick, weight)
+        x = x - back + (1 if alone else 0)
         pick += LANES
         w += next_channel
+
+
+cdef inline void any_run_add(int n, const bint alone, Py_ssize_t channels, vec* acc, const real* x, Py_ssize_t column,
+                             Py_ssize_t apart, const bits* pick, const real* w, Py_ssize_t tap,
+                             Py_ssize_t next_channel) noexcept nogil:
+    """run_add, compiled for each n."""
+    if n == 5:
+        run_add(5, alone, channels, acc, x, column, apart, pick, w, tap, next_channel)
+    elif n == 4:
+        run_add(4, alone, channels, acc, x, column, apart, pick, w, tap, next_channel)
+    elif n == 3:
+        run_add(3, alone, channels, acc, x, column, apart, pick, w, tap, next_channel)
+    elif n == 2:
+        run_add(2, alone, channels, acc, x, column, apart, pick, w, tap, next_channel)
+    else:
+        run_add(1, alone, channels, acc, x, column, apart, pick, w, tap, next_channel)
 
 
 cdef void tile(const Geometry* g, const Block* b, const real* x, const real* w, Py_ssize_t runs, real* total,
@@ -261,16 +282,10 @@ cdef void tile(const Geometry* g, const Block* b, const real* x, const real* w, 
         weights = w + b.run[r].w
         while c < g.C:
             n = min(<Py_ssize_t>LANES, g.C - c)
-            if b.run[r].taps == 5:
-                run_add(5, n, acc, at, column, b.apart, b.pick, weights, tap, taps)
-            elif b.run[r].taps == 4:
-                run_add(4, n, acc, at, column, b.apart, b.pick, weights, tap, taps)
-            elif b.run[r].taps == 3:
-                run_add(3, n, acc, at, column, b.apart, b.pick, weights, tap, taps)
-            elif b.run[r].taps == 2:
-                run_add(2, n, acc, at, column, b.apart, b.pick, weights, tap, taps)
+            if b.together == 1:
+                any_run_add(b.run[r].taps, True, n, acc, at, column, b.apart, b.pick, weights, tap, taps)
             else:
-                run_add(1, n, acc, at, column, b.apart, b.pick, weights, tap, taps)
+                any_run_add(b.run[r].taps, False, n, acc, at, column, b.apart, b.pick, weights, tap, taps)
             at += LANES
             weights += n * taps
             c += LANES
