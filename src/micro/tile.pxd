@@ -128,6 +128,8 @@ cdef inline void tile_multiply_scattered(const int m, const int nv, Py_ssize_t n
     cdef Py_ssize_t _t, k
     cdef int i, j
     for _t in range(count):
+        if out != NULL:
+            output_fetch(m, nv, out)
         for i in range(m * nv):
             acc[i] = vec_zero()
         multiplier = a
