@@ -181,7 +181,7 @@ def product_cycles(problem: Problem, tiles: Tiles, machine: Machine) -> float:
     weights = 2 * tiles.frequencies * depth * ceil_div(K, machine.NR) * machine.NR
     chunk, _ = fft_chunk(problem, tiles, machine)
     nbytes = weights * problem.itemsize * problem.G
-    number = STREAM if nbytes > machine.L3 / 3 else STREAM_L3 * machine.far if nbytes > machine.L2 else 0
+    number = STREAM if nbytes > machine.L3 / 3 else STREAM_L3 if nbytes > machine.L2 else 0
     streamed = number * machine.step * weights * ceil_div(tiles.count, chunk)
     spectra = 2 * tiles.frequencies * tiles.count * (depth + K)
     spilt = SPILL * spectra if (spectra + weights) * problem.itemsize > machine.L3 else 0
