@@ -61,10 +61,12 @@ OTHERS = 0.34           # ... a part of which is not this problem's
 DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
 SAMPLE = 12             # where one tap of one offset group samples, for one pixel
 CORNERS = 6             # one vector of channels between four pixels
-TRANSFORM = {4: (230, 26), 6: (220, 55), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in; out ...
+TRANSFORM = {4: (180, 40), 6: (220, 70), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in; out ...
 FINISHED = 0.65         # ... which take as much of the time if they are finished in registers
 SPREAD = 4, 0.8         # of their time that dilated tiles take more the fewer fit into a row; channels first, last
 TRANSFORM_L3 = 0.2      # more for each number of a block that L3 holds, if that is farther away than a Zen's
+TRANSFORM_WIDE = 1.7    # times as long for tiles of more than ...
+MOST_ELEMENTS = 64      # ... so many elements, which go to as many places
 SCATTERED = 4           # times as long for outputs of a dilated kernel, which do not lie side by side
 MOST_TAPS = 5           # of an axis that Winograd's algorithm transforms ...
 MOST_HALVED = 7         # ... with stride 2
@@ -217,6 +219,8 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
             reach = problem.dilation[-1] * alpha
             share *= 1 + SPREAD[problem.channels_last] * reach / (problem.output_size[-1] + reach)
         into, back = TRANSFORM[alpha]
+        if elements > MOST_ELEMENTS:
+            into, back = into * TRANSFORM_WIDE, back * TRANSFORM_WIDE
         if held > machine.L2:
             into += TRANSFORM_L3 * alpha**2 * machine.lanes * (machine.far - 1) / machine.moves
         if problem.channels_last and K % machine.lanes == 0 and not problem.combined:
