@@ -152,8 +152,8 @@ def grouped_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
 def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[str, int]:
     """Blocks of winograd: the transformed input of a task in L2 if 96 tiles can, products of `chunk` channels with it.
 
-    Products take a quarter of L2 beside the input, or all of L2 where the input, which is read again for each chunk, does not
-    stay there: 256-512@56s2, tiles of 121 elements, 1.1 times as fast as with half of L2.
+    Products take a quarter of L2 beside the input, or all of L2 where the input, which is read again for each chunk, does
+    not stay there: 256-512@56s2, tiles of 121 elements, 1.1 times as fast as with half of L2.
     """
     K = p.K // p.G
     elements, _, tiles = winograd_tiles(p, alpha)
