@@ -21,6 +21,7 @@ GATHER_VECTOR = 3.8     # one vector of a panel ...
 GATHER_STRIDED = 7.5    # ... whose numbers do not lie side by side
 IN_PLACE = 0.2, 0.9     # one vector where it lies, each time, on a Xeon: of planes of whole vectors; of others
 GATHER_TAP = 7          # where one tap of one vector of pixels lies
+ROWS_IN_PLACE = 0.05    # of the time of products, more if rows of weights are read where they lie
 PACK_NUMBER = 0.6       # one weight, transposed into place ...
 MOST_PACKINGS = 2       # ... by every task, up to so many: more tasks find them packed
 PIXEL_BLOCK = 400       # pixels of one task
@@ -102,8 +103,9 @@ def pixels_cost(problem: Problem, machine: Machine) -> float:
     chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L1)
     tiles = ceil_div(K, machine.MR) * ceil_div(vectors * machine.lanes, machine.NR) * chunks
     gathered = vectors * (length * gather_vector(problem, machine) + problem.taps * GATHER_TAP * machine.step)
-    cycles = length * tile_cycles(K, vectors, machine) + tiles * TILE_START + gathered
-    cycles += packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
+    products = length * tile_cycles(K, vectors, machine)
+    cycles = products + tiles * TILE_START + gathered
+    cycles += 0 if problem.packed else min(ROWS_IN_PLACE * products, PACK_NUMBER * K * length)
     return (problem.G * cycles + far_cycles(problem, machine, PIXELS_FAR)) * machine.cycle
 
 

@@ -76,7 +76,7 @@ class Plan:
             plain = replace(problem, packed=False)
             apart = Gating if problem.gated else Scaling if problem.scales else make_plan
             self.again = apart(plain, other, isa, threads)
-        # Whether a call packs all weights before it runs, rather than each task those that it needs.
+        # Whether a call packs all weights before it runs, rather than each task those that it needs, or none.
         self.pack_first = (self.packs and not problem.packed
                            and (problem.combined or row.fourier or row.halves or self.shares_weights()))
         if self.pack_first:                 # then the kernel sees packed weights and needs no room to pack them
@@ -132,7 +132,8 @@ class Plan:
         return self.problem.as_volume() if self.row.name == "pointwise" or self.row.alpha else self.problem
 
     def shares_weights(self) -> bool:
-        """Whether weights that are not packed are better packed once for all tasks than by each that needs them."""
+        """Whether weights that are not packed are better packed once for all tasks than by each that needs them, or read
+        where they lie (im2col_pixels)."""
         few = 1 if self.problem.K * self.problem.sum_length > MANY_WEIGHTS else 2
         return not self.workspace or self.workspace > WORKSPACE or self.tasks_of_pixels() > few
 

@@ -2,7 +2,7 @@
 
 Loops, outermost first, and what each block is sized for:
     task        in parallel: image x group x pixel_block x channel_block
-    c           chunk input channels        a block of weights (channel_block, chunk * taps): L2
+    c           chunk input channels        a block of weights (channel_block, chunk * taps), packed or where they lie: L2
     q           panels of NR pixels         (chunk * taps, NR) each, gathered here: L1; several if sums are short
     k           MR output channels          \
     i           NR pixels                   /   the register tile
@@ -19,15 +19,14 @@ from micro.combine cimport Target, rows_combine, target_of
 from micro.finish cimport any_odd, output_open, output_place, row_finish
 from micro.gather cimport panel_gather
 from micro.geometry cimport Geometry, ceil_div, padded
-from micro.pack cimport pack_rows
 from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_zero
 from micro.tile cimport Output, any_tile_multiply
 from row_panels cimport packed, packing
 
 
-cdef void tile(int m, int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width, Py_ssize_t distance,
-               Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
-    any_tile_multiply(m, nv, n, a, b, width, distance, count, total, first, out)
+cdef void tile(int m, int nv, Py_ssize_t n, const real* a, Py_ssize_t apart, const real* b, Py_ssize_t width,
+               Py_ssize_t distance, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
+    any_tile_multiply(m, nv, n, a, apart, b, width, distance, count, total, first, out)
 
 
 cdef vec finish(const Geometry* g, const Arrays* a, Py_ssize_t n, Py_ssize_t k, Py_ssize_t q, int m, Py_ssize_t pixels,
@@ -54,7 +53,7 @@ cdef vec finish(const Geometry* g, const Arrays* a, Py_ssize_t n, Py_ssize_t k, 
 
 
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
-    """One task; returns whether a sum was NaN or infinite. Workspace: panel, weights of a chunk, sums, in this order."""
+    """One task; returns whether a sum was NaN or infinite. Workspace: panels, then sums."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, length = g.C * taps, pixels = g.O * g.P * g.Q
     cdef Py_ssize_t k_blocks = ceil_div(g.K, g.channel_block), q_blocks = ceil_div(pixels, g.pixel_block)
     cdef Py_ssize_t k0 = task % k_blocks * g.channel_block, k1 = min(g.K, k0 + g.channel_block)
@@ -62,13 +61,12 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef Py_ssize_t group = task // (k_blocks * q_blocks) % g.G, n = task // (k_blocks * q_blocks * g.G)
     cdef Py_ssize_t sums = min(g.chunk, g.C) * taps, tiles = ceil_div(k1 - k0, MR)
     cdef real* panel = <real*>workspace
-    cdef real* weights = panel + sums * NR * g.panels
-    cdef real* totals = weights + (0 if g.packed else tiles * sums * MR)
+    cdef real* totals = panel + sums * NR * g.panels
     cdef real* total
     cdef const real* x = a.x + n * g.x_n + group * g.C * g.x_c
     cdef const real* w = a.w + (group * ceil_div(g.K, MR) * MR if g.packed else group * g.K) * length
     cdef const real* rows
-    cdef Py_ssize_t c = 0, channels, q, i, k, stop, width, count, rows_distance
+    cdef Py_ssize_t c = 0, channels, q, i, k, stop, width, count
     cdef int m, nv
     cdef bint in_place = g.in_place and (g.H == 1 or g.x_h == g.W) and (g.D == 1 or g.x_d == g.H * g.W)
     cdef vec odd = vec_zero()
@@ -78,17 +76,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
         channels = min(g.chunk, g.C - c)
         last = c + channels == g.C
         sums = channels * taps
-        if g.packed:
-            rows = w + k0 * length + c * taps * MR
-            rows_distance = length * MR
-        else:
-            k = k0
-            while k < k1:
-                pack_rows(w + k * length + c * taps, length, <int>min(<Py_ssize_t>MR, k1 - k), sums,
-                          weights + (k - k0) * sums)
-                k += MR
-            rows = weights
-            rows_distance = sums * MR
+        rows = w + k0 * length + c * taps * (MR if g.packed else 1)
         q = q0
         while q < q1:
             stop = min(q1, q + g.panels * NR)
@@ -113,7 +101,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
                     whole = last and direct and width == nv * LANES
                     count = (stop - i) // NR if whole and nv == NV else 1
                     output_place(a.y + n * g.y_n + (group * g.K + k) * g.y_k + i, a.bias, group * g.K + k, &out)
-                    tile(m, nv, sums, rows + (k - k0) // MR * rows_distance,
+                    tile(m, nv, sums, rows + (k - k0) * length, 0 if g.packed else length,
                          x + c * g.x_c + i if place else panel + (i - q) * sums, g.x_c if place else NR,
                          NR if place else NR * sums, count, total, c == 0, &out if whole else NULL)
                     if last and not whole:
@@ -128,8 +116,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
 cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
     cdef Py_ssize_t sums = g.chunk * g.T * g.R * g.S, tiles = ceil_div(min(g.channel_block, g.K), MR)
     cdef Py_ssize_t panels = ceil_div(min(g.pixel_block, g.O * g.P * g.Q), NR)
-    cdef Py_ssize_t numbers = sums * NR * g.panels + (0 if g.packed else tiles * sums * MR)
-    numbers += MR * NR * (tiles * panels if g.chunk < g.C else 1) + LANES
+    cdef Py_ssize_t numbers = sums * NR * g.panels + MR * NR * (tiles * panels if g.chunk < g.C else 1) + LANES
     return padded(numbers * sizeof(real), 64)
 
 

@@ -84,30 +84,43 @@ cdef inline void sums_store(const int m, const int nv, const vec* acc, real* tot
         vec_store(total + i // nv * NR + i % nv * LANES, acc[i])
 
 
-cdef inline void tile_multiply(const int m, const int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width,
-                               Py_ssize_t distance, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
-    """total[i, :] += sum over k < n of a[k, i] * b[k, :]; a is (n, MR), rows of b are `width` apart.
+cdef inline void tile_multiply(const int m, const int nv, Py_ssize_t n, const real* a, Py_ssize_t apart, const real* b,
+                               Py_ssize_t width, Py_ssize_t distance, Py_ssize_t count, real* total, bint first,
+                               Output* out) noexcept nogil:
+    """total[i, :] += sum over k < n of a[i, k] * b[k, :]; rows of a are `apart` apart, or a is packed as (n, MR) and apart 0;
+    rows of b are `width` apart.
 
     The same for `count` panels `distance` apart, whose sums follow one another in y; without `out`, count is 1.
     """
     cdef vec acc[MR * NV]
     cdef vec row[NV]
+    cdef const real* run[MR]
     cdef const real* multiplier
     cdef const real* panel
-    cdef Py_ssize_t _t, _k
+    cdef Py_ssize_t _t, _k, k
     cdef int i, j
     for _t in range(count):
         for i in range(m * nv):
             acc[i] = vec_zero() if first else vec_load(total + i // nv * NR + i % nv * LANES)
-        multiplier = a
         panel = b
-        for _k in range(n):
-            for j in range(nv):
-                row[j] = vec_load(panel + j * LANES)
-            for i in range(m * nv):
-                acc[i] = acc[i] + multiplier[i // nv] * row[i % nv]
-            multiplier += MR
-            panel += width
+        if apart:
+            for i in range(m):
+                run[i] = a + i * apart
+            for k in range(n):
+                for j in range(nv):
+                    row[j] = vec_load(panel + j * LANES)
+                for i in range(m * nv):
+                    acc[i] = acc[i] + run[i // nv][k] * row[i % nv]
+                panel += width
+        else:
+            multiplier = a
+            for _k in range(n):
+                for j in range(nv):
+                    row[j] = vec_load(panel + j * LANES)
+                for i in range(m * nv):
+                    acc[i] = acc[i] + multiplier[i // nv] * row[i % nv]
+                multiplier += MR
+                panel += width
         b += distance
         if out != NULL:
             sums_finish(m, nv, acc, out, True, m == MR and nv > 1)
@@ -197,44 +210,44 @@ cdef inline void tile_multiply_rows(const int m, const int nv, Py_ssize_t runs, 
             total += m * NR
 
 
-cdef inline void m_tile_multiply(int m, const int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width,
+cdef inline void m_tile_multiply(int m, const int nv, Py_ssize_t n, const real* a, Py_ssize_t apart, const real* b, Py_ssize_t width,
                                  Py_ssize_t distance, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
     """tile_multiply, compiled for each m so that every tile lives in registers."""
     if m == MR:
-        tile_multiply(MR, nv, n, a, b, width, distance, count, total, first, out)
+        tile_multiply(MR, nv, n, a, apart, b, width, distance, count, total, first, out)
     elif m == 1:
-        tile_multiply(1, nv, n, a, b, width, distance, count, total, first, out)
+        tile_multiply(1, nv, n, a, apart, b, width, distance, count, total, first, out)
     elif m == 2:
-        tile_multiply(2, nv, n, a, b, width, distance, count, total, first, out)
+        tile_multiply(2, nv, n, a, apart, b, width, distance, count, total, first, out)
     elif m == 3:
-        tile_multiply(3, nv, n, a, b, width, distance, count, total, first, out)
+        tile_multiply(3, nv, n, a, apart, b, width, distance, count, total, first, out)
     elif MR > 4 and m == 4:
-        tile_multiply(4, nv, n, a, b, width, distance, count, total, first, out)
+        tile_multiply(4, nv, n, a, apart, b, width, distance, count, total, first, out)
     elif MR > 5 and m == 5:
-        tile_multiply(5, nv, n, a, b, width, distance, count, total, first, out)
+        tile_multiply(5, nv, n, a, apart, b, width, distance, count, total, first, out)
     elif MR > 6 and m == 6:
-        tile_multiply(6, nv, n, a, b, width, distance, count, total, first, out)
+        tile_multiply(6, nv, n, a, apart, b, width, distance, count, total, first, out)
     elif MR > 7 and m == 7:
-        tile_multiply(7, nv, n, a, b, width, distance, count, total, first, out)
+        tile_multiply(7, nv, n, a, apart, b, width, distance, count, total, first, out)
     elif MR > 8 and m == 8:
-        tile_multiply(8, nv, n, a, b, width, distance, count, total, first, out)
+        tile_multiply(8, nv, n, a, apart, b, width, distance, count, total, first, out)
     elif MR > 9 and m == 9:
-        tile_multiply(9, nv, n, a, b, width, distance, count, total, first, out)
+        tile_multiply(9, nv, n, a, apart, b, width, distance, count, total, first, out)
     elif MR > 10 and m == 10:
-        tile_multiply(10, nv, n, a, b, width, distance, count, total, first, out)
+        tile_multiply(10, nv, n, a, apart, b, width, distance, count, total, first, out)
     elif MR > 11 and m == 11:
-        tile_multiply(11, nv, n, a, b, width, distance, count, total, first, out)
+        tile_multiply(11, nv, n, a, apart, b, width, distance, count, total, first, out)
 
 
-cdef inline void any_tile_multiply(int m, int nv, Py_ssize_t n, const real* a, const real* b, Py_ssize_t width,
+cdef inline void any_tile_multiply(int m, int nv, Py_ssize_t n, const real* a, Py_ssize_t apart, const real* b, Py_ssize_t width,
                                    Py_ssize_t distance, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
     """tile_multiply for any 1 <= m <= MR, 1 <= nv <= NV. To be wrapped once in each module: it is large."""
     if nv == 1:
-        m_tile_multiply(m, 1, n, a, b, width, distance, count, total, first, out)
+        m_tile_multiply(m, 1, n, a, apart, b, width, distance, count, total, first, out)
     elif nv == 2 or NV == 2:
-        m_tile_multiply(m, 2, n, a, b, width, distance, count, total, first, out)
+        m_tile_multiply(m, 2, n, a, apart, b, width, distance, count, total, first, out)
     else:
-        m_tile_multiply(m, NV, n, a, b, width, distance, count, total, first, out)
+        m_tile_multiply(m, NV, n, a, apart, b, width, distance, count, total, first, out)
 
 
 cdef inline void m_tile_multiply_rows(int m, const int nv, Py_ssize_t runs, Py_ssize_t n, const real** a,
