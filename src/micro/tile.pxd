@@ -210,8 +210,9 @@ cdef inline void tile_multiply_rows(const int m, const int nv, Py_ssize_t runs, 
             total += m * NR
 
 
-cdef inline void m_tile_multiply(int m, const int nv, Py_ssize_t n, const real* a, Py_ssize_t apart, const real* b, Py_ssize_t width,
-                                 Py_ssize_t distance, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
+cdef inline void m_tile_multiply(int m, const int nv, Py_ssize_t n, const real* a, Py_ssize_t apart, const real* b,
+                                 Py_ssize_t width, Py_ssize_t distance, Py_ssize_t count, real* total, bint first,
+                                 Output* out) noexcept nogil:
     """tile_multiply, compiled for each m so that every tile lives in registers."""
     if m == MR:
         tile_multiply(MR, nv, n, a, apart, b, width, distance, count, total, first, out)
@@ -239,8 +240,9 @@ cdef inline void m_tile_multiply(int m, const int nv, Py_ssize_t n, const real* 
         tile_multiply(11, nv, n, a, apart, b, width, distance, count, total, first, out)
 
 
-cdef inline void any_tile_multiply(int m, int nv, Py_ssize_t n, const real* a, Py_ssize_t apart, const real* b, Py_ssize_t width,
-                                   Py_ssize_t distance, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
+cdef inline void any_tile_multiply(int m, int nv, Py_ssize_t n, const real* a, Py_ssize_t apart, const real* b,
+                                   Py_ssize_t width, Py_ssize_t distance, Py_ssize_t count, real* total, bint first,
+                                   Output* out) noexcept nogil:
     """tile_multiply for any 1 <= m <= MR, 1 <= nv <= NV. To be wrapped once in each module: it is large."""
     if nv == 1:
         m_tile_multiply(m, 1, n, a, apart, b, width, distance, count, total, first, out)
