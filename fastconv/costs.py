@@ -26,7 +26,7 @@ PACK_NUMBER = 0.6       # one weight, transposed into place ...
 MOST_PACKINGS = 2       # ... by every task, up to so many: more tasks find them packed
 PIXEL_BLOCK = 400       # pixels of one task
 TURN_NUMBER = 0.24      # one number of a small image, transposed ...
-ROUND = 2400            # threads that wait for each other
+ROUND = 4000            # threads that wait for each other
 TURN_STRIP = 0.4        # ... or of rows of some planes
 PLANE = 350             # one plane of a depthwise convolution ...
 PLANE_VECTOR = 10       # ... a vector of its pixels, ...
@@ -60,6 +60,7 @@ STRIPS_FAR = 6, 6       # ... and rows of some planes
 NEAR = 0.05             # share of that for a line of L3 ...
 OTHERS = 0.34           # ... a part of which is not this problem's
 DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
+DIRECT_FAR = 4          # one vector of sums that L2 holds
 SAMPLE = 12             # where one tap of one offset group samples, for one pixel
 CORNERS = 6             # one vector of channels between four pixels
 TRANSFORM = {4: (180, 40), 6: (220, 70), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in; out ...
@@ -319,11 +320,11 @@ def direct_cost(problem: Problem, machine: Machine) -> float:
     lines, vectors = problem.pixels // Q, ceil_div(Q, machine.lanes)
     simple = problem.stride[-1] == 1 and not problem.channels_last
     scattered = machine.lanes if problem.channels_last or problem.stride[-1] > 2 else 1
-    step = 0.0
+    step, held = 0.0, Q * problem.itemsize * 4 <= machine.L1        # the sums of 4 rows, for every tap of every channel
     for rows, width, count, cycles in ((machine.MR, 1, K // machine.MR, machine.MR / 2 + 2),
                                        (4, 2, K % machine.MR // 4, 3), (1, 4, K % machine.MR % 4, 1)):
         masked = min(vectors, 2 * width) if simple else vectors
-        step += count * (cycles * vectors + (DIRECT_BORDER + scattered + rows) * masked)
+        step += count * ((cycles + (0 if held else DIRECT_FAR * rows)) * vectors + (DIRECT_BORDER + scattered + rows) * masked)
     return (problem.G * problem.sum_length * lines * step + far_cycles(problem, machine, PLANES_FAR)) * machine.cycle
 
 

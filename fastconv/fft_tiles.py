@@ -44,6 +44,7 @@ PASS = {2: 3, 3: 4.8, 4: 4.2, 5: 7.8, 8: 6.6}       # one complex number in butt
 TRANSFORM_START = 100
 SEPARATE = 6                # one number of a row: taken out of a pair, or put into one
 TURN_VECTOR = 6             # one vector of pixels with channels first, gathered or stored
+SHARED_PORTS = 1.5, 0.8     # times as long, forward and back, where transforms have no ports of their own, on a Xeon
 LARGE_PLANE = 1.6           # times as long, if the spectrum of a tile does not leave room in L2
 STREAM_L3 = 0.22            # one number of weights that do not stay in L2 ...
 STREAM = 0.48               # ... nor in a third of L3
@@ -195,7 +196,8 @@ def tiles_cycles(problem: Problem, tiles: Tiles, down: Axis, across: Axis, machi
         on, beside = (tiles.count, problem.K) if tiles.on_lanes else (problem.K, tiles.count)
         return ceil_div(on, machine.lanes) * beside * (forward + backward + 4 * tiles.frequencies)
     outputs = ceil_div(problem.K // problem.G, machine.lanes)
-    cycles = tiles.count * (vectors_of(problem, machine) * forward + outputs * backward)
+    into, back = SHARED_PORTS if machine.moves > 1 else (1, 1)
+    cycles = tiles.count * (into * vectors_of(problem, machine) * forward + back * outputs * backward)
     return problem.G * (cycles + product_cycles(problem, tiles, machine))
 
 
