@@ -324,7 +324,8 @@ def direct_cost(problem: Problem, machine: Machine) -> float:
     for rows, width, count, cycles in ((machine.MR, 1, K // machine.MR, machine.MR / 2 + 2),
                                        (4, 2, K % machine.MR // 4, 3), (1, 4, K % machine.MR % 4, 1)):
         masked = min(vectors, 2 * width) if simple else vectors
-        step += count * ((cycles + (0 if held else DIRECT_FAR * rows)) * vectors + (DIRECT_BORDER + scattered + rows) * masked)
+        cycles += 0 if held else DIRECT_FAR * rows
+        step += count * (cycles * vectors + (DIRECT_BORDER + scattered + rows) * masked)
     return (problem.G * problem.sum_length * lines * step + far_cycles(problem, machine, PLANES_FAR)) * machine.cycle
 
 
