@@ -84,8 +84,9 @@ cdef inline Py_ssize_t any_layout(const Geometry* g, Block* b, char* workspace) 
     b.columns = g.dilation_w * b.phase_columns
     b.depth = g.C * g.T
     tiles = min(g.pixel_block, g.O * b.rows * b.columns)
-    b.v_row = b.depth + (LANES if b.depth % L1_WAY == 0 else 0)         # lest the rows of a tile shared one set of L1
-    b.v_step = padded(tiles * b.v_row, LANES) + LANES
+    b.v_row = padded(b.depth, LANES)                                    # lest stores went over the ends of lines, ...
+    b.v_row += LANES if b.v_row % L1_WAY == 0 else 0                    # ... or the rows of a tile shared one set of L1
+    b.v_step = tiles * b.v_row + LANES
     b.m_step = tiles * NR + LANES
     b.patch = <vec*>place(&free, b.side_h * MOST_COLUMNS * sizeof(vec))
     b.V = <real*>place(&free, b.elements * b.v_step * sizeof(real))
