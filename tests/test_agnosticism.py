@@ -55,6 +55,19 @@ def test_thread_agnosticism_of_functions(case, channels_last):
     np.testing.assert_array_equal(results[0], results[2])
 
 
+@pytest.mark.parametrize("algorithm", ["small", "im2col", "winograd"])
+def test_more_threads_than_shares_of_the_tasks(algorithm):
+    """Threads that begin with the same share (src/region.pxd has 128), and several rounds of tasks, one for each image."""
+    rng = np.random.default_rng(5)
+    x, w = rng.standard_normal((3, 64, 96, 96)).astype("f"), rng.standard_normal((40, 64, 3, 3)).astype("f")
+    results = []
+    for threads in (1, 2, 130, 300):
+        with fastconv.threads(threads):
+            results.append(fastconv.conv2d(x, w, padding=1, algorithm=algorithm))
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
+
+
 @pytest.mark.parametrize("isa, real", every_build())
 @pytest.mark.parametrize("stride, dilation", [(1, 1), (2, 1), ((2, 1), (2, 1))])
 def test_rows_that_are_copied_are_the_same_numbers(isa, real, stride, dilation, monkeypatch):
