@@ -1,10 +1,12 @@
 """fastconv bench: every row, in every way that fastconv runs it, has the right answer; tables and charts of results."""
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from fastconv.cli import bench_data
+from fastconv.cli.bench import MOST_ROUNDS, Bench
 from fastconv.cli.bench_process import Turn
 from fastconv.cli.bench_result import LayerResult, Measured, as_json, means
 from fastconv.cli.layers import FAMILIES, named_layers, select
@@ -108,3 +110,22 @@ def test_terminal_and_charts(results, tmp_path):
     assert "GFLOP/s | GB/s" in printed.get() and "1 of 2 layers lose" in printed.get()
     assert set(COLOURS) == set(FAMILIES)
     assert [path.exists() for path in plot_ratios(results, FACTS, tmp_path)] == [True, True]
+
+
+def test_rounds_are_measured_again_less_often_after_that_was_in_vain(monkeypatch):
+    bench, calls, quiet = Bench.__new__(Bench), [], []
+    bench.rounds, bench.patience, bench.disturbed, bench.processes = 1, MOST_ROUNDS, 0, []
+    bench.oracle = SimpleNamespace(ask=lambda *request: None)
+    monkeypatch.setattr(bench, "measure_peak", lambda real: 1.0)
+    monkeypatch.setattr(bench, "steady", lambda real: bool(quiet))
+    monkeypatch.setattr(bench, "round", lambda number, result: calls.append(number) or {})
+    layer = SimpleNamespace(name="any", problem=SimpleNamespace(real="f32", operation="conv2d"))
+    counts = []
+    for _ in range(4):
+        calls.clear()
+        bench.measure(layer)
+        counts.append(len(calls))
+    assert counts == [4, 2, 1, 1]
+    quiet.append(True)
+    bench.measure(layer)
+    assert bench.patience == MOST_ROUNDS, "a quiet machine is waited for again"

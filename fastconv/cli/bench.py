@@ -2,8 +2,8 @@
 
 Every contender has a process of its own, sees the same numbers, and is left out where it lacks the operation or its answer
 is wrong. In each round each contender runs a layer for a moment while the others sleep; a turn in which another program
-took the CPU, and a round before or after which the CPU did not reach its peak, are repeated. Reported is the median over
-rounds of the median call.
+took the CPU, and a round before or after which the CPU did not reach its peak, are repeated, less often where that did not
+help. Reported is the median over rounds of the median call.
 """
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PEAK_TIMES = 4
 MOST_TRIES = 8              # of a turn that other programs disturb ...
 PAUSE = 0.2                 # ... and the seconds between them
 STEADY = 0.9                # share of the peak that must be reached before and after a round ...
-MOST_ROUNDS = 4             # ... or it is repeated, so often at most
+MOST_ROUNDS = 4             # ... or it is measured again, so often at most, and half as often after that was in vain
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +94,8 @@ class Bench:
         self.rounds, self.seconds, self.seed, self.report = rounds, seconds, seed, report
         self.peak = {"f32": 0.0, "f64": 0.0}                # FLOP/s; the best of several short measurements
         self.copy = 0.0                                     # bytes/s
-        self.disturbed = 0                                  # turns that were repeated
+        self.disturbed = 0                                  # turns that were not quiet
+        self.patience = MOST_ROUNDS
         self.idle: dict[str, list[float]] = {}              # contender -> seconds and CPU seconds while others ran
         self.oracle = Process(FASTCONV[0], threads)         # knows the right answers and the peak, takes no part
         self.processes: list[Process] = []
@@ -145,12 +146,15 @@ class Bench:
                 self.prepare(process, result, right)
         self.measure_peak(layer.problem.real)
         for number in range(self.rounds):
-            for _ in range(MOST_ROUNDS):
+            for _ in range(self.patience):
                 steady = self.steady(layer.problem.real)
                 turns = self.round(number, result)
                 if self.steady(layer.problem.real) and steady:
+                    self.patience = MOST_ROUNDS
                     break
                 self.disturbed += len(turns)
+            else:
+                self.patience = max(1, self.patience // 2)
             for name, turn in turns.items():
                 if name in result.measured:
                     result.measured[name].turns.append(turn)
