@@ -114,7 +114,7 @@ def test_terminal_and_charts(results, tmp_path):
 
 def test_rounds_are_measured_again_less_often_after_that_was_in_vain(monkeypatch):
     bench, calls, quiet = Bench.__new__(Bench), [], []
-    bench.rounds, bench.patience, bench.disturbed, bench.processes = 1, MOST_ROUNDS, 0, []
+    bench.rounds, bench.seed, bench.patience, bench.disturbed, bench.processes = 1, 0, MOST_ROUNDS, 0, []
     bench.oracle = SimpleNamespace(ask=lambda *request: None)
     monkeypatch.setattr(bench, "measure_peak", lambda real: 1.0)
     monkeypatch.setattr(bench, "steady", lambda real: bool(quiet))
