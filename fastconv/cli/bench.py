@@ -2,8 +2,8 @@
 
 Every contender has a process of its own, sees the same numbers, and is left out where it lacks the operation or its answer
 is wrong. In each round each contender runs a layer for a moment while the others sleep; a turn in which another program
-took the CPU, and a round before or after which the CPU did not reach its peak, are repeated, less often where that did not
-help. Reported is the median over rounds of the median call.
+took the CPU, and a round before or after which the CPU did not reach its peak, are repeated, less often after that was in
+vain. Reported is the median over rounds of the median call.
 """
 from __future__ import annotations
 

@@ -133,6 +133,6 @@ def print_report(console: Console, results: list[LayerResult], facts: dict) -> N
     if loud:
         console.print(f"disturbed by other programs, and less certain: {', '.join(loud)}", markup=False)
     idle = max(facts["idle_cpu"].items(), key=lambda item: item[1], default=None)
-    console.print(f"{facts['seconds']:.0f} s; {facts['disturbed_turns']} turns not quiet, repeated where that helped"
+    console.print(f"{facts['seconds']:.0f} s; {facts['disturbed_turns']} turns not quiet, repeated unless in vain before"
                   + (f"; CPU taken while others ran: at most {100 * idle[1]:.1f} % ({idle[0]})" if idle else ""),
                   markup=False)
