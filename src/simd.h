@@ -28,19 +28,20 @@ typedef int32_t bits;
 #endif
 
 /* The MR x NV accumulators of a tile, NV panel vectors and one broadcast must fit the registers:
- * 12*2+2+1 of 32 (AVX-512), 6*2+2+1 of 16 (AVX2), 8*3+3+1 of 32 (NEON), 4*2+2+2 of 16 (SSE). */
+ * 12*2+2+1 of 32 (AVX-512), 6*2+2+1 of 16 (AVX2), 8*3+3+1 of 32 (NEON), 4*2+2+2 of 16 (SSE).
+ * PAIRS: whether two steps of a sum are taken at once, with NV panel vectors more. */
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
-enum { MR = 12, NV = 2 };
+enum { MR = 12, NV = 2, PAIRS = 1 };
 #elif defined(__AVX2__)
 #define VECTOR_BYTES 32
-enum { MR = 6, NV = 2 };
+enum { MR = 6, NV = 2, PAIRS = 0 };
 #elif defined(__aarch64__)
 #define VECTOR_BYTES 16
-enum { MR = 8, NV = 3 };
+enum { MR = 8, NV = 3, PAIRS = 0 };
 #else
 #define VECTOR_BYTES 16
-enum { MR = 4, NV = 2 };
+enum { MR = 4, NV = 2, PAIRS = 0 };
 #endif
 #define LANES (VECTOR_BYTES / REAL_BYTES)
 #define NR (NV * LANES)
@@ -84,6 +85,33 @@ ALWAYS void stores_wait(void) { }
 ALWAYS void prefetch(const real *p) { __builtin_prefetch(p, 0, 2); }   /* into L2; never faults */
 ALWAYS vec vec_zero(void) { return (vec){0}; }
 ALWAYS vec vec_splat(real x) { return x - (vec){0}; }      /* one broadcast; lane by lane gcc makes LANES of them */
+/* c + *p * row. `embedded`, with AVX-512: the multiply-add broadcasts *p itself, an instruction less and, where several share
+ * *p, a load more each; left alone, gcc loads what is shared. vec_add_two: and + p[1] * next. */
+#if FASTCONV_DOUBLE
+#define MULTIPLY_ADD(at, row) "vfmadd231pd " at "%{1to8%}, " row ", %[c]\n\t"
+#else
+#define MULTIPLY_ADD(at, row) "vfmadd231ps " at "%{1to16%}, " row ", %[c]\n\t"
+#endif
+ALWAYS vec vec_add_multiple(vec c, const real *p, vec row, const int embedded) {
+#if defined(__AVX512F__)
+    if (embedded) {
+        __asm__(MULTIPLY_ADD("%[at]", "%[row]") : [c] "+v"(c) : [row] "v"(row), [at] "m"(*p));
+        return c;
+    }
+#endif
+    return c + *p * row;
+}
+ALWAYS vec vec_add_two(vec c, const real *p, vec row, vec next, const int embedded) {
+#if defined(__AVX512F__)
+    if (embedded) {
+        __asm__(MULTIPLY_ADD("(%[p])", "%[row]") MULTIPLY_ADD("%c[step](%[p])", "%[next]")
+                : [c] "+v"(c)
+                : [row] "v"(row), [next] "v"(next), [p] "r"(p), [step] "i"(REAL_BYTES), "m"(*(const real (*)[2])p));
+        return c;
+    }
+#endif
+    return c + p[0] * row + p[1] * next;
+}
 
 /* WIDE doubles, loaded from and stored to numbers of type real: for what is computed once and rounded once. */
 #define WIDE (VECTOR_BYTES / 8)

@@ -6,7 +6,7 @@ cdef extern from "simd.h" nogil:
     ctypedef float real             # float or double
     ctypedef float vec              # Cython need only know that vectors add, subtract, multiply and divide
     ctypedef double wide            # WIDE doubles
-    enum: LANES, WIDE, MR, NV, NR, MV, FULL, REAL_BYTES, VECTOR_BYTES
+    enum: LANES, WIDE, MR, NV, NR, MV, PAIRS, FULL, REAL_BYTES, VECTOR_BYTES
     const real ROUND_SHIFT
 
     vec vec_load(const real* p)
@@ -20,6 +20,8 @@ cdef extern from "simd.h" nogil:
     void stores_wait()
     vec vec_zero()
     vec vec_splat(real x)
+    vec vec_add_multiple(vec c, const real* p, vec row, const int embedded)
+    vec vec_add_two(vec c, const real* p, vec row, vec next, const int embedded)
     wide wide_load(const real* p)
     void wide_store(real* p, wide v)
     vec vec_if_less(vec a, vec b, vec yes, vec no)

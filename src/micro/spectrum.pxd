@@ -6,7 +6,7 @@ The complex register tile is that of tile.pxd with half the rows: m complex mult
 
 so that two vectors of the panel at a time are in registers beside the 2 m nv of sums.
 """
-from micro.simd cimport LANES, MR, NR, NV, prefetch, real, reload, vec, vec_load, vec_splat, vec_store, vec_zero
+from micro.simd cimport LANES, MR, NR, NV, PAIRS, prefetch, real, reload, vec, vec_load, vec_splat, vec_store, vec_zero
 
 cdef enum:
     ROWS = 6                    # most multipliers of a complex tile; MR / 2 of a build
@@ -19,7 +19,7 @@ cdef inline void complex_tile(const int m, const int nv, Py_ssize_t n, const rea
     the cache."""
     cdef vec re[ROWS * NV]
     cdef vec im[ROWS * NV]
-    cdef vec row[NV]
+    cdef vec row[2 * NV]
     cdef const real* again
     cdef Py_ssize_t _k
     cdef int i, j
@@ -29,17 +29,23 @@ cdef inline void complex_tile(const int m, const int nv, Py_ssize_t n, const rea
     for _k in range(n):
         for j in range(nv):
             row[j] = vec_load(b + j * LANES)
+            if PAIRS:
+                row[nv + j] = vec_load(b + NR + j * LANES)
+        prefetch(ahead)
+        prefetch(ahead + LANES)
         for i in range(m * nv):
             re[i] = re[i] + a[i // nv * a_row] * row[i % nv]
             im[i] = im[i] + a[i // nv * a_row + a_im] * row[i % nv]
-        for j in range(nv):
-            row[j] = vec_load(b + NR + j * LANES)
-        prefetch(ahead)
-        prefetch(ahead + LANES)
-        again = reload(a)
-        for i in range(m * nv):
-            re[i] = re[i] - again[i // nv * a_row + a_im] * row[i % nv]
-            im[i] = im[i] + again[i // nv * a_row] * row[i % nv]
+            if PAIRS:
+                re[i] = re[i] - a[i // nv * a_row + a_im] * row[nv + i % nv]
+                im[i] = im[i] + a[i // nv * a_row] * row[nv + i % nv]
+        if not PAIRS:
+            for j in range(nv):
+                row[j] = vec_load(b + NR + j * LANES)
+            again = reload(a)
+            for i in range(m * nv):
+                re[i] = re[i] - again[i // nv * a_row + a_im] * row[i % nv]
+                im[i] = im[i] + again[i // nv * a_row] * row[i % nv]
         a += 1
         b += 2 * NR
         ahead += 2 * LANES

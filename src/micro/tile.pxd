@@ -10,11 +10,12 @@ Sums live in memory as (m, NR) numbers; `first` starts them at zero, else they g
 chunks does not change one bit of it. Given an Output, a tile finishes its sums in registers instead.
 Loops over sums are single, without branches and inside another loop: gcc unrolls those early, and no sum sees the stack.
 """
-from micro.simd cimport (LANES, MR, NR, NV, prefetch, real, vec, vec_at_least, vec_at_most, vec_load, vec_splat, vec_store,
-                         vec_stream, vec_zero)
+from micro.simd cimport (LANES, MR, NR, NV, PAIRS, prefetch, real, vec, vec_add_multiple, vec_add_two, vec_at_least, vec_at_most, vec_load,
+                         vec_splat, vec_store, vec_stream, vec_zero)
 
 cdef enum:
     MOST_SUMS = 32          # no build has more registers
+    EMBEDDED = 2            # of three rows, whose multiply-adds broadcast multipliers themselves
 
 cdef struct Output:         # where a tile whose sums are complete writes whole vectors of them, and how it finishes them
     real* y
@@ -110,7 +111,7 @@ cdef inline void tile_multiply(const int m, const int nv, Py_ssize_t n, const re
                 for j in range(nv):
                     row[j] = vec_load(panel + j * LANES)
                 for i in range(m * nv):
-                    acc[i] = acc[i] + run[i // nv][k] * row[i % nv]
+                    acc[i] = vec_add_multiple(acc[i], run[i // nv] + k, row[i % nv], i // nv % 3 < EMBEDDED)
                 panel += width
         else:
             multiplier = a
@@ -118,7 +119,7 @@ cdef inline void tile_multiply(const int m, const int nv, Py_ssize_t n, const re
                 for j in range(nv):
                     row[j] = vec_load(panel + j * LANES)
                 for i in range(m * nv):
-                    acc[i] = acc[i] + multiplier[i // nv] * row[i % nv]
+                    acc[i] = vec_add_multiple(acc[i], multiplier + i // nv, row[i % nv], i // nv % 3 < EMBEDDED)
                 multiplier += MR
                 panel += width
         b += distance
@@ -150,7 +151,7 @@ cdef inline void tile_multiply_scattered(const int m, const int nv, Py_ssize_t n
             for j in range(nv):
                 row[j] = vec_load(b[k] + offset + j * LANES)
             for i in range(m * nv):
-                acc[i] = acc[i] + multiplier[i // nv] * row[i % nv]
+                acc[i] = vec_add_multiple(acc[i], multiplier + i // nv, row[i % nv], i // nv % 3 < EMBEDDED)
             multiplier += MR
         offset += nv * LANES
         if out != NULL:
@@ -172,7 +173,7 @@ cdef inline void tile_multiply_rows(const int m, const int nv, Py_ssize_t runs, 
     pointer even behind the last tile.
     """
     cdef vec acc[MR * NV]
-    cdef vec row[NV]
+    cdef vec row[2 * NV]
     cdef const real* run[MR]
     cdef const real* panel
     cdef const real* fetched
@@ -189,12 +190,22 @@ cdef inline void tile_multiply_rows(const int m, const int nv, Py_ssize_t runs, 
                 for i in range(m):
                     run[i] = a[u * stride + i]
                 fetched = a[u * stride + m] if ahead == NULL else ahead + u * n * LANES
-                for k in range(n):
+                k = 0
+                while PAIRS and k < n - 1:
+                    for j in range(2 * nv):
+                        row[j] = vec_load(panel + (k + j // nv) * NR + j % nv * LANES)
+                    prefetch(fetched + k * LANES)
+                    prefetch(fetched + (k + 1) * LANES)
+                    for i in range(m * nv):
+                        acc[i] = vec_add_two(acc[i], run[i // nv] + k, row[i % nv], row[nv + i % nv], i // nv % 3 < EMBEDDED)
+                    k += 2
+                while k < n:
                     for j in range(nv):
                         row[j] = vec_load(panel + k * NR + j * LANES)
                     prefetch(fetched + k * LANES)
                     for i in range(m * nv):
-                        acc[i] = acc[i] + run[i // nv][k] * row[i % nv]
+                        acc[i] = vec_add_multiple(acc[i], run[i // nv] + k, row[i % nv], i // nv % 3 < EMBEDDED)
+                    k += 1
             panel += n * NR
         if out != NULL:
             sums_finish(m, nv, acc, out, False, m * 4 >= MR * 3 and nv > 1)
