@@ -10,8 +10,8 @@ Sums live in memory as (m, NR) numbers; `first` starts them at zero, else they g
 chunks does not change one bit of it. Given an Output, a tile finishes its sums in registers instead.
 Loops over sums are single, without branches and inside another loop: gcc unrolls those early, and no sum sees the stack.
 """
-from micro.simd cimport (LANES, MR, NR, NV, PAIRS, prefetch, real, vec, vec_add_multiple, vec_add_two, vec_at_least, vec_at_most, vec_load,
-                         vec_splat, vec_store, vec_stream, vec_zero)
+from micro.simd cimport (LANES, MR, NR, NV, PAIRS, prefetch, real, vec, vec_add_multiple, vec_add_two, vec_at_least,
+                         vec_at_most, vec_load, vec_splat, vec_store, vec_stream, vec_zero)
 
 cdef enum:
     MOST_SUMS = 32          # no build has more registers
