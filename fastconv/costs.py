@@ -13,13 +13,13 @@ from dataclasses import replace
 
 from .problem import Problem
 from .row import Machine, ceil_div
-from .tiles import RUN_START, TILE_START, live_share, tile_cycles, tile_rows
+from .tiles import L1_WAY, RUN_START, TILE_START, live_share, tile_cycles, tile_rows
 
 TURNED_TILE = 175       # sums of a tile that are transposed back ...
 PRODUCT_START = 80      # ... for one element of Winograd's tiles
 GATHER_VECTOR = 3.8     # one vector of a panel ...
 GATHER_STRIDED = 7.5    # ... whose numbers do not lie side by side
-IN_PLACE = 0.2, 0.9     # one vector where it lies, each time, on a Xeon: of planes of whole vectors; of others
+IN_PLACE = 0.2, 0.4, 1.5    # one vector where it lies, each time, on a Xeon: of planes of whole vectors; others; of whole L1_WAYs
 GATHER_TAP = 7          # where one tap of one vector of pixels lies
 ROWS_IN_PLACE = 0.05    # of the time of products, more if rows of weights are read where they lie
 PACK_NUMBER = 0.6       # one weight, transposed into place ...
@@ -43,7 +43,7 @@ STAGE_NUMBER = 0.02     # ... and each of its numbers ...
 STAGE_STRIDED = 0.4     # ... if some are passed over
 STAGED_WINDOW = 8       # one pointer of a window of staged rows
 GROUPED_TAP = 2.4       # one tap of a tile of 7 vectors of pixels, of one channel of several groups, ...
-GROUPED_SHUFFLE = 1.4   # more for a tap where shuffles take the places of multiply-adds,
+GROUPED_SHUFFLE, GROUPED_SPREAD = 1.4, 0.8     # more for a tap where shuffles take the places of multiply-adds; loads,
 GROUPED_RUN = 2         # and one run of taps that read columns side by side, ...
 GROUPED_TILE = 200      # and a tile
 GROUPED_VECTOR = 5      # one staged vector ...
@@ -63,7 +63,7 @@ DIRECT_BORDER = 14      # one vector of pixels at a border or with a stride
 DIRECT_FAR = 4          # one vector of sums that L2 holds
 SAMPLE = 12             # where one tap of one offset group samples, for one pixel
 CORNERS = 6             # one vector of channels between four pixels
-TRANSFORM = {4: (180, 40), 6: (220, 70), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in; out ...
+TRANSFORM = {4: (140, 40), 6: (220, 70), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in; out ...
 FINISHED = 0.65         # ... which take as much of the time if they are finished in registers
 SPREAD = 4, 0.8         # of their time that dilated tiles take more the fewer fit into a row; channels first, last
 TRANSFORM_L3 = 0.2      # more for each number of a block that L3 holds, if that is farther away than a Zen's
@@ -279,7 +279,8 @@ def pointwise_cost(problem: Problem, machine: Machine) -> float:
         return im2col_cost(problem, machine)
     vectors = ceil_div(problem.pixels, machine.lanes) * problem.C
     saved = vectors * gather_vector(problem, machine)
-    again = vectors * ceil_div(problem.K, machine.MR) * IN_PLACE[problem.pixels % machine.lanes > 0] * (machine.moves - 1)
+    alike = 2 if problem.pixels * problem.itemsize % L1_WAY == 0 else problem.pixels % machine.lanes > 0
+    again = vectors * ceil_div(problem.K, machine.MR) * IN_PLACE[alike] * (machine.moves - 1)
     return im2col_cost(problem, machine) - (saved - again) * machine.cycle
 
 
@@ -305,7 +306,7 @@ def grouped_cost(problem: Problem, machine: Machine) -> float:
     runs = min(problem.kernel[-1], step) if step and problem.stride[-1] % problem.dilation[-1] == 0 else problem.kernel[-1]
     rows = problem.taps // problem.kernel[-1]
     tiles = problem.pixels // Q * ceil_div(Q, 7)
-    tap = GROUPED_TAP + (GROUPED_SHUFFLE * (machine.moves - 1) if together > 1 else 0)
+    tap = GROUPED_TAP + (GROUPED_SHUFFLE if together > 1 else GROUPED_SPREAD) * (machine.moves - 1)
     cycles = tiles * (C * rows * width * (problem.kernel[-1] * tap + runs * GROUPED_RUN) + GROUPED_TILE)
     vectors = volume(problem) * ceil_div(C, lanes) * (width if K <= lanes else 1)
     turned = 0 if problem.channels_last else GROUPED_TURN * (vectors + width * problem.pixels)
@@ -335,10 +336,15 @@ def depthwise_cost(problem: Problem, machine: Machine) -> float:
         return lanes_cost(problem, machine)
     across = ceil_div(problem.output_size[-1], machine.lanes)
     vectors = problem.pixels // problem.output_size[-1] * across
-    picked = 0 if problem.stride[-1] == 1 else PICK_ROW * problem.taps // problem.kernel[-1]
+    picked = 0 if problem.stride[-1] == 1 else PICK_ROW * (1 + machine.moves) / 2 * problem.taps // problem.kernel[-1]
     tap = PLANE_TAPS[across == 1] if rows_share(problem) else ROW_TAP
     cycles = vectors * (tap * problem.taps + PLANE_VECTOR + picked) + PLANE
-    return (problem.K * cycles + far_cycles(problem, machine, PLANES_FAR)) * machine.cycle
+    return (problem.K * cycles + planes_far(problem, machine)) * machine.cycle
+
+
+def planes_far(problem: Problem, machine: Machine) -> float:
+    """far_cycles of planes; an L3 that is far away itself is so large that what counts as memory is mostly more of it."""
+    return far_cycles(problem, machine, PLANES_FAR) / machine.far
 
 
 def rows_share(problem: Problem) -> bool:
@@ -394,7 +400,7 @@ def rank_one_cost(problem: Problem, machine: Machine) -> float:
         seconds = lanes_cost(column, machine) + lanes_cost(row, machine)
     else:
         seconds = depthwise_cost(column, machine) + (turned_cost if turns_rows(row) else depthwise_cost)(row, machine)
-    near = sum(far_cycles(p, machine, PLANES_FAR) for p in (column, row)) - far_cycles(problem, machine, PLANES_FAR)
+    near = planes_far(column, machine) + planes_far(row, machine) - planes_far(problem, machine)
     return seconds - (0 if column.channels_last else near * machine.cycle)
 
 
