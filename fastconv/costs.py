@@ -19,7 +19,7 @@ TURNED_TILE = 175       # sums of a tile that are transposed back ...
 PRODUCT_START = 80      # ... for one element of Winograd's tiles
 GATHER_VECTOR = 3.8     # one vector of a panel ...
 GATHER_STRIDED = 7.5    # ... whose numbers do not lie side by side
-IN_PLACE = 0.2, 0.4, 1.5    # one vector where it lies, each time, on a Xeon: of planes of whole vectors; others; of whole L1_WAYs
+IN_PLACE = 0.2, 0.4, 1.5    # one vector where it lies, each time, on a Xeon: of planes of whole vectors; others; whole L1_WAYs
 GATHER_TAP = 7          # where one tap of one vector of pixels lies
 ROWS_IN_PLACE = 0.05    # of the time of products, more if rows of weights are read where they lie
 PACK_NUMBER = 0.6       # one weight, transposed into place ...
@@ -66,7 +66,7 @@ CORNERS = 6             # one vector of channels between four pixels
 TRANSFORM = {4: (140, 40), 6: (220, 70), 8: (700, 110)}     # Winograd, by alpha: a vector of channels of a tile, in; out ...
 FINISHED = 0.65         # ... which take as much of the time if they are finished in registers
 SPREAD = 4, 0.8         # of their time that dilated tiles take more the fewer fit into a row; channels first, last
-TRANSFORM_L3 = 0.2      # more for each number of a block that L3 holds, if that is farther away than a Zen's
+TRANSFORM_L3 = 0.6      # more for each number of a block that L3 holds, if that is farther away than a Zen's
 TRANSFORM_WIDE = 1.7    # times as long for tiles of more than ...
 MOST_ELEMENTS = 64      # ... so many elements, which go to as many places
 SCATTERED = 4           # times as long for outputs of a dilated kernel, which do not lie side by side
@@ -225,7 +225,7 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         if elements > MOST_ELEMENTS:
             into, back = into * TRANSFORM_WIDE, back * TRANSFORM_WIDE
         if held > machine.L2:
-            into += TRANSFORM_L3 * alpha**2 * machine.lanes * (machine.far - 1) / machine.moves
+            into += TRANSFORM_L3 * (1 - machine.L2 / held) * alpha**2 * machine.lanes * (machine.far - 1) / machine.moves
         if problem.channels_last and K % machine.lanes == 0 and not problem.combined:
             back *= FINISHED
         moved = share * tiles * (into * ceil_div(C, machine.lanes) + back * ceil_div(K, machine.lanes))
