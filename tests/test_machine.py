@@ -6,9 +6,10 @@ import pytest
 from cases import BUILDS, case, integers
 
 from fastconv.algorithms import TABLE
+from fastconv.arrays import lined
 from fastconv.costs import gathers
 from fastconv.machine import L3_REACHED, MOVES, machine
-from fastconv.plan import NUMPY_REAL, make_plan
+from fastconv.plan import NUMPY_REAL, make_plan, past_caches
 
 FAR = case((112, 112), (1, 1), C=128, K=64)
 
@@ -29,6 +30,31 @@ def test_transforms_alone_cost_more_where_they_share_ports(channels_last):
     assert all(1 < ratio[name] < 2 for name in ("winograd", "winograd2", "fft"))
     plain = "im2col", "direct"
     assert all(ratio[name] == 1 for name in plain)
+
+
+def test_stores_go_past_a_near_l3_only():
+    large, small = case((512, 512), (1, 1), C=64, K=64), case((56, 56), (1, 1), C=64, K=64)
+    one = machine(*BUILDS[0])._replace(L3=32 << 20, far=1.0)
+    for last in (False, True):
+        assert past_caches(large.problem("f32", last), one) and not past_caches(small.problem("f32", last), one)
+        assert not past_caches(large.problem("f32", last), one._replace(far=2.6))
+
+
+@pytest.mark.parametrize("isa, real", BUILDS)
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("one", [case((16, 32), (3, 3), C=32, K=32, groups=groups, padding=1) for groups in (1, 32)], ids=str)
+def test_stores_past_the_caches_are_the_same_numbers(one, channels_last, isa, real):
+    problem = one.problem(real, channels_last, packed=True)
+    plan = copy(make_plan(problem, "depthwise" if problem.G > 1 else "im2col", isa, threads=2))
+    x, w, bias, _ = integers(one, channels_last).inputs(real)
+    packed, results = plan.pack(w), []
+    for past in (0, 1):
+        plan.geometry = plan.pack_geometry(past_caches=past)
+        y = lined(problem.output_shape, np.dtype(NUMPY_REAL[real]))
+        y[...] = np.nan
+        plan.run(x, w, bias, None, y, packed)
+        results.append(y)
+    assert np.array_equal(*results)
 
 
 def test_panels_from_afar_are_gathered():
