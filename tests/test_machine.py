@@ -42,7 +42,7 @@ def test_stores_go_past_a_near_l3_only():
 
 @pytest.mark.parametrize("isa, real", BUILDS)
 @pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize("one", [case((16, 32), (3, 3), C=32, K=32, groups=groups, padding=1) for groups in (1, 32)], ids=str)
+@pytest.mark.parametrize("one", [case((16, 32), (3, 3), C=32, K=32, groups=G, padding=1) for G in (1, 32)], ids=str)
 def test_stores_past_the_caches_are_the_same_numbers(one, channels_last, isa, real):
     problem = one.problem(real, channels_last, packed=True)
     plan = copy(make_plan(problem, "depthwise" if problem.G > 1 else "im2col", isa, threads=2))
