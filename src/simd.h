@@ -105,7 +105,7 @@ ALWAYS vec vec_add_two(vec c, const real *p, vec row, vec next, const int embedd
 #if defined(__AVX512F__)
     if (embedded) {
         __asm__(MULTIPLY_ADD("(%[p])", "%[row]") MULTIPLY_ADD("%c[step](%[p])", "%[next]")
-                : [c] "+v"(c)
+                : [c] "+&v"(c)
                 : [row] "v"(row), [next] "v"(next), [p] "r"(p), [step] "i"(REAL_BYTES), "m"(*(const real (*)[2])p));
         return c;
     }
