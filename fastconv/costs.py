@@ -19,7 +19,8 @@ TURNED_TILE = 175       # sums of a tile that are transposed back ...
 PRODUCT_START = 80      # ... for one element of Winograd's tiles
 GATHER_VECTOR = 3.8     # one vector of a panel ...
 GATHER_STRIDED = 7.5    # ... whose numbers do not lie side by side
-IN_PLACE = 0.2, 0.4, 1.5    # one vector where it lies, each time, on a Xeon: of planes of whole vectors; others; L1_WAYs
+IN_PLACE = 0.2, 0.4, 1.5    # one vector where it lies, each time, on a Xeon: of planes of whole vectors; of others; of
+                            # whole L1_WAYs, where rows fall into the same sets of L1
 GATHER_TAP = 7          # where one tap of one vector of pixels lies
 ROWS_IN_PLACE = 0.05    # of the time of products, more if rows of weights are read where they lie
 PACK_NUMBER = 0.6       # one weight, transposed into place ...
@@ -37,13 +38,14 @@ LINE_VECTOR = 8         # ... and a vector of them
 LANE_PIXEL = 0.64, 5.4  # one tap of a vector of channels of a pixel, and its finish
 WINDOW = 1.2            # one pointer of an indirect product
 MOST_POINTERS = 8       # that stay in registers while a tile is multiplied
-PICK_ROW = 15           # one vector of every second pixel of a row
+PICK_ROW = 15           # one vector of every second pixel of a row: shuffles, half of which wait for ports that are shared
 STAGE_ROW = 55          # one staged row ...
 STAGE_NUMBER = 0.02     # ... and each of its numbers ...
 STAGE_STRIDED = 0.4     # ... if some are passed over
 STAGED_WINDOW = 8       # one pointer of a window of staged rows
 GROUPED_TAP = 2.4       # one tap of a tile of 7 vectors of pixels, of one channel of several groups, ...
-GROUPED_SHUFFLE, GROUPED_SPREAD = 1.4, 0.8     # more for a tap where shuffles take the places of multiply-adds; loads,
+GROUPED_SHUFFLE = 1.4   # more for a tap where shuffles take the places of multiply-adds, ...
+GROUPED_SPREAD = 0.8    # ... and where a load spreads a channel over its group,
 GROUPED_RUN = 2         # and one run of taps that read columns side by side, ...
 GROUPED_TILE = 200      # and a tile
 GROUPED_VECTOR = 5      # one staged vector ...
@@ -343,7 +345,7 @@ def depthwise_cost(problem: Problem, machine: Machine) -> float:
 
 
 def planes_far(problem: Problem, machine: Machine) -> float:
-    """far_cycles of planes; an L3 that is far away itself is so large that what counts as memory is mostly more of it."""
+    """far_cycles of planes; what lies beyond m.L3 of an L3 that is far away seems to be still in it."""
     return far_cycles(problem, machine, PLANES_FAR) / machine.far
 
 

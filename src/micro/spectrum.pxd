@@ -4,7 +4,7 @@ The complex register tile is that of tile.pxd with half the rows: m complex mult
 
         sum[i, j] += a[i] b[j]:     re += a.re b.re,  im += a.im b.re,  re -= a.im b.im,  im += a.re b.im
 
-so that two vectors of the panel at a time are in registers beside the 2 m nv of sums.
+so that two vectors of the panel at a time, or with PAIRS all four of a step, are in registers beside the 2 m nv of sums.
 """
 from micro.simd cimport LANES, MR, NR, NV, PAIRS, prefetch, real, reload, vec, vec_load, vec_splat, vec_store, vec_zero
 
