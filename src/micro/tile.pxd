@@ -15,7 +15,7 @@ from micro.simd cimport (LANES, MR, NR, NV, PAIRS, prefetch, real, vec, vec_add_
 
 cdef enum:
     MOST_SUMS = 32          # no build has more registers
-    EMBEDDED = 2            # of three rows, whose multiply-adds broadcast multipliers themselves; of all, loads would be the limit
+    EMBEDDED = 2            # of three rows, whose multiply-adds broadcast multipliers themselves; of all, loads would limit
 
 cdef struct Output:         # where a tile whose sums are complete writes whole vectors of them, and how it finishes them
     real* y
