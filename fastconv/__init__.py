@@ -26,7 +26,7 @@ LATE = {
     "deform_layer": ["DeformConv2d"],
     "deformable": ["deform_conv2d"],
     "gated": ["GatedConv2d", "gated_conv2d"],
-    "partial": ["partial_conv2d"],
+    "partial": ["PartialConv2d", "partial_conv2d"],
     "pooling": ["avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d", "max_pool1d",
         "max_pool2d", "max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d"],
     "rearranging": ["channel_shuffle", "focus", "fold", "pad", "pixel_shuffle", "pixel_unshuffle", "unfold"],
@@ -55,7 +55,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "DeformConv2d",
-    "GatedConv2d", "SeparableConv2d", "ValidationError", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
+    "GatedConv2d", "PartialConv2d", "SeparableConv2d", "ValidationError", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
     "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "arithmetic",
     "autotune", "avg_pool1d", "avg_pool2d", "avg_pool3d", "channel_shuffle", "conv1d", "conv2d", "conv3d",
     "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "decompose_separable", "deform_conv2d",

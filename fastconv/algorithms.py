@@ -144,6 +144,8 @@ def rank_one_refuses(problem: Problem) -> str:
         return "channels_last with several kernels for a channel"
     if problem.G != problem.C or (problem.C == 1 < problem.K):
         return "only where every channel is a group of its own"
+    if not problem.K:
+        return "there is no kernel"
     return "" if problem.rank_one else "only for kernels that are known to be of rank one, a column times a row"
 
 

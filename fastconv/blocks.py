@@ -156,7 +156,7 @@ def winograd_blocks(p: Problem, m: Machine, threads: int, alpha: int) -> dict[st
     Products take a quarter of L2 beside the input, or all of L2 where the input, which is read again for each chunk, does
     not stay there: 256-512@56s2, tiles of 121 elements, 1.1 times as fast as with half of L2.
     """
-    K = p.K // p.G
+    K = max(1, p.K // p.G)
     elements, _, tiles = winograd_tiles(p, alpha)
 
     def cost(t_block: int, k_block: int) -> float:

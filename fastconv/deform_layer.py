@@ -109,8 +109,7 @@ class DeformConv2d(Convolution):
                              "offset_weight")
         else:
             dtype = common_type(input=x, residual=r)
-        if dtype != self.dtype:
-            raise TypeError(f"input has type {dtype} but the weights have type {self.dtype}: convert one of them")
+        self.check_type(dtype)
         if self.offset is not None:
             numbers = x.astype(COMPUTED[REALS[dtype.name]], copy=False)
             offset, mask = self.offset(numbers), None if self.mask is None else self.mask(numbers)

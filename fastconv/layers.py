@@ -103,6 +103,12 @@ class Convolution:
         from .explanation import explain_plan
         return explain_plan(self.plan(self.batched_shape(tuple(shape))))
 
+    def check_type(self, dtype: np.dtype) -> np.dtype:
+        """The type of an input. Raises TypeError if the weights have another."""
+        if dtype != self.dtype:
+            raise TypeError(f"input has type {dtype} but the weights have type {self.dtype}: convert one of them")
+        return dtype
+
     def batched_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (1, *shape) if len(shape) == int(self.operation[-2]) + 1 else shape
 
@@ -130,9 +136,7 @@ class Convolution:
                     return y
         x = as_array(input, "input")
         r = None if residual is None else as_array(residual, "residual")
-        dtype = common_type(input=x, residual=r)
-        if dtype != self.dtype:
-            raise TypeError(f"input has type {dtype} but the weights have type {self.dtype}: convert one of them")
+        dtype = self.check_type(common_type(input=x, residual=r))
         shape = self.batched_shape(x.shape)
         batched = len(shape) == x.ndim
         plan = self.plan(shape, r is not None)

@@ -163,7 +163,7 @@ class Plan:
 
     def pack(self, weight: np.ndarray) -> np.ndarray:
         """The weights in the order in which this plan's kernel reads them; themselves if it reads them as they are."""
-        if not self.packs:
+        if not self.packs or not weight.size:
             return weight
         if self.parts > 1:
             weight = weight.reshape(self.problem.G, -1, *weight.shape[1:])[:, self.kernel_order()].reshape(weight.shape)
@@ -283,12 +283,23 @@ def apply_mask(x: np.ndarray, mask: np.ndarray, problem: Problem, threads: int) 
     one = mask.shape[-1 if problem.channels_last else 1] == 1 < problem.C
     valid = np.empty_like(x)
     sums = np.empty(0 if one else arranged(problem.N, problem.G, problem.size, problem.channels_last), x.dtype)
-    threads = threads if x.size >= SHARED else 1
-    kernel = kernels.load("masking", kernels.isa, problem.real)
-    geometry = kernel.geometry({"N": problem.N, "C": problem.C, "G": problem.G, "pixels": prod(problem.size), "single": one,
-                                "channels_last": problem.channels_last, "parts": 4 * threads})
-    kernel.stream(geometry, (x, mask), (valid, sums), threads)
+    masking("masking", problem, (x, mask), (valid, sums), threads, N=problem.N, C=problem.C, G=problem.G,
+            pixels=prod(problem.size), single=one, channels_last=problem.channels_last)
     return valid, mask if one else sums
+
+
+def cover(sums: np.ndarray, whole: int, valid: np.ndarray, problem: Problem, threads: int) -> np.ndarray:
+    """`whole` by each sum, 0 where that is not positive; `valid` becomes 1 and 0."""
+    scales = np.empty_like(sums)
+    masking("coverage", problem, (sums,), (scales, valid), threads, pixels=sums.size, whole=whole)
+    return scales
+
+
+def masking(name: str, problem: Problem, inputs: tuple, outputs: tuple, threads: int, **fields: int) -> None:
+    """Run one of the kernels of masks."""
+    kernel, threads = kernels.load(name, kernels.isa, problem.real), threads if inputs[0].size >= SHARED else 1
+    fields = dict.fromkeys(("N", "C", "G", "pixels", "channels_last", "single", "whole"), 0) | fields
+    kernel.stream(kernel.geometry(fields | {"parts": 4 * threads}), inputs, outputs, threads)
 
 
 def place(part: np.ndarray, target: np.ndarray, threads: int) -> None:

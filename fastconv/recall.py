@@ -48,9 +48,12 @@ def key_of(operation: str, inputs: tuple, arguments: tuple) -> tuple | None:
     return key
 
 
-def recall(key: tuple | None, inputs: tuple[np.ndarray | None, ...], out=None):
-    """The result of a known call, in `out` if given: an array, or a pair. None if the call must take the long way."""
-    known = _calls.get(key)
+def recall(key: tuple | None, inputs: tuple[np.ndarray | None, ...], out=None, calls: dict[tuple, Known] = _calls):
+    """The result of a known call, in `out` if given: an array, or a pair, of which either may be None.
+
+    None if the call must take the long way.
+    """
+    known = calls.get(key)
     if known is None or config.validating or only_plan.get():
         return None
     for array in inputs:
@@ -66,18 +69,18 @@ def recall(key: tuple | None, inputs: tuple[np.ndarray | None, ...], out=None):
     if type(wanted) is not tuple or len(wanted) != len(results):
         return None
     targets = tuple(direct_target(one, *result, *inputs) for one, result in zip(wanted, results))
-    if any(target is None for target in targets) or (out is not None and np.may_share_memory(*out)):
+    if any(target is None for target in targets) or (out is not None and np.may_share_memory(*targets)):
         return None
     run(inputs, targets)
     return targets
 
 
-def remember(key: tuple | None, run: Callable, *results: np.ndarray) -> None:
+def remember(key: tuple | None, run: Callable, *results: np.ndarray, calls: dict[tuple, Known] = _calls) -> None:
     """Keep a call that read its inputs and wrote its results as they were given and returned: `run` of the same."""
     if key is None or any(y.size == 0 or y.dtype.kind not in "biuf" for y in results):
         return
     if not all(dtype is None or dtype.isnative for dtype in key[4::2]):
         return
-    if len(_calls) >= MOST_CALLS:
-        _calls.clear()
-    _calls[key] = Known(run, tuple((y.shape, y.dtype, allocator(y.shape)) for y in results))
+    if len(calls) >= MOST_CALLS:
+        calls.clear()
+    calls[key] = Known(run, tuple((y.shape, y.dtype, allocator(y.shape)) for y in results))

@@ -1,10 +1,10 @@
 """Mask: what a partial convolution reads of its input, and how much of it there is.
 
 Loops, outermost first, and what each block is sized for:
-    task        in parallel: image x equal share of its pixels
-    group       channels whose masks are summed
-    q           BLOCK vectors of pixels (channels last: one pixel)      sums and a mask of one channel: registers
-    c           channels
+    task        in parallel: an equal share of the pixels of all planes that have sums of their own; channels last, of all images
+    q           BLOCK pixels: the sums of masks stay in L1, and a plane is read a page at a time
+    c           channels of a group; a single mask has none, every plane is by itself
+    v           vectors of pixels; channels last: of the channels of one pixel
 
 Needs    inputs (x, m), outputs (y, sums): x (N, C, ..., pixels) or (N, ..., pixels, C), contiguous; m likewise with C or 1
          channels; y like x, sums (N, G, pixels) or (N, pixels, G), or empty with a mask of one channel; distinct buffers.
@@ -15,43 +15,52 @@ Costs    one read of x and m, one write of y: bound by memory.
 
 from kernel cimport MASKING, Division, Streams, Table, divided, offer
 from micro.fields cimport Masking
-from micro.simd cimport FULL, LANES, real, vec, vec_mask_load, vec_mask_store, vec_splat, vec_sum, vec_where_weighted, vec_zero
+from micro.simd cimport (FULL, LANES, real, vec, vec_load, vec_mask_load, vec_mask_store, vec_splat, vec_store, vec_sum,
+                         vec_where_weighted, vec_zero)
 
 cdef enum:
-    BLOCK = 4                   # vectors of pixels
+    BLOCK = 1024                # pixels
 
 
 cdef inline vec masked(vec x, vec m) noexcept nogil:
     return vec_where_weighted(m, x * m)
 
 
-cdef void planes_mask(const Masking* a, const Streams* s, Py_ssize_t n, Py_ssize_t group, Py_ssize_t q,
-                      Py_ssize_t stop) noexcept nogil:
-    """Pixels q .. stop (at most BLOCK vectors) of the planes of one group."""
-    cdef Py_ssize_t C = a.C // a.G, _c, at = (n * a.C + group * C) * a.pixels, vectors = (stop - q + LANES - 1) // LANES
-    cdef const real* x = <const real*>s.input[0] + at + q
-    cdef const real* m = <const real*>s.input[1] + (n * a.pixels if a.single else at) + q
-    cdef real* y = <real*>s.output[0] + at + q
-    cdef vec sums[BLOCK]
-    cdef vec mask[BLOCK]
-    cdef unsigned lanes[BLOCK]
-    cdef Py_ssize_t j
-    for j in range(vectors):
-        lanes[j] = (1u << min(<Py_ssize_t>LANES, stop - q - j * LANES)) - 1
-        sums[j] = vec_zero()
-        mask[j] = vec_mask_load(vec_zero(), lanes[j], m + j * LANES)
-    for _c in range(C):
-        for j in range(vectors):
-            if not a.single:
-                mask[j] = vec_mask_load(vec_zero(), lanes[j], m + j * LANES)
-                sums[j] = sums[j] + mask[j]
-            vec_mask_store(y + j * LANES, lanes[j], masked(vec_mask_load(vec_zero(), lanes[j], x + j * LANES), mask[j]))
-        x += a.pixels
-        y += a.pixels
-        m += 0 if a.single else a.pixels
-    if not a.single:
-        for j in range(vectors):
-            vec_mask_store(<real*>s.output[1] + (n * a.G + group) * a.pixels + q + j * LANES, lanes[j], sums[j])
+cdef inline unsigned lanes_of(Py_ssize_t rest) noexcept nogil:
+    return FULL if rest >= LANES else (1u << rest) - 1
+
+
+cdef void row_mask(const real* x, const real* m, Py_ssize_t count, bint first, real* y, real* sums) noexcept nogil:
+    """`count` pixels of one plane; its masks are added to `sums`, unless that is NULL, or begin them."""
+    cdef Py_ssize_t v = 0
+    cdef unsigned lanes
+    cdef vec mask
+    while v + LANES <= count and sums == NULL:
+        vec_store(y + v, masked(vec_load(x + v), vec_load(m + v)))
+        v += LANES
+    while v < count:
+        lanes = lanes_of(count - v)
+        mask = vec_mask_load(vec_zero(), lanes, m + v)
+        vec_mask_store(y + v, lanes, masked(vec_mask_load(vec_zero(), lanes, x + v), mask))
+        if sums != NULL:
+            vec_mask_store(sums + v, lanes, mask if first else vec_mask_load(vec_zero(), lanes, sums + v) + mask)
+        v += LANES
+
+
+cdef void planes_mask(const Masking* a, const Streams* s, Py_ssize_t group, Py_ssize_t q, Py_ssize_t stop) noexcept nogil:
+    """Pixels q .. stop of the planes of one group, which counts through all images."""
+    cdef Py_ssize_t C = 1 if a.single else a.C // a.G, at = group * C * a.pixels + q, c, count
+    cdef const real* x = <const real*>s.input[0] + at
+    cdef const real* m = <const real*>s.input[1] + (group // a.C * a.pixels + q if a.single else at)
+    cdef real* y = <real*>s.output[0] + at
+    cdef real* sums = NULL if a.single else <real*>s.output[1] + group * a.pixels + q
+    at = 0
+    while at < stop - q:
+        count = min(stop - q - at, <Py_ssize_t>BLOCK)
+        for c in range(C):
+            row_mask(x + c * a.pixels + at, m + c * a.pixels + at, count, c == 0, y + c * a.pixels + at,
+                     NULL if a.single else sums + at)
+        at += BLOCK
 
 
 cdef void pixel_mask(const Masking* a, const Streams* s, Py_ssize_t pixel) noexcept nogil:
@@ -66,7 +75,7 @@ cdef void pixel_mask(const Masking* a, const Streams* s, Py_ssize_t pixel) noexc
         sums = vec_zero()
         c = 0
         while c < C:
-            lanes = FULL if C - c >= LANES else (1u << (C - c)) - 1
+            lanes = lanes_of(C - c)
             if not a.single:
                 mask = vec_mask_load(vec_zero(), lanes, m + c)
                 sums = sums + mask
@@ -79,28 +88,30 @@ cdef void pixel_mask(const Masking* a, const Streams* s, Py_ssize_t pixel) noexc
         m += 0 if a.single else C
 
 
+cdef inline Py_ssize_t planes(const Masking* a) noexcept nogil:
+    """Whose pixels are shared."""
+    return a.N * (1 if a.channels_last else a.C if a.single else a.G)
+
+
 cdef bint share(const void* masking, const void* arrays, Py_ssize_t task, char* _workspace) noexcept nogil:
-    """One task: an equal share of the pixels of one image."""
+    """One task: an equal share of the pixels of all planes."""
     cdef const Masking* a = <const Masking*>masking
     cdef const Streams* s = <const Streams*>arrays
-    cdef Py_ssize_t n = task // a.parts, part = task % a.parts, q = a.pixels * part // a.parts, group, at
-    cdef Py_ssize_t stop = a.pixels * (part + 1) // a.parts
-    if a.channels_last:
-        while q < stop:
-            pixel_mask(a, s, n * a.pixels + q)
+    cdef Py_ssize_t total = planes(a) * a.pixels, q = total * task // a.parts, stop = total * (task + 1) // a.parts, plane, end
+    while q < stop:
+        if a.channels_last:
+            pixel_mask(a, s, q)
             q += 1
-        return False
-    for group in range(a.G):
-        at = q
-        while at < stop:
-            planes_mask(a, s, n, group, at, min(stop, at + BLOCK * LANES))
-            at += BLOCK * LANES
+            continue
+        plane = q // a.pixels
+        end = min(stop, (plane + 1) * a.pixels)
+        planes_mask(a, s, plane, q - plane * a.pixels, end - plane * a.pixels)
+        q = end
     return False
 
 
 cdef Division divide(void* masking) noexcept nogil:
-    cdef const Masking* a = <const Masking*>masking
-    return divided(share, a.N * a.parts)
+    return divided(share, (<const Masking*>masking).parts)
 
 
 cdef Table table

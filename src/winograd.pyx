@@ -306,7 +306,7 @@ cdef vec transform_all_output(const Geometry* g, const Arrays* a, const Block* b
         line = padded(run * b.m_w, LANES) * NR
         q = first_of(column, b.phase_columns, b.m_w, g.dilation_w)
         pixels = min(run * b.m_w, ceil_div(g.Q - q, g.dilation_w)) if q < g.Q else 0
-        for y in range(m_h if g.far and g.parts == 0 else 0):
+        for y in range(m_h if g.far and (g.parts == 0 or g.scales) else 0):
             p = first_of(row, b.phase_rows, m_h, g.dilation_h) + y * g.dilation_h
             if p < g.P:
                 pixels_fetch(g, a.y + b.n * g.y_n + k * g.y_k + ((o * g.P + p) * g.Q + q) * g.y_q, pixels, channels,

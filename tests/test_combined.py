@@ -144,6 +144,11 @@ def test_partial_by_its_definition(single, channels_last, activation):
                                           activation=activation, algorithm="im2col")
     np.testing.assert_allclose(y, order(expected), rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(new_mask, order(new))
+    layer = pickle.loads(pickle.dumps(fastconv.PartialConv2d(w, b, padding=1, groups=G, channels_last=channels_last,
+                                                             activation=activation, algorithm="im2col")))
+    for _ in range(2):
+        np.testing.assert_array_equal(layer(order(holed), order(mask))[0], y)
+    assert "im2col" in layer.explain(order(holed).shape)
     one, _ = fastconv.partial_conv2d(order(holed)[0], order(mask)[0], w, b, padding=1, groups=G,
                                      channels_last=channels_last, activation=activation, algorithm="im2col")
     np.testing.assert_array_equal(one, y[0])
@@ -164,6 +169,9 @@ X, W = np.ones((1, 4, 6, 6)), np.ones((3, 4, 3, 3))
     (lambda: fastconv.partial_conv2d(X, np.ones((1, 2, 6, 6)), W), ValueError, "mask"),
     (lambda: fastconv.partial_conv2d(X, np.ones((1, 1, 6, 6), bool), W), TypeError, "mask"),
     (lambda: fastconv.partial_conv2d(X, np.ones((1, 1, 6, 6)), W, np.ones(2)), ValueError, "bias"),
+    (lambda: fastconv.PartialConv2d(W)(X, np.ones((1, 2, 6, 6))), ValueError, "mask"),
+    (lambda: fastconv.PartialConv2d(W)(X.astype("f4"), np.ones((1, 1, 6, 6), "f4")), TypeError, "input"),
+    (lambda: fastconv.PartialConv2d(W)(X[0, 0], X[0, 0]), ValueError, "input"),
 ])
 def test_wrong_arguments_are_named(call, error, name):
     with pytest.raises(error, match=name):
@@ -290,6 +298,7 @@ def test_out_is_checked_before_anything_is_computed(monkeypatch):
     x, w, m, wrong = np.ones((1, 4, 6, 6)), np.ones((4, 4, 3, 3)), np.ones((1, 1, 6, 6)), np.ones(3)
     d, p = np.ones((4, 1, 3, 3)), np.ones((2, 4, 1, 1))
     for call in (lambda: fastconv.gated_conv2d(x, w, w, out=wrong), lambda: fastconv.partial_conv2d(x, m, w, out=wrong),
+                 lambda: fastconv.PartialConv2d(w)(x, m, out=wrong),
                  lambda: fastconv.GatedConv2d(w, w)(x, out=wrong), lambda: fastconv.separable_conv2d(x, d, p, out=wrong),
                  lambda: fastconv.SeparableConv2d(d, p)(x, out=wrong), lambda: fastconv.conv_transpose2d(x, w, out=wrong)):
         with pytest.raises(ValueError, match="out"):

@@ -1,4 +1,7 @@
 """Hostile arguments end in an exception that names the argument, and leave `out` as it was."""
+from functools import partial
+from itertools import product
+
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import as_strided
@@ -205,6 +208,33 @@ def test_empty_batch_and_no_kernels_give_empty_results():
     assert fastconv.Conv2d(W)(X[:0]).shape == (0, 6, 4, 5)
     with pytest.raises(ValueError, match="stride"):
         fastconv.conv2d(X[:0], W, stride=0)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("row", ["auto", *fastconv.list_algorithms("conv2d")])
+def test_every_row_takes_nothing(row, channels_last):
+    """A batch of none, and no kernels, are convolved or refused by name, as function and layer, combined or not."""
+    results = 0
+    for N, K, groups, taps in product((0, 2), (0, 6), (1, 2), (1, 3, 9)):
+        if N and K:
+            continue
+        x, w = np.ones((N, 12, 12, 2) if channels_last else (N, 2, 12, 12)), np.ones((K, 2 // groups, taps, taps))
+        m = x[..., :1] if channels_last else x[:, :1]
+        more = dict(groups=groups, channels_last=channels_last, algorithm=row)
+        for call in (partial(fastconv.conv2d, x, w, **more), partial(fastconv.Conv2d(w, **more), x),
+                     partial(fastconv.gated_conv2d, x, w, w, **more), partial(fastconv.GatedConv2d(w, w, **more), x),
+                     partial(fastconv.partial_conv2d, x, m, w, **more), partial(fastconv.PartialConv2d(w, **more), x, m)):
+            try:
+                y = call()
+            except ValueError as error:
+                assert row != "auto" and row in str(error)
+                continue
+            y = y[0] if isinstance(y, tuple) else y
+            size = 13 - taps
+            assert y.shape == ((N, size, size, K) if channels_last else (N, K, size, size))
+            results += 1
+    assert results or (channels_last and row in ("small", "staged", "turned", "rank_one"))
+
 
 
 def test_result_too_large_for_memory():

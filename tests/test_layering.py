@@ -34,7 +34,7 @@ LOWER = {"problem": set(), "arrays": set(), "config": set(), "reference": set(),
                         "reference_resampling"}}
 ABOUT_KERNELS = {"introspection"}       # tells what is installed and how fast it could be, and has to ask
 ONCE = {"cpu", "call", "lattice"}       # built once: what the CPU can run, calls, and a copy of single numbers
-PREPARING = {"masking", "phase_panels"}       # prepare what a row reads
+PREPARING = {"coverage", "masking", "phase_panels"}       # prepare what a row reads
 YARDSTICK = "peak"                      # measures the machine: no convolution, called by nothing that convolves
 INSTRUCTION_SETS = re.compile(r"\b(v[234]|neon|avx\w*|sse\w*|AVX\w*|SSE\w*)\b|\b_mm\d*_")
 NUMERIC = {"numpy", "scipy", "ml_dtypes"}

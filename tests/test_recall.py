@@ -1,4 +1,6 @@
 """Calls that were made before give the same again, and take the long way where anything differs."""
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -132,3 +134,24 @@ def test_known_gates_and_residuals():
         np.testing.assert_allclose(y, plain + r, rtol=1e-5, atol=1e-5)
         given = r.copy()
         np.testing.assert_array_equal(fastconv.conv_transpose2d(X, FULL, residual=given, out=given, algorithm="im2col"), y)
+
+
+def test_known_partial_convolutions():
+    """Pairs of which the caller may give the first; of the function and of the layer, which has calls of its own."""
+    recall._calls.clear()
+    mask = (RNG.random((1, 1, 8, 8)) < 0.4).astype(np.float32)
+    layer, out = fastconv.PartialConv2d(FULL, BIAS), np.empty((1, 4, 6, 6), np.float32)
+    for m in (mask, 1 - mask, np.broadcast_to(mask, X.shape).copy()):
+        expected, new = fastconv.partial_conv2d(X, m.astype(">f4"), FULL, BIAS)             # the long way
+        for call in (partial(fastconv.partial_conv2d, X, m, FULL, BIAS), partial(layer, X, m)):
+            for given in (None, None, out, X[:, :, :6, :6].copy()):
+                y, live = call(out=given)
+                assert given is None or y is given
+                np.testing.assert_array_equal(y, expected)
+                np.testing.assert_array_equal(live, new)
+            with pytest.raises(ValueError, match="out"):
+                call(out=np.empty(3, np.float32))
+    assert len(recall._calls) == len(layer._known) == 2
+    room = X.copy()
+    y, _ = layer(room, mask, room[:, :, :6, :6])
+    np.testing.assert_array_equal(y, layer(X, mask)[0])

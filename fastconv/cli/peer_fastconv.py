@@ -9,7 +9,8 @@ from .operations import OPERATIONS, Arrays, Call, joined
 from .way import CONVOLUTIONS, Prepare, Way, first, last, pads
 
 LAYERS = {"conv1d": "Conv1d", "conv2d": "Conv2d", "conv3d": "Conv3d", "conv_transpose2d": "ConvTranspose2d",
-          "deform_conv2d": "DeformConv2d", "separable_conv2d": "SeparableConv2d", "gated_conv2d": "GatedConv2d"}
+          "deform_conv2d": "DeformConv2d", "separable_conv2d": "SeparableConv2d", "gated_conv2d": "GatedConv2d",
+          "partial_conv2d": "PartialConv2d"}
 
 
 def start(threads: int) -> None:
@@ -61,7 +62,8 @@ def layers(channels_last: bool) -> dict[str, Prepare]:
         made = getattr(fastconv, LAYERS[problem.operation])
         layer = made(**{name: arrays.pop(name) for name in weights}, **options(problem, channels_last))
         y = layer(*arrays.values())
-        return [Way("layer", partial(layer, *arrays.values(), out=y), answer(channels_last))]
+        out = y[0] if isinstance(y, tuple) else y
+        return [Way("layer", partial(layer, *arrays.values(), out=out), answer(channels_last))]
     return dict.fromkeys(LAYERS, prepare)
 
 
@@ -69,7 +71,5 @@ def into(channels_last: bool) -> dict[str, Prepare]:
     """The function of what has no layer, writing into an array that is used again and again."""
     def prepare(problem, arrays, threads):
         call = function(problem, arrays, channels_last)
-        y = call()
-        out = y[0] if problem.operation == "partial_conv2d" else y
-        return [Way("function", partial(call, out=out), answer(channels_last))]
+        return [Way("function", partial(call, out=call()), answer(channels_last))]
     return dict.fromkeys((name for name in OPERATIONS if name not in LAYERS), prepare)

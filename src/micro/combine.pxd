@@ -56,12 +56,20 @@ cdef inline vec row_scale(const Geometry* g, const real* sums, const real* scale
     cdef vec low = vec_splat(<real>g.low if g.activation == CLIP else -INFINITY)
     cdef vec high = vec_splat(<real>g.high if g.activation == CLIP else INFINITY)
     cdef Py_ssize_t j = 0
-    cdef unsigned lanes = FULL
+    cdef unsigned lanes
     if bias != NULL and scale_step:
         added = vec_splat(bias[0])
-    while j < n:
-        if n - j < LANES:
-            lanes = (1u << (n - j)) - 1
+    while j + LANES <= n:
+        if scale_step:
+            s = vec_load(scale + j)
+        elif bias != NULL:
+            added = vec_load(bias + j)
+        v = vec_load(sums + j)
+        odd = odd + v * vec_zero()
+        vec_store(y + j, vec_clip(v * s + vec_where_weighted(s, added), low, high))
+        j += LANES
+    if j < n:
+        lanes = (1u << (n - j)) - 1
         if scale_step:
             s = vec_mask_load(vec_zero(), lanes, scale + j)
         elif bias != NULL:
@@ -69,7 +77,6 @@ cdef inline vec row_scale(const Geometry* g, const real* sums, const real* scale
         v = vec_load(sums + j)
         odd = vec_mask_select(lanes, odd + v * vec_zero(), odd)
         vec_mask_store(y + j, lanes, vec_clip(v * s + vec_where_weighted(s, added), low, high))
-        j += LANES
     if g.activation > CLIP:
         row_activate(g.activation, <real>g.low, y, n)
     return odd

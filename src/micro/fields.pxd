@@ -58,7 +58,8 @@ cdef struct Resample:
 cdef struct Masking:
     Py_ssize_t N, C, G, pixels, channels_last
     Py_ssize_t single           # one mask for all channels
-    Py_ssize_t parts            # tasks of an image
+    Py_ssize_t whole            # numbers of a window, coverage
+    Py_ssize_t parts            # tasks
 
 cdef struct Peak:
     double seconds
