@@ -8,6 +8,7 @@ Loops, outermost first, and what each block is sized for:
                 EVEN    stride 2, channels first: every second number, shifted
                 PIXELS  channels on the lanes, a window at a time
                 TURNED  other strides and unequal windows, channels first: LANES lines transposed, then as PIXELS
+Short windows, channels first, need no line: their rows and pixels are joined in registers (micro/short_windows.pxd).
 Row `vanherk` combines rows as van Herk (1992), Gil and Werman (1993) do: padded rows are cut into blocks as high as a window;
 a window is the suffix of one block and the prefix of the next. Long windows along the line are put together from runs of
 1, 2, 4 ... pixels.
@@ -19,11 +20,12 @@ Rounds   each window: rows in order, or suffix + prefix; then pixels in order, o
 Costs    an input row is read R / stride_h times (vanherk: three times), from L1 or L2 after the first; bound by memory.
 """
 from kernel cimport POOL, AnyTask, Divide, Division, Measure, Streams, Table, divided, offer
-from micro.across cimport (EVEN, FLAT, LONG, PIXELS, TURNED, Block, across_lines, across_pixels, across_turned, identity)
+from micro.across cimport EVEN, FLAT, LONG, PIXELS, TURNED, Block, across_lines, across_pixels, across_turned
 from micro.fields cimport Pool
 from micro.geometry cimport ceil_div, padded, place
+from micro.short_windows cimport Short, short_windows
 from micro.simd cimport FULL, LANES, prefetch, real, vec, vec_load, vec_mask_load, vec_splat, vec_store
-from micro.windows cimport Window, axis_d, axis_h, axis_w, join, window
+from micro.windows cimport Window, axis_d, axis_h, axis_w, identity, join, window
 
 cdef enum:
     AHEAD = 10                  # rows of windows whose input is prefetched meanwhile
@@ -50,7 +52,9 @@ cdef Py_ssize_t layout(const Pool* g, Block* b, char* workspace) noexcept nogil:
     b.path = path_of(g)
     b.V = g.channels if g.channels_last else 1
     b.margin = padded(g.pad_w * b.V, LANES)
-    b.lines = LANES if b.path == TURNED else g.lines
+    b.short_windows = (b.path <= EVEN and not g.channels_last and not g.herk and not g.adaptive_h and g.dilation_w == 1
+                       and g.T == 1 and g.R <= 3 and 2 <= g.S <= 3)
+    b.lines = 0 if b.short_windows else LANES if b.path == TURNED else g.lines
     b.joined = (b.path <= EVEN and g.pad_w == 0 and g.S <= g.stride_w and g.dilation_w == 1 and g.columns == g.Q
                 and g.W == g.Q * g.stride_w)
     b.pitch = g.W * b.V if b.joined else b.margin + padded(pixels * b.V, LANES) + 8 * LANES
@@ -327,9 +331,30 @@ cdef inline void lines_fill(const bint largest, const Pool* g, Block* b, Py_ssiz
         i += 1
 
 
+cdef inline void rows_short(const bint largest, const Pool* g, Block* b, const real* x, real* y) noexcept nogil:
+    """All rows of a task with short windows; y is that of the first."""
+    cdef Py_ssize_t row = b.row, n
+    cdef Short w
+    w.taps, w.stride, w.step, w.down, w.width = g.S, g.stride_w, g.dilation_h * g.W, g.stride_h * g.W, g.W
+    w.at, w.count, w.along, w.areas = b.q * g.stride_w - g.pad_w, b.columns, g.Q, b.areas if b.uneven else NULL
+    w.begin, w.end, w.stop = x, x + g.N * g.C * g.D * g.H * g.W, y + (b.stop - b.row) * g.Q - b.q
+    while row < b.stop:
+        w.rows = b.h.count
+        w.area = (g.divisor if g.divisor else <real>b.d.area * <real>b.h.area) * (1 if b.uneven else b.area)
+        n = min(b.stop - row, b.inside - b.p) if b.h.count == g.R and b.p < b.inside else 1
+        short_windows(largest, &w, n, x + ((b.plane * g.D + b.d.first) * g.H + b.h.first) * g.W, y)
+        row += n
+        y += n * g.Q
+        b.p += n - 1
+        row_next(g, b)
+
+
 cdef inline void rows_pool(const bint largest, const Pool* g, Block* b, const real* x, real* y) noexcept nogil:
     cdef Py_ssize_t row = b.row, rows, i
     y += (row * g.Q + b.q) * b.pixel + b.c
+    if b.short_windows:
+        rows_short(largest, g, b, x, y)
+        return
     while row < b.stop:
         rows = min(b.lines, b.stop - row)
         lines_fill(largest, g, b, rows, x)

@@ -202,6 +202,13 @@ ALWAYS void vec_interleave(vec a, vec b, vec *low, vec *high) {
     *low = __builtin_shufflevector(a, b, INDEX(LOW_HALF, 0));
     *high = __builtin_shufflevector(a, b, INDEX(LOW_HALF, LANES / 2));
 }
+/* Of a and then b: lanes 0, 2, 4 ...; lanes 1, 3, 5 ...; LANES of them from lane 1, from lane 2 on. */
+#define LANE_STEP(l, first) (2 * (l) + (first))
+#define LANE_AFTER(l, first) ((l) + (first))
+ALWAYS vec vec_even(vec a, vec b) { return __builtin_shufflevector(a, b, INDEX(LANE_STEP, 0)); }
+ALWAYS vec vec_odd(vec a, vec b) { return __builtin_shufflevector(a, b, INDEX(LANE_STEP, 1)); }
+ALWAYS vec vec_from_one(vec a, vec b) { return __builtin_shufflevector(a, b, INDEX(LANE_AFTER, 1)); }
+ALWAYS vec vec_from_two(vec a, vec b) { return __builtin_shufflevector(a, b, INDEX(LANE_AFTER, 2)); }
 
 #if defined(__x86_64__)
 #if defined(__AVX512F__)

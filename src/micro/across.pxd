@@ -2,7 +2,7 @@
 from micro.geometry cimport ceil_div
 from micro.simd cimport (FULL, LANES, real, vec, vec_load, vec_mask_load_step, vec_mask_store, vec_splat, vec_store,
                          vec_transpose, vec_zero)
-from micro.windows cimport INFINITY, Pool, Window, join
+from micro.windows cimport Pool, Window, identity, join
 
 cdef extern from *:
     """
@@ -32,6 +32,7 @@ cdef struct Block:              # one task and its buffers
     Py_ssize_t lines            # that are filled before they are read
     Py_ssize_t margin           # numbers before the first line
     Py_ssize_t pitch            # numbers between lines
+    bint short_windows          # rows and pixels of a window are joined in registers: there are no lines
     bint joined                 # lines lie side by side and no window reaches into the next
     real* line                  # pixel w of the first line. What no row writes is padding
     real* head                  # where window q begins in the line, padding included
@@ -42,10 +43,6 @@ cdef struct Block:              # one task and its buffers
     real* prefix
     Py_ssize_t at, seen         # vanherk: the block whose suffixes these are, and rows in the prefix of the next
     real row_area[MOST_LINES]   # what the areas along the row are multiplied with, for each line
-
-
-cdef inline real identity(bint largest) noexcept nogil:
-    return -INFINITY if largest else 0
 
 
 cdef inline void join_long(const bint largest, const Block* b, const real* run, Py_ssize_t taps, Py_ssize_t step,

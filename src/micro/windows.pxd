@@ -55,6 +55,11 @@ cdef inline Window window(const Pool* g, const Axis axis, Py_ssize_t i) noexcept
     return w
 
 
+cdef inline real identity(bint largest) noexcept nogil:
+    """What joins to nothing else."""
+    return -INFINITY if largest else 0
+
+
 cdef inline vec join(const bint largest, vec a, vec b) noexcept nogil:
     return vec_larger(a, b) if largest else a + b
 
@@ -70,7 +75,7 @@ cdef inline void join_lanes(const bint largest, vec* row) noexcept nogil:
 
 cdef inline vec run_join(const bint largest, const real* x, Py_ssize_t pixels) noexcept nogil:
     """LANES numbers that join `pixels` numbers: number i belongs to partial result i mod (SUMS * LANES)."""
-    cdef vec nothing = vec_splat(-INFINITY if largest else 0)
+    cdef vec nothing = vec_splat(identity(largest))
     cdef vec total[SUMS]
     cdef Py_ssize_t _v
     cdef int j
