@@ -9,6 +9,7 @@ import numpy as np
 from ..plan import make_plan
 from ..problem import Problem
 from .operations import OPERATIONS, Arrays, Call, numbers
+from .way import on_line
 
 GROWTH = 64         # times what sums of this length lose on average: Winograd's larger tiles take 10, bfloat16 takes 1000
 
@@ -30,10 +31,12 @@ def arrays(problem: Problem, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def inputs(problem: Problem | Call, seed: int = 0) -> Arrays:
-    """All arrays of a problem, channels first, by the names of arguments."""
+    """All arrays of a problem, channels first, by the names of arguments; each begins on a line of the cache."""
     if isinstance(problem, Call):
-        return numbers(problem, np.random.default_rng([seed, *problem.input_shape]))
-    return dict(zip(("input", "weight", "bias"), arrays(problem, seed)))
+        given = numbers(problem, np.random.default_rng([seed, *problem.input_shape]))
+    else:
+        given = dict(zip(("input", "weight", "bias"), arrays(problem, seed)))
+    return {name: on_line(array) for name, array in given.items()}
 
 
 def reference(problem: Problem | Call, seed: int, threads: int) -> np.ndarray:

@@ -5,7 +5,7 @@ import numpy as np
 
 from ..problem import Problem
 from .operations import Arrays, Call
-from .way import Way
+from .way import Way, on_line
 
 
 def start(threads: int) -> None:
@@ -25,7 +25,7 @@ def resize(call: Call, arrays: Arrays, threads: int) -> list[Way]:
     import cv2
     modes = {"nearest": cv2.INTER_NEAREST, "bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
     (_, C, P, Q), mode = call.output_shape, modes[call.options["mode"]]
-    image = np.ascontiguousarray(np.moveaxis(arrays["input"][0], 0, -1))
+    image = on_line(np.moveaxis(arrays["input"][0], 0, -1))
     y = np.empty((P, Q, C), image.dtype)
     return [Way("resize", lambda: cv2.resize(image, (Q, P), y, interpolation=mode),
                 lambda y: np.moveaxis(y.reshape(1, P, Q, C), -1, 1))]
@@ -34,7 +34,7 @@ def resize(call: Call, arrays: Arrays, threads: int) -> list[Way]:
 def blur(problem: Problem, arrays: Arrays, threads: int) -> list[Way]:
     """The same kernel for all channels, without bias; its column and row are given."""
     import cv2
-    image, kernel = np.ascontiguousarray(np.moveaxis(arrays["input"][0], 0, -1)), arrays["weight"][0, 0]
+    image, kernel = on_line(np.moveaxis(arrays["input"][0], 0, -1)), arrays["weight"][0, 0]
     column, row = kernel.sum(1), kernel.sum(0) / kernel.sum()
     y = np.empty_like(image)
     return [Way("sepFilter2D", lambda: cv2.sepFilter2D(image, -1, row, column, y, borderType=cv2.BORDER_CONSTANT),

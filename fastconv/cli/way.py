@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import lined
 from ..problem import Problem
 from .operations import Arrays, Call
 
@@ -40,8 +41,15 @@ def pads(problem: Problem) -> list[int]:
     return [before for before, _ in problem.padding]
 
 
+def on_line(x: np.ndarray) -> np.ndarray:
+    """The same numbers in C order from a line of the cache on, where libraries put the arrays that they make themselves."""
+    y = lined(x.shape, x.dtype)
+    y[...] = x
+    return y
+
+
 def last(x: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    return on_line(np.moveaxis(x, 1, -1))
 
 
 def first(y: np.ndarray) -> np.ndarray:
