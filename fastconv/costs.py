@@ -27,7 +27,7 @@ PACK_NUMBER = 0.6       # one weight, transposed into place ...
 MOST_PACKINGS = 2       # ... by every task, up to so many: more tasks find them packed
 PIXEL_BLOCK = 400       # pixels of one task
 TURN_NUMBER = 0.24      # one number of a small image, transposed ...
-ROUND = 4000            # threads that wait for each other
+ROUND = 4000            # threads that wait for each other, and get from L3 what others have turned
 TURN_STRIP = 0.4        # ... or of rows of some planes
 PLANE = 350             # one plane of a depthwise convolution ...
 PLANE_VECTOR = 10       # ... a vector of its pixels, ...
@@ -131,18 +131,21 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     row_runs = rows_are_runs(problem, machine)
     runs = problem.taps // problem.kernel[-1] if row_runs else problem.taps
     windows = pixels * runs * WINDOW * machine.step
-    turned = 0 if problem.channels_last else C * volume(problem)
     cycles = length * tile_cycles(pixels, vectors, machine) * live_share(problem, machine, row_runs)
     cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows
     cycles += tiles // chunks * runs * RUN_START * machine.step
-    cycles += 0 if problem.channels_last else turned * TURN_NUMBER * machine.moves + ROUND * machine.step / problem.G
+    if not problem.channels_last:
+        cycles += C * volume(problem) * TURN_NUMBER * machine.moves + ROUND * machine.far * machine.step / problem.G
     cycles += packings(problem, pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
     return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
 
 
 def vectors_of_pointers(channels: int, machine: Machine) -> int:
-    """Vectors that tiles of pointers take the time of: where more of these than registers are loaded again, whole panels."""
-    if machine.MR > MOST_POINTERS and machine.step == 1:
+    """Vectors that tiles of pointers take the time of: where more of these than registers are loaded again, whole panels.
+
+    On a Xeon (Machine.moves) they are loaded for two steps at once: 160-16@14, 7 x 7, takes 0.53 of 160-32.
+    """
+    if machine.MR > MOST_POINTERS and machine.step == 1 and machine.moves == 1:
         return ceil_div(channels, machine.NR) * (machine.NR // machine.lanes)
     return ceil_div(channels, machine.lanes)
 

@@ -182,7 +182,8 @@ def product_cycles(problem: Problem, tiles: Tiles, machine: Machine) -> float:
     weights = 2 * tiles.frequencies * depth * ceil_div(K, machine.NR) * machine.NR
     chunk, _ = fft_chunk(problem, tiles, machine)
     nbytes = weights * problem.itemsize * problem.G
-    number = STREAM if nbytes > machine.L3 / 3 else STREAM_L3 if nbytes > machine.L2 else 0
+    near = STREAM_L3 * machine.far if nbytes > machine.L2 else 0
+    number = max(STREAM, near) if nbytes > machine.L3 / 3 else near
     streamed = number * machine.step * weights * ceil_div(tiles.count, chunk)
     spectra = 2 * tiles.frequencies * tiles.count * (depth + K)
     spilt = SPILL * spectra if (spectra + weights) * problem.itemsize > machine.L3 else 0
@@ -195,10 +196,14 @@ def tiles_cycles(problem: Problem, tiles: Tiles, down: Axis, across: Axis, machi
     if is_pointwise(problem):
         on, beside = (tiles.count, problem.K) if tiles.on_lanes else (problem.K, tiles.count)
         return ceil_div(on, machine.lanes) * beside * (forward + backward + 4 * tiles.frequencies)
-    outputs = ceil_div(problem.K // problem.G, machine.lanes)
+    K = problem.K // problem.G
+    outputs = ceil_div(K, machine.lanes)
     into, back = SHARED_PORTS if machine.moves > 1 else (1, 1)
-    cycles = tiles.count * (into * vectors_of(problem, machine) * forward + back * outputs * backward)
-    return problem.G * (cycles + product_cycles(problem, tiles, machine))
+    one_task = K <= machine.NR and tiles.count <= (2 if tiles.length[0] == 1 else 1)
+    alone = 2 if one_task else 1        # a second thread waits; the choice must not depend on how many there are
+    cycles = tiles.count * into * vectors_of(problem, machine) * forward
+    cycles += alone * (tiles.count * back * outputs * backward + product_cycles(problem, tiles, machine))
+    return problem.G * cycles
 
 
 @lru_cache(maxsize=512)

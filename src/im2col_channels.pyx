@@ -1,7 +1,7 @@
 """Convolution as a matrix product, output channels on the lanes: y (pixels, K) = windows of x times w (T R S C, K).
 
 Loops, outermost first, and what each block is sized for:
-    task        in parallel: image x group x pixel_block x channel_block
+    task        in parallel: image x pixel_block x group x channel_block, so that a thread reads the pixels of few lines
     k           NR output channels          a panel of weights
     u, c        chunk of taps x channels    the part of that panel in L1
     q           up to tile_rows pixels      the register tile
@@ -180,10 +180,10 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef Output out
     cdef bint direct = output_open(g, a.residual, g.y_q * max(<Py_ssize_t>1, g.up_w), &out) and g.channels_last, whole
     layout(g, &b, workspace)
-    b.q0 = task // k_blocks % q_blocks * g.pixel_block
+    b.group = task // k_blocks % g.G
+    b.q0 = task // (k_blocks * g.G) % q_blocks * g.pixel_block
     b.pixels = min(pixels - b.q0, g.pixel_block)
     find_tiles(g, &b)
-    b.group = task // (k_blocks * q_blocks) % g.G
     b.n = task // (k_blocks * q_blocks * g.G)
     if g.channels_last:
         b.x = a.x + b.n * g.x_n + b.group * g.C * g.x_c
