@@ -37,6 +37,7 @@ LINE_TAP = 0.65         # the same with rows on the lanes ...
 LINE_VECTOR = 8         # ... and a vector of them
 LANE_PIXEL = 0.64, 5.4  # one tap of a vector of channels of a pixel, and its finish
 WINDOW = 1.2            # one pointer of an indirect product
+LONG_RUN = 4            # vectors of input channels
 MOST_POINTERS = 8       # that stay in registers while a tile is multiplied
 PICK_ROW = 15           # one vector of every second pixel of a row: shuffles, half of which wait for ports that are shared
 STAGE_ROW = 55          # one staged row ...
@@ -125,7 +126,7 @@ def gather_vector(problem: Problem, machine: Machine) -> float:
 def channels_cost(problem: Problem, machine: Machine) -> float:
     """Output channels on the lanes: whole vectors of channels are multiplied, windows are found."""
     C, K, length = problem.C // problem.G, problem.K // problem.G, problem.sum_length
-    vectors, pixels = vectors_of_pointers(K, machine), problem.live_pixels
+    vectors, pixels = vectors_of_pointers(K, C, machine), problem.live_pixels
     chunks = ceil_div(length * machine.NR * problem.itemsize, machine.L2 // 8)
     tiles = ceil_div(pixels, tile_rows(problem, machine)) * ceil_div(K, machine.NR) * chunks
     row_runs = rows_are_runs(problem, machine)
@@ -140,12 +141,14 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
 
 
-def vectors_of_pointers(channels: int, machine: Machine) -> int:
+def vectors_of_pointers(channels: int, run: int, machine: Machine) -> int:
     """Vectors that tiles of pointers take the time of: where more of these than registers are loaded again, whole panels.
 
-    On a Xeon (Machine.moves) they are loaded for two steps at once: 160-16@14, 7 x 7, takes 0.53 of 160-32.
+    On a Xeon (Machine.moves) they are loaded for two steps at once, which pays in a long run of input channels: 160-16@14,
+    7 x 7, takes 0.53 of 160-32. In short ones it does not: 512-512@14 in 32 groups took twice what that promised.
     """
-    if machine.MR > MOST_POINTERS and machine.step == 1 and machine.moves == 1:
+    long_run = machine.moves > 1 and run >= LONG_RUN * machine.lanes
+    if machine.MR > MOST_POINTERS and machine.step == 1 and not long_run:
         return ceil_div(channels, machine.NR) * (machine.NR // machine.lanes)
     return ceil_div(channels, machine.lanes)
 
@@ -220,7 +223,8 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         calls = elements * ceil_div(tiles, machine.MR) * ceil_div(K, machine.NR)
         held = elements * ceil_div(tiles, blocks) * C * problem.itemsize
         panels = ceil_div(K, machine.NR) * machine.NR
-        cycles = elements * C * tile_cycles(tiles, vectors_of_pointers(K, machine), machine) + calls * PRODUCT_START
+        vectors = vectors_of_pointers(K, elements * C, machine)
+        cycles = elements * C * tile_cycles(tiles, vectors, machine) + calls * PRODUCT_START
         nbytes = unique * C * panels * problem.G * problem.itemsize * problem.turns
         cycles = max(cycles, weights_way(nbytes, machine) * unique * C * panels * blocks)
         if problem.dilation[-1] > 1:        # pixels of a tile lie far apart, and few tiles of a row follow each other
