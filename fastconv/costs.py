@@ -426,6 +426,11 @@ def deform_cost(problem: Problem, machine: Machine) -> float:
     return (cycles + turned * TURN_NUMBER * machine.moves + 2 * PACK_NUMBER * packed) * machine.cycle
 
 
+def weights_read(problem: Problem, machine: Machine) -> float:
+    """All weights, from where weights lie that nobody has used."""
+    return STREAM_L3 * machine.far * problem.K * problem.sum_length * machine.cycle
+
+
 def apart_cost(problem: Problem, costs: list[float], machine: Machine) -> float:
     """Convolutions of given costs one after the other, whose results a further pass brings together: phases, gates."""
     numbers = problem.output_channels * (1 if problem.channels_last else 2)     # whole pixels lie side by side
