@@ -37,7 +37,7 @@ LINE_TAP = 0.65         # the same with rows on the lanes ...
 LINE_VECTOR = 8         # ... and a vector of them
 LANE_PIXEL = 0.64, 5.4  # one tap of a vector of channels of a pixel, and its finish
 WINDOW = 1.2            # one pointer of an indirect product
-LONG_RUN = 4            # vectors of input channels
+LONG_RUN = 4            # vectors of input channels for which loading pointers for two steps at once pays
 MOST_POINTERS = 8       # that stay in registers while a tile is multiplied
 PICK_ROW = 15           # one vector of every second pixel of a row: shuffles, half of which wait for ports that are shared
 STAGE_ROW = 55          # one staged row ...
@@ -426,9 +426,10 @@ def deform_cost(problem: Problem, machine: Machine) -> float:
     return (cycles + turned * TURN_NUMBER * machine.moves + 2 * PACK_NUMBER * packed) * machine.cycle
 
 
-def weights_read(problem: Problem, machine: Machine) -> float:
-    """All weights, from where weights lie that nobody has used."""
-    return STREAM_L3 * machine.far * problem.K * problem.sum_length * machine.cycle
+def weights_cost(problem: Problem, machine: Machine) -> float:
+    """One read of all weights as they lie."""
+    numbers = problem.K * problem.sum_length
+    return numbers * weights_way(numbers * problem.itemsize, machine) * machine.cycle
 
 
 def apart_cost(problem: Problem, costs: list[float], machine: Machine) -> float:

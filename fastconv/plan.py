@@ -12,7 +12,7 @@ import numpy as np
 from . import kernels, tuned
 from .algorithms import PANELS, refusal
 from .blocks import BLOCKS, WORKSPACE, padded, winograd_blocks
-from .costs import apart_cost, gathers, weights_read, winograd_taps, winograd_tiles
+from .costs import apart_cost, gathers, weights_cost, winograd_taps, winograd_tiles
 from .fft_tiles import fft_blocks, fft_tiles, radices
 from .kernels import lattice
 from .machine import machine
@@ -367,7 +367,7 @@ def plan_together(problem: Problem, merged: Problem, apart: list[Plan], algorith
         return None
     plan = make_plan(merged, algorithm, threads=threads)
     costs = [one.row.cost(one.problem, one.machine) for one in apart]
-    again = 0.0 if merged.packed else (len(apart) - 1) * weights_read(merged, plan.machine)   # each phase reads all lines
+    again = 0.0 if merged.packed else (len(apart) - 1) * weights_cost(merged, plan.machine)   # each phase reads all lines
     return plan if plan.row.cost(merged, plan.machine) <= apart_cost(problem, costs, plan.machine) + again else None
 
 

@@ -8,7 +8,8 @@ Loops, outermost first, and what each block is sized for:
                 EVEN    stride 2, channels first: every second number, shifted
                 PIXELS  channels on the lanes, a window at a time
                 TURNED  other strides and unequal windows, channels first: LANES lines transposed, then as PIXELS
-Short windows, channels first, need no line: their rows and pixels are joined in registers (micro/short_windows.pxd).
+Short windows, channels first, of whole rows need no line: their rows and pixels are joined in registers
+(micro/short_windows.pxd). Rows that are cut into blocks of columns have no next row to write what is too much into.
 Row `vanherk` combines rows as van Herk (1992), Gil and Werman (1993) do: padded rows are cut into blocks as high as a window;
 a window is the suffix of one block and the prefix of the next. Long windows along the line are put together from runs of
 1, 2, 4 ... pixels.
@@ -53,7 +54,7 @@ cdef Py_ssize_t layout(const Pool* g, Block* b, char* workspace) noexcept nogil:
     b.V = g.channels if g.channels_last else 1
     b.margin = padded(g.pad_w * b.V, LANES)
     b.short_windows = (b.path <= EVEN and not g.channels_last and not g.herk and not g.adaptive_h and g.dilation_w == 1
-                       and g.T == 1 and g.R <= 3 and 2 <= g.S <= 3)
+                       and g.T == 1 and g.R <= 3 and 2 <= g.S <= 3 and g.columns == g.Q)
     b.lines = 0 if b.short_windows else LANES if b.path == TURNED else g.lines
     b.joined = (b.path <= EVEN and g.pad_w == 0 and g.S <= g.stride_w and g.dilation_w == 1 and g.columns == g.Q
                 and g.W == g.Q * g.stride_w)

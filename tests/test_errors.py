@@ -236,7 +236,6 @@ def test_every_row_takes_nothing(row, channels_last):
     assert results or (channels_last and row in ("small", "staged", "turned", "rank_one"))
 
 
-
 def test_result_too_large_for_memory():
     """256 TiB: more than any address space holds."""
     with pytest.raises(MemoryError):
