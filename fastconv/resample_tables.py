@@ -26,6 +26,8 @@ SPARSE = 32                     # input pixels for each output pixel: windows fa
 TASK_NUMBERS = 1 << 15          # read and written by one task
 TASK_BYTES = 1 << 16            # written by one task of those that only move items
 REARRANGE_AXES = 12             # that src/rearrange.pyx has room for; more than any call has
+REARRANGE_BLOCKS = ("runs", "weave", "deal", "transpose")       # in the order of its enum Kind
+STREAMS = 16                    # of one of its blocks
 
 Table = tuple[np.ndarray, np.ndarray]
 
@@ -351,26 +353,63 @@ def window_columns(first: np.ndarray, weights: np.ndarray, C: int, sparse: bool,
 def rearrange_fields(problem: Rearrangement) -> dict:
     """The struct of src/rearrange.pyx: the axes of y, neighbours that lie one inside the other in x as one."""
     size = problem.itemsize
-    axes: list[tuple[int, int]] = []            # extent, stride in x
+    axes: list[tuple[int, int]] = []            # extent, stride in x, in items
     for i in problem.order:
-        n, step = problem.view[i], size * prod(problem.view[i + 1:])
+        n, step = problem.view[i], prod(problem.view[i + 1:])
         if axes and axes[-1][1] == step * n:
             axes[-1] = axes[-1][0] * n, step
         elif n != 1:
             axes.append((n, step))
-    axes = axes or [(1, size)]
-    y_steps = [size * prod(n for n, _ in axes[k + 1:]) for k in range(len(axes))]
-    outer = [(n, x_step, y_step) for (n, x_step), y_step in zip(axes, y_steps)]
-    b, x_b, _ = outer.pop()
-    a, y_a, along = 1, size, [k for k, (_, x_step, _) in enumerate(outer) if x_step == size]
-    if x_b != size and along:
-        a, _, y_a = outer.pop(along[-1])
+    axes = axes or [(1, 1)]
+    outer = [(n, step, prod(n for n, _ in axes[k + 1:])) for k, (n, step) in enumerate(axes)]
+    kind, n, streams, x_s, y_n, at = rearrange_block(outer)
+    outer = outer or [(1, 0, 0)]
     steps = prod(n for n, *_ in outer)
+    table = np.zeros(STREAMS, np.int64)
+    table[:len(at)] = at
     columns = np.zeros((3, REARRANGE_AXES), np.int64)
     columns[:, :len(outer)] = np.reshape(outer, (-1, 3)).T
-    numbers = [len(outer), steps, task_share(steps, a * b * size), size, a, b, x_b // size, y_a // size, int(x_b == size)]
-    return {"numbers": np.array(numbers, np.int64).tobytes() + columns.tobytes()}
+    columns[1:] *= size
+    share = task_share(steps, n * streams * size)
+    numbers = [len(outer), steps, share, size, REARRANGE_BLOCKS.index(kind), n, streams, x_s, y_n]
+    return {"numbers": np.array(numbers, np.int64).tobytes() + table.tobytes() + columns.tobytes()}
 
+
+def rearrange_block(axes: list) -> tuple[str, int, int, int, int, list[int]]:
+    """Kind, n, streams, x_s, y_n and at of the block, whose axes are taken out of `axes`: (extent, stride in x, in y)."""
+    n, x_b, _ = axes.pop()
+    if x_b == 1:                                                # contiguous in both
+        at = take_streams(axes)
+        return "runs", n, len(at), 0, 0, at
+    along = next(k for k, (_, step, _) in enumerate(axes) if step == 1)
+    extent, _, y_n = axes[along]
+    inside = [axis for axis in axes if axis[1] < x_b]
+    if prod(axis[0] for axis in inside) == x_b <= STREAMS and (n >= extent or y_n > STREAMS):
+        at = starts(sorted(inside, key=lambda axis: -axis[1]), 2)       # side by side in x
+        axes[:] = [axis for axis in axes if axis not in inside]
+        return "deal", n, len(at), 0, 0, at
+    if y_n <= STREAMS:
+        at = starts([*axes[along + 1:], (n, x_b, 1)], 1)
+        del axes[along:]
+        return "weave", extent, y_n, 0, 0, at
+    del axes[along]
+    return "transpose", extent, n, x_b, y_n, []
+
+
+def take_streams(axes: list) -> list[int]:
+    """The last axes, as long as they are few streams, taken out of `axes`: where each begins in x."""
+    taken: list = []
+    while axes and prod(n for n, *_ in (axes[-1], *taken)) <= STREAMS:
+        taken.insert(0, axes.pop())
+    return starts(taken, 1)
+
+
+def starts(axes: list, side: int) -> list[int]:
+    """Where each combination of steps begins, in the order of the axes; side: 1 in x, 2 in y."""
+    at = [0]
+    for axis in axes:
+        at = [begin + step * axis[side] for begin in at for step in range(axis[0])]
+    return at
 
 
 def fold_fields(problem: Windows) -> dict:

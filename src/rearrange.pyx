@@ -2,8 +2,9 @@
 
 Loops, outermost first, and what each block is sized for:
     task        in parallel: a share of the outer axes, in the order of y
-    a b         the axis that lies contiguous in x, and the one that lies contiguous in y; one axis if they are the same.
-                r streams of a row are woven into one, or one row is dealt out to r streams, with whole vectors
+    block       a step of the outer axes: the items that lie side by side in x or in y, so that lines of both are met once:
+                runs (a few stretches of x laid one behind the other), a weave (streams of x become one of y, item by item),
+                a deal (one stream of x becomes several of y), else a transposition in squares
 
 Needs    x, y contiguous, items of 1, 2, 4 or 8 bytes; distinct buffers. The geometry has the axes of y, with their strides in x.
 Leaves   y written in full.
@@ -23,93 +24,171 @@ ctypedef fused item:
 
 cdef enum:
     AXES = 12                   # more than any call has; resample_tables.REARRANGE_AXES
-    EDGE = 16                   # of a block of a transposition
+    STREAMS = 16                # of a block; resample_tables.STREAMS
+    EDGE = 16                   # of a square of a transposition
+
+cdef enum Kind:                 # in the order of resample_tables.REARRANGE_BLOCKS
+    RUNS                        # y[s * n + i] <- x[at[s] + i]
+    WEAVE                       # y[i * streams + s] <- x[at[s] + i]
+    DEAL                        # y[at[s] + i] <- x[i * streams + s]
+    TRANSPOSE                   # y[i * y_n + s] <- x[s * x_s + i]
 
 cdef struct Copy:
     Py_ssize_t axes, outer, share           # outer: steps of the outer axes; share: those of one task
     Py_ssize_t size                         # of an item
-    Py_ssize_t a, b, x_b, y_a               # extents (a: 1 if b is contiguous in x), strides in items
-    Py_ssize_t straight                     # b is contiguous in x
-    Py_ssize_t n[AXES]                      # extents of the outer axes
+    Py_ssize_t kind, n, streams, x_s, y_n   # of a block; strides in items
+    Py_ssize_t at[STREAMS]                  # where each stream begins, in items
+    Py_ssize_t n_outer[AXES]                # extents of the outer axes, one at least
     Py_ssize_t x_step[AXES]                 # strides in bytes
     Py_ssize_t y_step[AXES]
 
 
-cdef inline void weave(const int r, Py_ssize_t n, const item* x, Py_ssize_t step, item* y) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef int j
-    for i in range(n):
-        for j in range(r):
-            y[i * r + j] = x[i + j * step]
+cdef inline void runs(const int n, const Copy* c, const item* x, item* y, Py_ssize_t times) noexcept nogil:
+    """n: c.n if it is a constant, 0 if not."""
+    cdef Py_ssize_t s
+    cdef int i
+    while times:
+        for s in range(c.streams):
+            if n:
+                for i in range(n):
+                    y[s * n + i] = x[c.at[s] + i]
+            else:
+                memcpy(y + s * c.n, x + c.at[s], c.n * sizeof(item))
+        x = <const item*>(<const char*>x + c.x_step[c.axes - 1])
+        y = <item*>(<char*>y + c.y_step[c.axes - 1])
+        times -= 1
 
 
-cdef inline void deal(const int r, Py_ssize_t n, const item* x, item* y, Py_ssize_t step) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef int j
-    for i in range(n):
-        for j in range(r):
-            y[i + j * step] = x[i * r + j]
+cdef inline void weave(const int streams, const Copy* c, const item* x, item* y, Py_ssize_t times) noexcept nogil:
+    """streams: c.streams if it is a constant, 0 if not."""
+    cdef Py_ssize_t at[STREAMS]
+    cdef Py_ssize_t i, k
+    cdef int s
+    for s in range(streams):
+        at[s] = c.at[s]
+    while times:
+        if streams:
+            for i in range(c.n):
+                for s in range(streams):
+                    y[i * streams + s] = x[i + at[s]]
+        else:
+            for k in range(c.streams):
+                for i in range(c.n):
+                    y[i * c.streams + k] = x[i + c.at[k]]
+        x = <const item*>(<const char*>x + c.x_step[c.axes - 1])
+        y = <item*>(<char*>y + c.y_step[c.axes - 1])
+        times -= 1
 
 
-cdef inline void transpose(const Copy* c, const item* x, item* y) noexcept nogil:
-    """y[i * y_a + j] <- x[i + j * x_b], in blocks of which both sides stay in L1."""
-    cdef Py_ssize_t i, j, i0 = 0, j0, i1, j1
-    while i0 < c.a:
-        i1 = min(c.a, i0 + EDGE)
-        j0 = 0
-        while j0 < c.b:
-            j1 = min(c.b, j0 + EDGE)
-            for i in range(i0, i1):
-                for j in range(j0, j1):
-                    y[i * c.y_a + j] = x[i + j * c.x_b]
-            j0 = j1
-        i0 = i1
+cdef inline void deal(const int streams, const Copy* c, const item* x, item* y, Py_ssize_t times) noexcept nogil:
+    """streams: c.streams if it is a constant, 0 if not."""
+    cdef Py_ssize_t at[STREAMS]
+    cdef Py_ssize_t i, k
+    cdef int s
+    for s in range(streams):
+        at[s] = c.at[s]
+    while times:
+        if streams:
+            for i in range(c.n):
+                for s in range(streams):
+                    y[i + at[s]] = x[i * streams + s]
+        else:
+            for k in range(c.streams):
+                for i in range(c.n):
+                    y[i + c.at[k]] = x[i * c.streams + k]
+        x = <const item*>(<const char*>x + c.x_step[c.axes - 1])
+        y = <item*>(<char*>y + c.y_step[c.axes - 1])
+        times -= 1
 
 
-cdef inline void inner(const Copy* c, const item* x, item* y) noexcept nogil:
-    cdef Py_ssize_t j
-    if c.straight:
-        memcpy(y, x, c.b * sizeof(item))
-    elif c.a == 1:
-        for j in range(c.b):
-            y[j] = x[j * c.x_b]
-    elif c.y_a == c.b and c.b == 2:
-        weave(2, c.a, x, c.x_b, y)
-    elif c.y_a == c.b and c.b == 3:
-        weave(3, c.a, x, c.x_b, y)
-    elif c.y_a == c.b and c.b == 4:
-        weave(4, c.a, x, c.x_b, y)
-    elif c.x_b == c.a and c.a == 2:
-        deal(2, c.b, x, y, c.y_a)
-    elif c.x_b == c.a and c.a == 3:
-        deal(3, c.b, x, y, c.y_a)
-    elif c.x_b == c.a and c.a == 4:
-        deal(4, c.b, x, y, c.y_a)
+cdef inline void transpose(const Copy* c, const item* x, item* y, Py_ssize_t times) noexcept nogil:
+    """In squares of which both sides stay in L1."""
+    cdef Py_ssize_t i, j, i0, j0, i1, j1
+    while times:
+        i0 = 0
+        while i0 < c.n:
+            i1 = min(c.n, i0 + EDGE)
+            j0 = 0
+            while j0 < c.streams:
+                j1 = min(c.streams, j0 + EDGE)
+                for i in range(i0, i1):
+                    for j in range(j0, j1):
+                        y[i * c.y_n + j] = x[i + j * c.x_s]
+                j0 = j1
+            i0 = i1
+        x = <const item*>(<const char*>x + c.x_step[c.axes - 1])
+        y = <item*>(<char*>y + c.y_step[c.axes - 1])
+        times -= 1
+
+
+cdef inline void copy_blocks(const Copy* c, const item* x, item* y, Py_ssize_t times) noexcept nogil:
+    """`times` steps of the last outer axis. What upscale factors of 2 to 4 need is constant to the compiler."""
+    if c.kind == RUNS:
+        if c.n == 1:
+            runs(1, c, x, y, times)
+        elif c.n == 2:
+            runs(2, c, x, y, times)
+        elif c.n == 3:
+            runs(3, c, x, y, times)
+        elif c.n == 4:
+            runs(4, c, x, y, times)
+        else:
+            runs(0, c, x, y, times)
+    elif c.kind == WEAVE:
+        if c.streams == 2:
+            weave(2, c, x, y, times)
+        elif c.streams == 3:
+            weave(3, c, x, y, times)
+        elif c.streams == 4:
+            weave(4, c, x, y, times)
+        elif c.streams == 9:
+            weave(9, c, x, y, times)
+        elif c.streams == 16:
+            weave(16, c, x, y, times)
+        else:
+            weave(0, c, x, y, times)
+    elif c.kind == DEAL:
+        if c.streams == 2:
+            deal(2, c, x, y, times)
+        elif c.streams == 3:
+            deal(3, c, x, y, times)
+        elif c.streams == 4:
+            deal(4, c, x, y, times)
+        elif c.streams == 9:
+            deal(9, c, x, y, times)
+        elif c.streams == 16:
+            deal(16, c, x, y, times)
+        else:
+            deal(0, c, x, y, times)
     else:
-        transpose(c, x, y)
+        transpose(c, x, y, times)
 
 
 cdef inline void steps(const Copy* c, const item* from_x, item* to_y, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     """Outer steps first .. last - 1."""
     cdef Py_ssize_t at[AXES]
-    cdef Py_ssize_t left = first, k = c.axes - 1
+    cdef Py_ssize_t left = first, times, k = c.axes - 1
     cdef const char* x = <const char*>from_x
     cdef char* y = <char*>to_y
     while k >= 0:
-        at[k] = left % c.n[k]
-        left //= c.n[k]
+        at[k] = left % c.n_outer[k]
+        left //= c.n_outer[k]
         x += at[k] * c.x_step[k]
         y += at[k] * c.y_step[k]
         k -= 1
     while first < last:
-        inner(c, <const item*>x, <item*>y)
-        first += 1
         k = c.axes - 1
+        times = min(c.n_outer[k] - at[k], last - first)
+        copy_blocks(c, <const item*>x, <item*>y, times)
+        first += times
+        x += (times - 1) * c.x_step[k]
+        y += (times - 1) * c.y_step[k]
+        at[k] += times - 1
         while k >= 0:
             x += c.x_step[k]
             y += c.y_step[k]
             at[k] += 1
-            if at[k] < c.n[k]:
+            if at[k] < c.n_outer[k]:
                 break
             x -= at[k] * c.x_step[k]
             y -= at[k] * c.y_step[k]

@@ -39,8 +39,9 @@ def layout(x, channels_last, batch=True):
 @pytest.mark.parametrize("dtype", ["?", "u1", "i2", "f2", "f4", "i8", "f8"])
 @pytest.mark.parametrize("r", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("order", ["CRD", "DCR"])
-def test_pixel_shuffle_moves_every_item(dtype, r, order):
-    C, H, W = 3, 2, 5
+@pytest.mark.parametrize("C", [3, 17])                  # fewer and more than a block of src/rearrange.pyx has streams
+def test_pixel_shuffle_moves_every_item(dtype, r, order, C):
+    H, W = 2, 5
     x = RNG.integers(0, 100, (2, C * r * r, H, W)).astype(dtype)
     y = fastconv.pixel_shuffle(x, r, order=order)
     for c, i, j in product(range(C), range(r), range(r)):
@@ -62,10 +63,10 @@ def test_focus_takes_rows_before_columns():
     np.testing.assert_array_equal(last, layout(np.concatenate(parts, 1), True))
 
 
-@pytest.mark.parametrize("groups", [1, 2, 3, 6])
+@pytest.mark.parametrize("groups", [1, 2, 3, 4, 6, 9, 16, 18, 48, 144])
 def test_channel_shuffle(groups):
-    x = RNG.integers(0, 100, (2, 6, 3, 5))
-    y = x.reshape(2, groups, 6 // groups, 3, 5).swapaxes(1, 2).reshape(x.shape)
+    x = RNG.integers(0, 100, (2, 144, 3, 5))
+    y = x.reshape(2, groups, 144 // groups, 3, 5).swapaxes(1, 2).reshape(x.shape)
     np.testing.assert_array_equal(fastconv.channel_shuffle(x, groups), y)
     np.testing.assert_array_equal(fastconv.channel_shuffle(layout(x, True), groups, channels_last=True), layout(y, True))
 
@@ -78,6 +79,10 @@ def test_rearranging_on_every_build(isa, real):
             check(pixel_shuffle_problem(x.shape, itemsize, r, "CRD", False), (x, None), isa)
             x = RNG.integers(0, 100, (1, 2, r, w * r)).astype(f"u{itemsize}")
             check(pixel_unshuffle_problem(x.shape, itemsize, r, "CRD", False), (x, None), isa)
+            x = RNG.integers(0, 100, (1, 2, 3, w * r * r)).astype(f"u{itemsize}")
+            check(pixel_shuffle_problem(x.shape, itemsize, r, "CRD", True), (x, None), isa)
+            x = RNG.integers(0, 100, (1, r, 2 * r, w)).astype(f"u{itemsize}")
+            check(pixel_unshuffle_problem(x.shape, itemsize, r, "CRD", True), (x, None), isa)
 
 
 PADS = ((1, 2), (0, 0, 3, 1), (2, 0, 0, 2, 1, 1), (-1, 3), (2, -2, -1, 4), (0, -3, -1, -1), (7, 5, 4, 6))
