@@ -217,12 +217,14 @@ cdef vec pixels(const Geometry* g, const Arrays* a, Task* b, Py_ssize_t at, Py_s
     here.x_w = g.x_w if together(g) else g.x_w * g.stride_w
     here.x_tap = g.x_w * g.dilation_w
     here.w_step = g.T * g.R * g.S * LANES
-    here.bias_step = 0 if a.bias == NULL else LANES
+    here.overlap = 0
+    here.biased = a.bias != NULL
+    if direct and channels > LANES:
+        vectors = ceil_div(channels, LANES)
+        here.overlap = vectors * LANES - channels
+    here.x_tile = span * g.stride_w * g.x_w - (vectors * LANES - here.overlap)
+    here.y_tile = span * g.y_q - (vectors * LANES - here.overlap)
     while c < channels:
-        if direct:
-            vectors = max(<Py_ssize_t>1, (channels - c) // LANES)
-            here.x_tile = span * g.stride_w * g.x_w - vectors * LANES
-            here.y_tile = span * g.y_q - vectors * LANES
         c = min(c, channels - n)
         here.x = image + c
         output_place(a.y + at + c, a.bias, k + c, out)

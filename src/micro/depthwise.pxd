@@ -30,7 +30,9 @@ cdef struct Tile:
     const real* x               # the image, or the first column, from the first of the channels on
     Py_ssize_t x_w, x_tap       # from one column, and from one tap, to the next
     const real* w               # (T R S, LANES) of each vector of channels
-    Py_ssize_t w_step, bias_step        # from one to the next
+    Py_ssize_t w_step           # from one to the next
+    Py_ssize_t overlap          # channels of the last that the one before it has, too
+    bint biased
     Py_ssize_t tiles            # side by side, and from the end of one to the next in x and y
     Py_ssize_t x_tile, y_tile
     Py_ssize_t second           # how far in y the second piece lies from the first; 0: there is none
@@ -241,17 +243,18 @@ cdef inline void tile(const int n, const int step, const int width, const bint s
     cdef vec acc[2 * PIXELS]
     cdef const real* x = b.x
     cdef const real* w = b.w
-    cdef Py_ssize_t _v, _t
+    cdef Py_ssize_t v, on, _t
     cdef int i
     for _t in range(b.tiles):
-        for _v in range(vectors):
+        for v in range(vectors):
+            on = LANES - (b.overlap if v == vectors - 2 else 0)
             for i in range(PIECES * width):
                 acc[i] = vec_keep(vec_zero())
             if square:
                 squares_add(width, careful, acc, b, x, w)
             else:
                 lines_add(n, step, width, careful, acc, b, x, w, taps)
-            x += LANES
+            x += on
             w += b.w_step
             if out != NULL:
                 sums_finish(width, 1, acc, out, False, not careful)
@@ -259,8 +262,8 @@ cdef inline void tile(const int n, const int step, const int width, const bint s
                     out.y += b.second
                     sums_finish(width, 1, acc + width, out, False, not careful)
                     out.y -= b.second
-                out.y += LANES
-                out.bias += b.bias_step
+                out.y += on
+                out.bias += on * b.biased
             else:
                 for i in range(PIECES * width):
                     vec_store(b.total + i * LANES, acc[i])
@@ -268,4 +271,4 @@ cdef inline void tile(const int n, const int step, const int width, const bint s
         w = b.w
         if out != NULL:
             out.y += b.y_tile
-            out.bias -= vectors * b.bias_step
+            out.bias -= (vectors * LANES - b.overlap) * b.biased
