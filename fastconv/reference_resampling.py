@@ -60,12 +60,15 @@ def weights_of(problem, axis: int, q: int) -> dict[int, float]:
         low, high = floor(q * n / out), ceil((q + 1) * n / out)
         for i in range(q * n // out, -(-(q + 1) * n // out)):
             add(i, 1 / (high - low))
-    elif mode == "nearest":
-        step = np.float32(1 / scale) if scale else np.float32(n) / np.float32(out)
-        add(q if n == out else q // 2 if out == 2 * n else floor(np.float32(q) * step), 1.0)
-    elif mode == "nearest-exact":
-        step = np.float32(1 / scale) if scale else np.float32(n) / np.float32(out)
-        add(floor(np.float32((q + 0.5) * float(step))), 1.0)
+    elif mode in ("nearest", "nearest-exact"):
+        real = np.float64 if problem.itemsize == 8 else np.float32
+        step = real(1 / scale) if scale else real(n) / real(out)
+        if mode == "nearest-exact":
+            add(floor(np.float32((q + 0.5) * float(step))), 1.0)
+        elif out in (n, 2 * n) and scale in (0, out / n):
+            add(q * n // out, 1.0)
+        else:
+            add(floor(np.float32(real(q) * step)), 1.0)
     elif problem.antialias:
         add_smooth(problem, axis, q, add)
     else:

@@ -2,7 +2,7 @@
 
 A table of an axis is (first, weights): output pixel q is the sum over t of weights[q, t] * input[first[q] + t], for as many
 t as the widest window needs; first[q] + t never leaves the axis, and weights that no window needs are zero. Coordinates
-are computed in float64, those of nearest neighbours in float32, which decides ties as torch does.
+are computed in float64, those of nearest neighbours as torch computes them, so that ties agree.
 """
 from __future__ import annotations
 
@@ -43,16 +43,19 @@ def ratio(n: int, out: int, scale: float, align_corners: bool) -> float:
     return 1 / scale if scale else n / out
 
 
-def nearest_indices(n: int, out: int, scale: float, exact: bool) -> np.ndarray:
-    """The input pixel of each output pixel; exact: the one whose middle is nearest, else the one at or before."""
+def nearest_indices(n: int, out: int, scale: float, exact: bool, wide: bool) -> np.ndarray:
+    """The input pixel of each output pixel; exact: the one whose middle is nearest, else the one at or before.
+
+    Rounded as torch rounds, who computes in float64 for `wide` items of 64 bits. Float32 cannot count 2**24 pixels: where
+    all are taken once or twice, nothing is rounded.
+    """
     q = np.arange(out)
-    if not exact and out in (n, 2 * n):
+    if not exact and out in (n, 2 * n) and scale in (0, out / n):
         return q // (out // n)
-    step = np.float32(1 / scale) if scale else np.float32(n) / np.float32(out)
-    at = np.float32(q + 0.5 if exact else q) * step
-    if exact:
-        at = ((q + 0.5) * np.float64(step)).astype(np.float32)
-    return np.minimum(np.floor(at).astype(np.int64), n - 1)
+    real = np.float64 if wide else np.float32
+    step = real(1 / scale) if scale else real(n) / real(out)
+    at = (q + 0.5) * np.float64(step) if exact else real(q) * step
+    return np.minimum(np.floor(np.float32(at)).astype(np.int64), n - 1)
 
 
 def gathered(indices: np.ndarray, weights: np.ndarray, n: int) -> Table:
@@ -211,7 +214,8 @@ def pad_fields(problem: Padding) -> dict:
 
 
 def nearest_fields(problem: Resampling, machine: Machine, threads: int) -> dict:
-    tables: list[np.ndarray | None] = [nearest_indices(n, out, scale, problem.mode == "nearest-exact")
+    exact, wide = problem.mode == "nearest-exact", problem.itemsize == 8
+    tables: list[np.ndarray | None] = [nearest_indices(n, out, scale, exact, wide)
                                        for n, out, scale in zip(problem.size, problem.output_size, problem.scales)]
     batch: list[np.ndarray | None] = [None]
     tables = [*batch, *tables, None] if problem.channels_last else [*batch, None, *tables]

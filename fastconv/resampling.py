@@ -53,7 +53,9 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
 
     Notes
     -----
-    Coordinates and weights are computed in float64; nearest neighbours in float32, as torch does, so that ties agree.
+    Coordinates and weights are computed in float64; those of nearest neighbours, unless items have 64 bits, in float32, as
+    torch does, so that ties agree. A scale that is asked for counts: torch repeats pixels of images of up to 128 rows and
+    columns of the result together instead, if the result has twice as many.
     A pixel of weight zero contributes nothing, even if it is infinite or NaN.
 
     References

@@ -43,7 +43,7 @@ cdef struct Strip:              # one task and its buffer
     Py_ssize_t run, pitch, slice        # numbers between runs, between rows, and between slices t of the buffer
     int fold                    # output rows in one vector
     bint sliding                # stride and dilation 1 down the rows: tap r of row p is tap r - 1 of row p + 1
-    bint in_place               # the buffer is the plane itself (`sliding` alone)
+    bint in_place               # the buffer is a slice of the plane itself (`sliding` alone)
     Py_ssize_t step             # and taps s lie `step` apart
     Py_ssize_t wide, high       # vectors and units of a tile
     Py_ssize_t first, stop      # rows of the buffer that are not zero padding (`sliding` alone)
@@ -154,14 +154,16 @@ cdef inline void rows_fill(const Geometry* g, const Strip* b, const real* x, con
 
 
 cdef void fill(const Geometry* g, Strip* b, const real* x, bint first) noexcept nogil:
-    """The buffer of the plane at x."""
+    """The buffer of the plane at x, or the slice of it that is read in place."""
     cdef Py_ssize_t t, d
     for t in range(g.T):
         d = border_index(g.padding_mode, b.o * g.stride_d - g.pad_d + t * g.dilation_d, g.D)
         b.live[t] = d >= 0
         if d < 0:
             continue
-        if g.stride_w == 1:
+        if b.in_place:
+            b.buffer = <real*>(x + d * g.x_d)
+        elif g.stride_w == 1:
             rows_fill(g, b, x + d * g.x_d, 1, first, b.buffer + t * b.slice)
         elif g.stride_w == 2:
             rows_fill(g, b, x + d * g.x_d, 2, first, b.buffer + t * b.slice)
@@ -395,7 +397,6 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     """One task: `channel_block` planes of an image, in the output pixels of one block."""
     cdef Py_ssize_t rows = max(<Py_ssize_t>1, g.pixel_block // g.Q), columns = min(g.Q, g.pixel_block)
     cdef Py_ssize_t p_blocks = ceil_div(g.P, rows), q_blocks = ceil_div(g.Q, columns), K = g.G * g.K, k, stop, c, filled = -1
-    cdef const real* x
     cdef vec odd = vec_zero()
     cdef Strip b
     layout(g, &b, workspace)
@@ -419,11 +420,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     while k < stop:
         c = k // g.K
         if c != filled:
-            x = a.x + b.n * g.x_n + c * g.x_c
-            if b.in_place:
-                b.buffer, b.live[0] = <real*>x, True
-            else:
-                fill(g, &b, x, filled < 0)
+            fill(g, &b, a.x + b.n * g.x_n + c * g.x_c, filled < 0)
             filled = c
         odd = odd + plane(g, a, &b, k)
         k += 1

@@ -89,6 +89,9 @@ VOLUMES = [case((3, 4, 5), (2, 3, 3), C=2, K=5, stride=s, dilation=d, padding=p,
            for s, d, p, mode in ((1, 1, 1, "zeros"), (2, 1, 2, "zeros"), ((1, 2, 3), 1, "full", "zeros"),
                                  (1, (1, 1, 2), 3, "reflect"), (1, 2, 4, "circular"), (1, 1, "same", "symmetric"))]
 VOLUMES += [case((3, 4, 5), (3, 3, 3), C=4, K=4, groups=4, padding=1), case((2, 3, 4), (1, 1, 1), C=3, K=5, N=2)]
+VOLUMES += [case((3, 6, 18), kernel, C=3, K=3, groups=G, padding=p)          # kernels without extent on some axes
+            for kernel in ((1, 4, 1), (3, 1, 1), (1, 1, 4), (2, 3, 1), (1, 3, 3), (2, 1, 3))
+            for G, p in ((1, 0), (3, 0), (3, (1, 2, 0)))]
 POINTS = [case((3, w), (1, 1), C=5, K=7, N=2) for w in WIDTHS]
 POINTS += [case((4, 9), (1, 1), C=3, K=5, **arguments) for arguments in
            ({"padding": 1}, {"stride": 2}, {"dilation": 3}, {"padding": 1, "stride": 3, "dilation": 2})]
