@@ -9,6 +9,9 @@ import numpy as np
 
 from . import config
 
+STEEPEST = {"silu": 1.1, "gelu": 1.13, "hardswish": 1.5}     # slopes of activations, where they exceed 1
+EVALUATION = 16             # half units of its result that an activation may be off, exponential and division included
+
 _rtol: float | None = None
 
 
@@ -24,8 +27,8 @@ def validation(rtol: float | None = None) -> Iterator[None]:
     ----------
     rtol : float, optional
         Allowed error as a share of the sum of absolute products, ``|y - reference| <= rtol * (|bias| + |residual| +
-        sum |w| |x|)``. By default what rounding explains: (products in a sum + 8) half units in the last place, the
-        bound of a sum in any order and of bias, residual and activation.
+        sum |w| |x|)``, times the steepest slope of the activation, and some half units in the last place of y. By default
+        what rounding explains: (products in a sum + 8) half units, the bound of a sum in any order, of bias and residual.
 
     Raises
     ------
@@ -67,7 +70,8 @@ def check(problem, x, weight, bias, residual, y, growth: float = 1.0, *more) -> 
     oracle = oracle_of(problem.operation)
     scale = reference.error_scale(problem, growth, oracle.magnitude(problem, x, weight, bias, residual, *more))
     compare(f"{problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}", y,
-            oracle.convolution(problem, x, weight, bias, residual, *more), scale, prod(problem.weight_shape[1:]) + 8, growth)
+            oracle.convolution(problem, x, weight, bias, residual, *more), scale, prod(problem.weight_shape[1:]) + 8, growth,
+            problem.activation)
 
 
 def check_gated(problem, x, weight, bias, y, growth: float) -> None:
@@ -84,7 +88,8 @@ def check_gated(problem, x, weight, bias, y, growth: float) -> None:
                         reference.error_scale(one, growth, reference.magnitude(one, *arrays))))
     (feature, error), (gate, gate_error) = results
     compare(f"gated {problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}", y,
-            feature * gate, error + np.abs(feature) * gate_error, prod(problem.weight_shape[1:]) + 8, growth)
+            feature * gate, steepest(problem.activation) * error + np.abs(feature) * gate_error,
+            prod(problem.weight_shape[1:]) + 8, growth, ("sigmoid", 0.0, 0.0))
 
 
 def check_scaled(problem, x, weight, bias, scales, y, growth: float) -> None:
@@ -99,7 +104,8 @@ def check_scaled(problem, x, weight, bias, scales, y, growth: float) -> None:
     expected = reference.convolution(plain, x, weight) * factors + added
     scale = reference.error_scale(plain, growth, reference.magnitude(plain, x, weight)) * factors + np.abs(added)
     compare(f"partial {problem.operation} of input {problem.input_shape} with weight {problem.weight_shape}", y,
-            reference.activate(problem.activation, expected), scale, prod(problem.weight_shape[1:]) + 8, growth)
+            reference.activate(problem.activation, expected), scale, prod(problem.weight_shape[1:]) + 8, growth,
+            problem.activation)
 
 
 def check_transposed(problem, x, weight, bias, residual, activation, y, growth: float) -> None:
@@ -109,18 +115,27 @@ def check_transposed(problem, x, weight, bias, residual, activation, y, growth: 
     parts = (None if a is None else np.abs(a) for a in (x, weight, bias, residual))
     scale = reference.error_scale(problem, growth, reference.transposed(problem, *parts))
     compare(f"{problem.operation} of input {x.shape} with weight {weight.shape}", y,
-            reference.activate(activation, expected), scale, weight[:, 0].size + 8, growth)
+            reference.activate(activation, expected), scale, weight[:, 0].size + 8, growth, activation)
 
 
-def compare(call: str, y, expected, scale, roundings: int, growth: float) -> None:
-    """Raise ValidationError unless |y - expected| is what `roundings` half units of `scale`, times growth, explain."""
+def steepest(activation: tuple[str, float, float]) -> float:
+    """The factor with which an error of a sum passes through its activation at most."""
+    name, slope, _ = activation
+    return max(1.0, abs(slope)) if name == "leaky_relu" else STEEPEST.get(name, 1.0)
+
+
+def compare(call: str, y, expected, scale, roundings: int, growth: float, activation: tuple[str, float, float]) -> None:
+    """Raise ValidationError unless |y - expected| is what `roundings` half units of `scale`, times growth, explain, and the
+    evaluation of the activation."""
     unit = np.finfo(y.dtype).eps / 2
     rtol = roundings * unit * growth if _rtol is None else _rtol
     floor = np.finfo(y.dtype).tiny
+    scale = steepest(activation) * scale
+    own = unit * (1 if activation[0] in ("none", "clip") else EVALUATION)
     with np.errstate(invalid="ignore"):
         error = np.abs(y - expected)
     same = (y == expected) | (np.isnan(y) & np.isnan(expected))
-    bad = ~same & ~(error <= rtol * scale + unit * np.abs(expected) + floor)
+    bad = ~same & ~(error <= rtol * scale + own * np.abs(expected) + floor)
     if bad.any():
         with np.errstate(over="ignore"):
             excess = np.where(bad, np.where(np.isfinite(error), error / (scale + floor), np.inf), 0)

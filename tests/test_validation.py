@@ -48,6 +48,17 @@ def test_error_of_few_roundings_found(spoil):
         fastconv.conv2d(X, W)
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "silu", "gelu", "hardswish", "hardsigmoid", ("leaky_relu", -3.0)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_activations_of_small_sums_pass(activation, dtype):
+    """The sigmoid of 1e-9 is rounded as a half is, not as 1e-9."""
+    x = np.random.default_rng(2).standard_normal((1, 4, 20, 30)).astype(dtype)
+    w = np.array([1e-9, 1e-3, 1, 30]).astype(dtype)
+    with fastconv.validation():
+        fastconv.conv2d(x, w.reshape(4, 1, 1, 1), activation=activation, groups=4)
+        fastconv.gated_conv2d(x, w.reshape(4, 1, 1, 1), w[::-1].reshape(4, 1, 1, 1), activation=activation, groups=4)
+
+
 def test_wrong_result_of_layer_found(spoil):
     layer = fastconv.Conv2d(W)
     layer(X)
