@@ -26,8 +26,15 @@ def explain_stream(operation: str, shapes: tuple, dtype="float32", **arguments) 
     function = next((getattr(module, operation) for module in modules if hasattr(module, operation)), None)
     if function is None or operation not in TABLE:
         raise ValueError(f"operation={operation!r} is none of {', '.join(TABLE)}")
-    kinds = [np.dtype(np.int64) if operation.startswith("max_unpool") and i else np.dtype(dtype) for i in range(len(shapes))]
-    arrays = [np.zeros(shape, kind) for shape, kind in zip(shapes, kinds)]
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"dtype={dtype!r} is no type of numbers") from None
+    kinds = [np.dtype(np.int64) if operation.startswith("max_unpool") and i else kind for i in range(len(shapes))]
+    try:
+        arrays = [np.zeros(shape, kind) for shape, kind in zip(shapes, kinds)]
+    except (ValueError, MemoryError):
+        raise ValueError(f"input_shape={shapes[0]} or another shape is too large for an array: {shapes}") from None
     try:
         with planning():
             function(*arrays, **arguments)

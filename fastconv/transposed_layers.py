@@ -77,17 +77,8 @@ class ConvolutionTranspose:
         ValueError
             If inputs of that shape cannot be convolved.
         """
-        shape = tuple(shape)
-        shape = (1, *shape) if len(shape) == int(self.operation[-2]) + 1 else shape
-        problem = self.problem(shape)
-        lines = [f"{self.operation} of {shape} with weights {self.weight.shape} -> {problem.output_shape}"]
-        for plan, _, phase, _ in steps_of(problem, self.options["algorithm"], config.get_num_threads()):
-            outputs = "all outputs" if phase is None else f"outputs from {tuple(axis.first for axis in phase)}"
-            lines.append(f"  {outputs}: {' x '.join(map(str, plan.problem.kernel))} taps, {plan.row.name} ({plan.file}), "
-                         f"{plan.problem.flops / 1e9:.3g} GFLOP")
-        if problem.holes:
-            lines.append("  other outputs: no taps, bias alone")
-        return "\n".join(lines)
+        from .explanation import batched_shape, explain_phases
+        return explain_phases(self.problem(batched_shape(self.operation, tuple(shape))), self.options["algorithm"])
 
     def __call__(self, input, residual=None, out=None, *, output_size=None):
         """Convolve an input; the arguments are those of the function.

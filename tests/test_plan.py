@@ -2,6 +2,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from cases import BLOCKED, BUILDS, SMALL, case, every_build, layout_name
 
@@ -129,6 +130,31 @@ def test_explain_checks_its_arguments():
             fastconv.explain("conv2d", (1, 3, 9, 9), (4, 3, 3, 3), **arguments)
     with pytest.raises(ValueError):
         fastconv.explain("conv7d", (1, 3, 9, 9), (4, 3, 3, 3))
+
+
+@pytest.mark.parametrize("error, name, operation, shapes, arguments", [
+    (TypeError, "operation", 5, [(1, 3, 9, 9)], {}),
+    (TypeError, "input_shape", "conv2d", ["abc", (4, 3, 3, 3)], {}),
+    (TypeError, "input_shape", "conv2d", [5, (4, 3, 3, 3)], {}),
+    (TypeError, r"input_shape\[0\]", "max_pool2d", [np.zeros((1, 3, 9, 9))], {"kernel_size": 2}),
+    (TypeError, r"input_shape\[2\]", "max_pool2d", [(1, 3, 9.5, 9)], {"kernel_size": 2}),
+    (ValueError, r"input_shape\[2\]", "max_pool2d", [(1, 3, -9, 9)], {"kernel_size": 2}),
+    (TypeError, r"shapes\[0\]", "conv2d", [(1, 3, 9, 9), 5], {}),
+    (TypeError, "dtype", "max_pool2d", [(1, 3, 9, 9)], {"kernel_size": 2, "dtype": "number"}),
+    (ValueError, "input_shape", "max_pool2d", [(1, 3, 2**40, 2**40)], {"kernel_size": 2}),
+    (ValueError, "padding", "conv_transpose2d", [(1, 3, 9, 9), (3, 4, 2, 2)], {"padding": "same"})])
+def test_explain_names_what_is_wrong(error, name, operation, shapes, arguments):
+    with pytest.raises(error, match=name):
+        fastconv.explain(operation, *shapes, **arguments)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_explain_of_transposed_as_its_layer(last):
+    shape, weight = (2, 9, 7, 8) if last else (2, 8, 9, 7), (8, 3, 3, 2)
+    arguments = dict(stride=2, padding=1, output_padding=1, groups=2, channels_last=last)
+    text = fastconv.explain("conv_transpose2d", shape, weight, packed=True, **arguments)
+    assert text == fastconv.ConvTranspose2d(np.zeros(weight, np.float32), **arguments).explain(shape)
+    assert "taps" in text and "-> (2, " in text
 
 
 STREAMS = [("max_pool2d", [(1, 64, 112, 112)], dict(kernel_size=3, stride=2, padding=1), "windows"),
