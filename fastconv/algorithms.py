@@ -224,10 +224,12 @@ def list_algorithms(operation: str) -> list[str]:
 
     Raises
     ------
-    ValueError
-        If the operation is unknown.
+    TypeError, ValueError
+        If the operation is no str, or unknown.
     """
-    operation = operation.replace("_transpose", "") if isinstance(operation, str) else operation
+    if not isinstance(operation, str):
+        raise TypeError(f"operation must be a str, not {type(operation).__name__}: {operation!r}")
+    operation = operation.replace("_transpose", "")
     table = PANELS if operation in PANELS else whole_table()
     if operation not in table:
         raise ValueError(f"operation={operation!r} is none of {', '.join(table)}")

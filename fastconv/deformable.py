@@ -8,6 +8,7 @@ from .arrays import COMPUTED, REALS, as_array, common_type
 from .convolution import execute
 from .deform_problem import count_offset_groups, deform_problem
 from .plan import make_plan
+from .problem import flag
 from .recall import key_of, recall, remember
 
 
@@ -94,7 +95,7 @@ def deform_conv2d(input, offset, weight, bias=None, stride=1, padding=0, dilatio
     dtype = common_type(input=x, offset=offset, weight=w, bias=b, mask=mask, residual=r)
     batched = x.ndim != 3
     offset, mask = with_batch(offset, batched), with_batch(mask, batched)
-    groups = count_offset_groups(offset.shape, w.shape, channels_last)
+    groups = count_offset_groups(offset.shape, w.shape, flag(channels_last, "channels_last"))
     problem = deform_problem(with_batch(x, batched).shape, w.shape, groups, mask is not None, REALS[dtype.name], stride,
                              padding, dilation, channels_last, activation, b is not None, r is not None)
     problem.check_offset(offset.shape, None if mask is None else mask.shape)

@@ -11,7 +11,7 @@ from . import config
 from .arrays import COMPUTED, REALS, allocator, as_array, common_type, direct_target
 from .convolution import execute
 from .plan import Plan, forgetting, make_plan
-from .problem import Problem, convolution_problem, index, per_axis
+from .problem import Problem, convolution_problem, flag, index, per_axis
 from .rank_one import factors, may_be_rank_one
 from .recall import MOST_CALLS
 
@@ -40,7 +40,7 @@ class Convolution:
         self.weight = np.array(weight, COMPUTED[self.real], order="C", copy=True)
         self.bias = None if bias is None else np.array(bias, COMPUTED[self.real], order="C", copy=True)
         self.arguments = dict(stride=stride, padding=padding, dilation=dilation, groups=groups, padding_mode=padding_mode,
-                              channels_last=channels_last, activation=activation)
+                              channels_last=flag(channels_last, "channels_last"), activation=activation)
         self.algorithm = algorithm
         self.forget()
         self.check_arguments()

@@ -9,7 +9,7 @@ from . import config
 from .arrays import COMPUTED, REALS, as_array, begin_result, common_type, contiguous, end_result
 from .layers import Conv2d
 from .plan import Plan, Scaling, apply_mask, cover, exact_plan, make_plan
-from .problem import Problem, arranged, convolution_problem
+from .problem import Problem, arranged, convolution_problem, flag
 from .recall import key_of, recall, remember
 from .validation import check
 
@@ -64,7 +64,7 @@ def partial_conv2d(input, mask, weight, bias=None, stride=1, padding=0, dilation
     x, m, w = as_array(input, "input"), as_array(mask, "mask"), as_array(weight, "weight")
     b = None if bias is None else as_array(bias, "bias")
     dtype = common_type(input=x, mask=m, weight=w, bias=b)
-    single = has_one_mask(x, m, channels_last)
+    single = has_one_mask(x, m, flag(channels_last, "channels_last"))
     problem = convolution_problem("conv2d", with_batch(x).shape, w.shape, REALS[dtype.name], stride, padding, dilation,
                                   groups, "zeros", channels_last, activation, b is not None)
     partial = Partial(make_plan(scaled(problem, single), algorithm, threads=config.get_num_threads()), single)

@@ -313,6 +313,11 @@ forgetting: list[Callable[[], None]] = [_plans.clear]       # what who remembers
 _lock = Lock()
 
 
+def check_algorithm(algorithm) -> None:
+    if not isinstance(algorithm, str):
+        raise TypeError(f"algorithm must be the name of a row, not {type(algorithm).__name__}: {algorithm!r}")
+
+
 def make_plan(problem: Problem, algorithm: str = "auto", isa: str | None = None, threads: int = 1) -> Plan:
     """The plan for a problem, from the cache if it was made before.
 
@@ -321,8 +326,7 @@ def make_plan(problem: Problem, algorithm: str = "auto", isa: str | None = None,
     ValueError
         If `algorithm` is not "auto" and names no row, or a row that refuses the problem.
     """
-    if not isinstance(algorithm, str):
-        raise TypeError(f"algorithm must be the name of a row, not {type(algorithm).__name__}: {algorithm!r}")
+    check_algorithm(algorithm)
     key = problem, algorithm, isa or kernels.isa, threads
     plan = _plans.get(key)
     if plan is None:

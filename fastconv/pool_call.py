@@ -9,7 +9,7 @@ import numpy as np
 from . import config
 from .arrays import COMPUTED, REALS, as_array, can_write, check_out, common_type, compared_type, contiguous
 from .pool_problem import PoolProblem, adaptive_problem, pool_problem, split_shape, unpool_problem
-from .problem import index, is_sequence
+from .problem import index, is_sequence, one_of
 from .recall import key_of, recall, remember
 from .stream_plan import make_stream_plan
 from .validation import check_pool, check_unpool
@@ -157,8 +157,7 @@ def unpool(operation, input, indices, kernel_size, stride, padding, output_size,
 
 def pyramid(input, levels, mode, channels_last, out):
     """Adaptive pools of one image side by side, channel first."""
-    if mode not in ("max", "avg"):
-        raise ValueError(f"mode={mode!r} is none of max, avg")
+    one_of(mode, "mode", ("max", "avg"))
     if not is_sequence(levels) or not len(levels):
         raise ValueError(f"levels must be one or more ints, got {levels!r}")
     levels = tuple(index(level, f"levels[{i}]", 1) for i, level in enumerate(levels))

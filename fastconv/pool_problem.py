@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
-from .problem import LARGEST, LARGEST_ARRAY, arranged, index, is_sequence, per_axis
+from .problem import LARGEST, LARGEST_ARRAY, arranged, flag, index, is_sequence, per_axis
 
 MOST_POSITIONS = 2**31 - 1      # of one plane that float32 lanes can count
 
@@ -105,7 +105,7 @@ def pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: int
 
 def split_shape(operation: str, shape: Sequence[int], channels_last: bool) -> tuple[int, int, tuple[int, ...]]:
     """N, C and the spatial extents of a shape with batch axis; ValueError unless it has the right axes, none empty."""
-    axes = int(operation[-2])
+    axes, channels_last = int(operation[-2]), flag(channels_last, "channels_last")
     layout = "(N, *spatial, C)" if channels_last else "(N, C, *spatial)"
     if len(shape) != axes + 2:
         raise ValueError(f"input of {operation} must have {axes + 2} axes {layout}, or {axes + 1} without a batch; "
@@ -138,7 +138,8 @@ def pool_problem(operation: str, input_shape: Sequence[int], real: str, kernel_s
     stride = resolve_stride(stride, kernel)
     padding = per_axis(padding, axes, "padding", 0)
     dilation = per_axis(dilation, axes, "dilation", 1)
-    divisor = check_divisor(divisor)
+    divisor, ceil_mode = check_divisor(divisor), flag(ceil_mode, "ceil_mode")
+    include_pad, indices = flag(include_pad, "count_include_pad"), flag(indices, "return_indices")
     out = []
     for axis, (n, k, s, p, d) in enumerate(zip(size, kernel, stride, padding, dilation)):
         reach = d * (k - 1) + 1
@@ -149,7 +150,7 @@ def pool_problem(operation: str, input_shape: Sequence[int], real: str, kernel_s
             raise ValueError(f"kernel_size={k} reaches over {reach} pixels (dilation={d}) but spatial axis {axis} has only "
                              f"{n + 2 * p} with padding={p}: {shape}")
     problem = PoolProblem(operation, real, N, C, size, kernel, stride, dilation, padding, tuple(out), (False,) * axes,
-                          bool(channels_last), bool(indices), bool(include_pad), divisor, integers)
+                          bool(channels_last), indices, include_pad, divisor, integers)
     return check_size(problem)
 
 
@@ -189,7 +190,8 @@ def adaptive_problem(operation: str, input_shape: Sequence[int], real: str, outp
     stride = tuple(k if same else 1 for k, same in zip(kernel, even))
     kernel = tuple(min(k, n) for k, n in zip(kernel, size))
     problem = PoolProblem(operation, real, N, C, size, kernel, stride, (1,) * axes, (0,) * axes, out,
-                          tuple(not same for same in even), bool(channels_last), bool(indices), integers=integers)
+                          tuple(not same for same in even), bool(channels_last), flag(indices, "return_indices"),
+                          integers=integers)
     return check_size(problem)
 
 

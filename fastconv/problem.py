@@ -20,10 +20,10 @@ channels_last   arrays are (N, *spatial, C) instead of (N, C, *spatial); weights
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import inf, prod
+from math import inf, isfinite, prod
 from typing import NamedTuple
 
 PADDING_MODES = ("zeros", "reflect", "symmetric", "replicate", "circular")
@@ -200,6 +200,35 @@ def index(value, name: str, minimum: int, maximum: int = LARGEST) -> int:
     return number
 
 
+def flag(value, name: str) -> bool:
+    """`value` as a bool; an int is one, too, or a NumPy scalar."""
+    if isinstance(value, int) or type(value).__name__ in ("bool", "bool_"):
+        return bool(value)
+    raise TypeError(f"{name} must be a bool, not {type(value).__name__}: {value!r}")
+
+
+def one_of(value, name: str, names: Sequence[str]) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}: {value!r}")
+    if value not in names:
+        raise ValueError(f"{name}={value!r} is none of {', '.join(names)}")
+    return value
+
+
+def number(value, name: str) -> float:
+    if isinstance(value, (bool, str, bytes)):
+        raise TypeError(f"{name} must be a real number, not {type(value).__name__}: {value!r}")
+    try:
+        result = float(value)
+    except OverflowError:
+        raise ValueError(f"{name}={value!r} exceeds all floats") from None
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a real number, not {type(value).__name__}: {value!r}") from None
+    if not isfinite(result):
+        raise ValueError(f"{name}={value!r} must be finite")
+    return result
+
+
 def per_axis(value, axes: int, name: str, minimum: int) -> tuple[int, ...]:
     """An int, or one int per spatial axis, as one int per axis."""
     if is_sequence(value):
@@ -211,7 +240,7 @@ def per_axis(value, axes: int, name: str, minimum: int) -> tuple[int, ...]:
 
 
 def is_sequence(value) -> bool:
-    return (not isinstance(value, (str, bytes)) and hasattr(value, "__len__") and hasattr(value, "__getitem__")
+    return (not isinstance(value, (str, bytes, Mapping)) and hasattr(value, "__len__") and hasattr(value, "__getitem__")
             and getattr(value, "ndim", 1) > 0)
 
 
@@ -280,7 +309,7 @@ def convolution_problem(operation: str, input_shape: Sequence[int], weight_shape
 
     `input_shape` has the batch axis. Raises ValueError or TypeError that names the argument, its value and the shape.
     """
-    axes = int(operation[-2])
+    axes, channels_last = int(operation[-2]), flag(channels_last, "channels_last")
     layout = "(N, *spatial, C)" if channels_last else "(N, C, *spatial)"
     if len(input_shape) != axes + 2:
         raise ValueError(f"input of {operation} must have {axes + 2} axes {layout}, or {axes + 1} without a batch; "
@@ -305,8 +334,7 @@ def convolution_problem(operation: str, input_shape: Sequence[int], weight_shape
         raise ValueError(f"groups={G} does not divide the {K} output channels: {shapes}")
     if weight_shape[1] != C // G:
         raise ValueError(f"weight must have {C // G} channels (input has {C}, groups={G}), got {weight_shape[1]}: {shapes}")
-    if padding_mode not in PADDING_MODES:
-        raise ValueError(f"padding_mode={padding_mode!r} is none of {', '.join(PADDING_MODES)}")
+    one_of(padding_mode, "padding_mode", PADDING_MODES)
     stride = per_axis(stride, axes, "stride", 1)
     dilation = per_axis(dilation, axes, "dilation", 1)
     padding = resolve_padding(padding, size, kernel, stride, dilation)
@@ -318,7 +346,7 @@ def convolution_problem(operation: str, input_shape: Sequence[int], weight_shape
             raise ValueError(f"kernel reaches over {extent} pixels (dilation={d}) but spatial axis {axis} has only "
                              f"{n + sum(pads)} with padding={pads}: {shapes}")
     problem = Problem(operation, real, N, C, K, G, size, kernel, stride, dilation, padding, padding_mode,
-                      bool(channels_last), resolve_activation(activation), bias, residual, packed)
+                      channels_last, resolve_activation(activation), bias, residual, packed)
     if prod(problem.output_shape) * problem.itemsize > LARGEST_ARRAY:
         raise ValueError(f"output of shape {problem.output_shape} is too large: {shapes}, padding={padding}")
     return problem

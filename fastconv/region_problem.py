@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite, prod
+from math import prod
 
-from .problem import LARGEST_ARRAY, arranged, index, per_axis
-from .resample_problem import one_of
+from .problem import LARGEST_ARRAY, arranged, flag, index, number, one_of, per_axis
 
 MOST_SAMPLES = 4096             # of a bin along one axis
 MOST_BINS = 1 << 15             # along one axis
@@ -64,7 +63,7 @@ class Regions:
 def region_problem(operation: str, shape: Sequence[int], K: int, real: str, output_size, spatial_scale, sampling_ratio=0,
                    aligned=True, mode="avg", gamma=0.0, channels_last=False) -> Regions:
     """Check the arguments of a region function against each other."""
-    shape = tuple(shape)
+    shape, aligned, channels_last = tuple(shape), flag(aligned, "aligned"), flag(channels_last, "channels_last")
     layout = "(N, H, W, C)" if channels_last else "(N, C, H, W)"
     if len(shape) != 4:
         raise ValueError(f"input of {operation} must have 4 axes {layout}, got shape {shape}")
@@ -82,22 +81,8 @@ def region_problem(operation: str, shape: Sequence[int], K: int, real: str, outp
         raise ValueError(f"sampling_ratio={samples} is too large: at most {MOST_SAMPLES}")
     if operation in BY_POSITION and C % prod(bins):
         raise ValueError(f"output_size={bins} needs channels in multiples of {prod(bins)}, got {C}: input of shape {shape}")
-    problem = Regions(operation, real, N, C, (H, W), K, bins, scale, samples, bool(aligned),
-                      one_of(mode, "mode", ("avg", "max")), gamma, bool(channels_last))
+    problem = Regions(operation, real, N, C, (H, W), K, bins, scale, samples, aligned,
+                      one_of(mode, "mode", ("avg", "max")), gamma, channels_last)
     if prod(problem.output_shape) * 8 > LARGEST_ARRAY:
         raise ValueError(f"output of shape {problem.output_shape} is too large: {K} boxes, output_size={bins}")
     return problem
-
-
-def number(value, name: str) -> float:
-    if isinstance(value, (bool, str, bytes)):
-        raise TypeError(f"{name} must be a real number, not {type(value).__name__}: {value!r}")
-    try:
-        result = float(value)
-    except OverflowError:
-        raise ValueError(f"{name}={value!r} exceeds all floats") from None
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a real number, not {type(value).__name__}: {value!r}") from None
-    if not isfinite(result):
-        raise ValueError(f"{name}={value!r} must be finite")
-    return result

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, inf, prod
 
-from .problem import LARGEST, LARGEST_ARRAY, arranged, index, is_sequence, output_size, per_axis
+from .problem import LARGEST, LARGEST_ARRAY, arranged, flag, index, is_sequence, one_of, output_size, per_axis
 
 ORDERS = ("CRD", "DCR")
 PAD_MODES = ("constant", "reflect", "symmetric", "replicate", "circular")
@@ -164,14 +164,6 @@ class Sampling(Images):
     channels_last: bool
 
 
-def one_of(value, name: str, names: Sequence[str]) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {type(value).__name__}: {value!r}")
-    if value not in names:
-        raise ValueError(f"{name}={value!r} is none of {', '.join(names)}")
-    return value
-
-
 def check_size(shape: Sequence[int], itemsize: int, what: str) -> None:
     if prod(shape) * itemsize > LARGEST_ARRAY:
         raise ValueError(f"output of shape {tuple(shape)} is too large: {what}")
@@ -179,6 +171,7 @@ def check_size(shape: Sequence[int], itemsize: int, what: str) -> None:
 
 def image_axes(operation: str, shape: Sequence[int], channels_last: bool) -> tuple[tuple[int, ...], int, int, int]:
     """Leading axes, C, H, W of an input whose last three axes are an image."""
+    channels_last = flag(channels_last, "channels_last")
     if len(shape) < 3:
         layout = "(*, H, W, C)" if channels_last else "(*, C, H, W)"
         raise ValueError(f"input of {operation} must have at least 3 axes {layout}, got shape {tuple(shape)}")
@@ -244,7 +237,7 @@ def channel_shuffle_problem(shape: Sequence[int], itemsize: int, groups, channel
     if len(shape) < 3:
         raise ValueError(f"input of channel_shuffle must have at least 3 axes, (N, C, *spatial) or, channels_last, "
                          f"(N, *spatial, C); got shape {tuple(shape)}")
-    G, shape = index(groups, "groups", 1), tuple(shape)
+    G, shape, channels_last = index(groups, "groups", 1), tuple(shape), flag(channels_last, "channels_last")
     C = shape[-1] if channels_last else shape[1]
     if C % G:
         raise ValueError(f"groups={G} does not divide the {C} channels: input of shape {shape}")
@@ -259,7 +252,7 @@ def pad_problem(shape: Sequence[int], itemsize: int, pad, mode: str, channels_la
     if not is_sequence(pad):
         raise TypeError(f"pad must be a sequence of ints, not {type(pad).__name__}: {pad!r}")
     numbers = [index(p, f"pad[{i}]", -LARGEST) for i, p in enumerate(pad)]
-    axes = len(shape) - (1 if channels_last else 0)
+    axes = len(shape) - flag(channels_last, "channels_last")
     if len(numbers) % 2 or len(numbers) // 2 > axes:
         raise ValueError(f"pad must have two numbers for each of at most {max(axes, 0)} axes, got {len(numbers)}: "
                          f"input of shape {shape}")
@@ -323,6 +316,10 @@ def interpolate_problem(shape: Sequence[int], real: str, itemsize: int, size, sc
                         recompute_scale_factor, antialias, channels_last: bool) -> Resampling:
     """`real` is empty where items of `itemsize` bytes are moved."""
     mode, shape = one_of(mode, "mode", MODES), tuple(shape)
+    antialias, channels_last = flag(antialias, "antialias"), flag(channels_last, "channels_last")
+    align_corners = None if align_corners is None else flag(align_corners, "align_corners")
+    if recompute_scale_factor is not None:
+        recompute_scale_factor = flag(recompute_scale_factor, "recompute_scale_factor")
     axes = len(shape) - 2
     allowed = MODE_AXES.get(mode, (1, 2, 3))
     if axes not in allowed:
@@ -348,7 +345,7 @@ def interpolate_problem(shape: Sequence[int], real: str, itemsize: int, size, sc
             scales = (0.0,) * axes
     real = real or "f32"            # items of all sizes are moved by the same build
     problem = Resampling("interpolate", real, itemsize, shape[0], C, pixels, result, mode, scales, bool(align_corners),
-                         bool(antialias), bool(channels_last))
+                         antialias, channels_last)
     check_size(problem.output_shape, itemsize, f"input of shape {shape}, size={result}")
     return problem
 
@@ -381,6 +378,7 @@ def scaled(n: int, scale: float, shape: Sequence[int]) -> int:
 def grid_sample_problem(shape: Sequence[int], grid_shape: Sequence[int], real: str, mode: str, padding_mode: str,
                         align_corners, channels_last: bool) -> Sampling:
     mode, padding_mode = one_of(mode, "mode", SAMPLE_MODES), one_of(padding_mode, "padding_mode", SAMPLE_PADDING)
+    align_corners, channels_last = flag(align_corners, "align_corners"), flag(channels_last, "channels_last")
     shape, grid_shape = tuple(shape), tuple(grid_shape)
     axes = len(shape) - 2
     shapes = f"input of shape {shape}, grid of shape {grid_shape}"
@@ -397,7 +395,7 @@ def grid_sample_problem(shape: Sequence[int], grid_shape: Sequence[int], real: s
         raise ValueError(f"input of grid_sample has an axis of length 0: {shapes}")
     if prod(shape[1:]) > 2**62:
         raise ValueError(f"input of grid_sample is too large: {shapes}")
-    problem = Sampling("grid_sample", real, shape[0], C, size, grid_shape[1:-1], mode, padding_mode, bool(align_corners),
-                       bool(channels_last))
+    problem = Sampling("grid_sample", real, shape[0], C, size, grid_shape[1:-1], mode, padding_mode, align_corners,
+                       channels_last)
     check_size(problem.output_shape, 8 if real == "f64" else 4, shapes)
     return problem

@@ -7,7 +7,7 @@ from . import config
 from .arrays import COMPUTED, REALS, as_array, begin_result, common_type, contiguous, end_result, with_rows
 from .chain import run_pair
 from .plan import Plan, make_plan
-from .problem import Problem, convolution_problem
+from .problem import Problem, convolution_problem, flag
 from .recall import key_of, recall, remember
 from .validation import check
 
@@ -92,7 +92,7 @@ def separable(operation, input, depthwise_weight, pointwise_weight, bias, stride
     if x.ndim not in (axes + 1, axes + 2):
         raise ValueError(f"input must have {axes + 2} axes, or {axes + 1} without a batch; got shape {x.shape}")
     batched = x.ndim == axes + 2
-    C = x.shape[-1 if channels_last else -axes - 1]
+    C = x.shape[-1 if flag(channels_last, "channels_last") else -axes - 1]
     check_weights(axes, C, depthwise, pointwise)
     first = convolution_problem(operation, x.shape if batched else (1, *x.shape), depthwise.shape, REALS[dtype.name], stride,
                                 padding, dilation, C, padding_mode, channels_last)

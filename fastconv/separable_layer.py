@@ -7,6 +7,7 @@ from . import config
 from .arrays import COMPUTED, allocator, as_array, common_type, direct_target
 from .chain import chain_of, run_pair
 from .layers import LAYERS, Conv2d
+from .problem import flag
 from .recall import MOST_CALLS
 from .separable import check_weights, finish
 
@@ -27,6 +28,7 @@ class SeparableConv2d:
         weight, pointwise = as_array(depthwise_weight, "depthwise_weight"), as_array(pointwise_weight, "pointwise_weight")
         common_type(depthwise_weight=weight, pointwise_weight=pointwise)
         check_weights(2, weight.shape[0] if weight.ndim else 0, weight, pointwise)
+        channels_last = flag(channels_last, "channels_last")
         self.weight = weight.copy()
         self.arguments = dict(stride=stride, padding=padding, dilation=dilation, padding_mode=padding_mode,
                               channels_last=channels_last)

@@ -7,7 +7,7 @@ from . import config
 from .arrays import COMPUTED, REALS, as_array, common_type
 from .chain import run_pair
 from .plan import make_plan
-from .problem import convolution_problem, per_axis, resolve_padding
+from .problem import convolution_problem, flag, number, per_axis, resolve_padding
 from .recall import key_of, recall, remember
 from .separable import finish
 
@@ -51,6 +51,7 @@ def spatial_separable_conv2d(input, column, row, bias=None, stride=1, padding=0,
     dtype = common_type(input=x, column=column, row=row, bias=b, residual=r)
     if x.ndim not in (3, 4):
         raise ValueError(f"input must have 4 axes, or 3 without a batch; got shape {x.shape}")
+    channels_last = flag(channels_last, "channels_last")
     C, size = x.shape[-1 if channels_last else -3], x.shape[-3:-1] if channels_last else x.shape[-2:]
     for name, weight in (("column", column), ("row", row)):
         if weight.ndim != 2 or weight.shape[0] != C or not weight.shape[1]:
@@ -86,6 +87,8 @@ def decompose_separable(kernel, rtol=1e-6):
 
     Raises
     ------
+    TypeError
+        Types that are not computed; `rtol` is no number.
     ValueError
         If a kernel is not of rank one, or not finite.
 
@@ -95,7 +98,7 @@ def decompose_separable(kernel, rtol=1e-6):
     >>> fastconv.decompose_separable([[-1., 0., 1.], [-2., 0., 2.], [-1., 0., 1.]])
     (array([-1., -2., -1.]), array([ 1., -0., -1.]))
     """
-    kernel = as_array(kernel, "kernel")
+    kernel, rtol = as_array(kernel, "kernel"), number(rtol, "rtol")
     if kernel.ndim == 3:
         parts = [decompose_separable(one, rtol) for one in kernel]
         return np.array([column for column, _ in parts]), np.array([row for _, row in parts])

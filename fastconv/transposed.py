@@ -11,7 +11,7 @@ import numpy as np
 from . import config
 from .arrays import COMPUTED, REALS, as_array, begin_result, common_type, contiguous, end_result, with_rows
 from .phases import PhasePlan, phase_plan
-from .plan import Plan, forgetting, make_plan, place, plan_together
+from .plan import Plan, check_algorithm, forgetting, make_plan, place, plan_together
 from .problem import Problem, Shuffle, arranged, convolution_problem
 from .recall import key_of, recall, remember
 from .transposed_problem import AxisPhase, TransposedProblem, merge, transposed_problem
@@ -139,6 +139,7 @@ def conv_transpose(operation, input, weight, bias, stride, padding, output_paddi
     problem = transposed_problem(operation, x.shape if batched else (1, *x.shape), w.shape, REALS[dtype.name], stride,
                                  padding, output_padding, groups, dilation, output_size, channels_last, activation,
                                  b is not None, r is not None, kept is not None)
+    check_algorithm(algorithm)
     steps = steps_of(problem, algorithm, config.get_num_threads())
     real, shape = COMPUTED[problem.real], problem.output_shape if batched else problem.output_shape[1:]
     y = begin_result(shape, problem.K, real, dtype, b, r, out, x, w)

@@ -6,7 +6,7 @@ import numpy as np
 from . import config
 from .arrays import COMPUTED, REALS, allocator, as_array, common_type, direct_target
 from .layers import LAYERS
-from .problem import arranged, resolve_activation, resolve_padding
+from .problem import arranged, flag, resolve_activation, resolve_padding
 from .recall import MOST_CALLS
 from .transposed import conv_transpose, run_steps, steps_of
 from .transposed_problem import TransposedProblem, transposed_problem
@@ -27,7 +27,7 @@ class ConvolutionTranspose:
         self.bias = None if bias is None else np.array(bias, order="C", copy=True)
         self.arguments = dict(stride=stride, padding=padding, output_padding=output_padding, groups=groups,
                               dilation=dilation)
-        self.options = dict(channels_last=channels_last, activation=activation, algorithm=algorithm)
+        self.options = dict(channels_last=flag(channels_last, "channels_last"), activation=activation, algorithm=algorithm)
         self.forget()
         self.check_arguments()
 

@@ -19,6 +19,7 @@ from .problem import (
     Shuffle,
     arranged,
     convolution_problem,
+    flag,
     index,
     per_axis,
     resolve_activation,
@@ -139,7 +140,7 @@ def transposed_problem(operation, input_shape, weight_shape, real, stride=1, pad
                        dilation=1, output_size=None, channels_last=False, activation=None, bias=False, residual=False,
                        packed=False) -> TransposedProblem:
     """Check the arguments against each other; raises ValueError or TypeError that names the argument."""
-    axes = int(operation[-2])
+    axes, channels_last = int(operation[-2]), flag(channels_last, "channels_last")
     layout = "(N, *spatial, C)" if channels_last else "(N, C, *spatial)"
     if len(input_shape) != axes + 2:
         raise ValueError(f"input of {operation} must have {axes + 2} axes {layout}, or {axes + 1} without a batch; "
@@ -169,7 +170,7 @@ def transposed_problem(operation, input_shape, weight_shape, real, stride=1, pad
             raise ValueError(f"stride={extents[2]} or dilation={extents[3]} is too large on spatial axis {axis}: {shapes}")
     extra = per_axis(output_padding, axes, "output_padding", 0)
     problem = TransposedProblem(operation, real, input_shape[0], C, weight_shape[1] * G, G, size, kernel, stride, dilation,
-                                padding, "zeros", bool(channels_last), resolve_activation(activation), bias, residual,
+                                padding, "zeros", channels_last, resolve_activation(activation), bias, residual,
                                 packed, output_padding=extra)
     most = [max(s, d) - 1 for s, d in zip(stride, dilation)]
     if output_size is not None:
