@@ -7,7 +7,8 @@ Loops, outermost first, and what each block is sized for:
     k           one vector of channels      \
     t r s       up to RUN taps at a time    /  the register tile, micro/depthwise.pxd
 An input column is loaded once for all the pixels of the tile that it reaches; a column in zero padding is passed over.
-The last vector of channels is whole, unless there is but one: it computes some channels once more.
+The last vector of channels is whole, unless there is but one: it computes some channels once more, perhaps those of another
+task, too, and both store the same numbers, finished.
 Where pixels fall into few sets of L1 (`in_place` is 0), a task first copies the rows that it reads.
 With channels first a task turns the rows of BLOCK planes that it reads, and turns its sums when it finishes them; or, if
 the plan says so (`row_runs`), BLOCK rows of one plane under a kernel of one row, `chunk` columns of sums at a time.

@@ -46,11 +46,34 @@ cdef inline void row_activate(Py_ssize_t kind, real slope, real* y, Py_ssize_t n
         j += LANES
 
 
+cdef inline vec row_evaluate(const Geometry* g, const real* total, const real* bias, bint bias_step,
+                             const real* residual, real* y, Py_ssize_t n) noexcept nogil:
+    """row_finish for activations that are no clip; nothing but results is stored in y."""
+    cdef vec v, odd = vec_zero(), steep = vec_splat(<real>g.low)
+    cdef vec added = vec_zero() if bias == NULL or bias_step else vec_splat(bias[0])
+    cdef unsigned lanes = (1u << LANES) - 1
+    cdef Py_ssize_t j = 0
+    while j < n:
+        if n - j < LANES:
+            lanes = (1u << (n - j)) - 1
+        v = vec_load(total + j)
+        odd = vec_mask_select(lanes, odd + v * vec_zero(), odd)
+        if bias_step and bias != NULL:
+            added = vec_mask_load(vec_zero(), lanes, bias + j)
+        v = v + added
+        if residual != NULL:
+            v = v + vec_mask_load(vec_zero(), lanes, residual + j)
+        vec_mask_store(y + j, lanes, vec_activate(g.activation, v, steep))
+        j += LANES
+    return odd
+
+
 cdef inline vec row_finish(const Geometry* g, const real* total, const real* bias, bint bias_step,
                            const real* residual, real* y, Py_ssize_t n) noexcept nogil:
     """y[:n] = activation(total[:n] + bias + residual[:n]); bias and residual may be NULL.
 
-    bias_step is 0 for one bias of the whole row, 1 for one per number. Reads `total` in whole vectors.
+    bias_step is 0 for one bias of the whole row, 1 for one per number. Reads `total` in whole vectors. Every number of y is
+    stored once: tasks that share some may finish them at the same time.
     Returns a vector that is zero unless a sum was NaN or infinite.
     """
     cdef vec v, odd = vec_zero()
@@ -59,6 +82,8 @@ cdef inline vec row_finish(const Geometry* g, const real* total, const real* bia
     cdef vec added = vec_zero() if bias == NULL or bias_step else vec_splat(bias[0])
     cdef Py_ssize_t j = 0
     cdef unsigned lanes
+    if g.activation > CLIP:
+        return row_evaluate(g, total, bias, bias_step, residual, y, n)
     while j + LANES <= n:
         v = vec_load(total + j)
         odd = odd + v * vec_zero()
@@ -79,8 +104,6 @@ cdef inline vec row_finish(const Geometry* g, const real* total, const real* bia
         if residual != NULL:
             v = v + vec_mask_load(vec_zero(), lanes, residual + j)
         vec_mask_store(y + j, lanes, vec_clip(v, low, high))
-    if g.activation > CLIP:
-        row_activate(g.activation, <real>g.low, y, n)
     return odd
 
 
