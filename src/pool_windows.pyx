@@ -337,7 +337,7 @@ cdef inline void rows_short(const bint largest, const Pool* g, Block* b, const r
     cdef Py_ssize_t row = b.row, n
     cdef Short w
     w.taps, w.stride, w.step, w.down, w.width = g.S, g.stride_w, g.dilation_h * g.W, g.stride_h * g.W, g.W
-    w.at, w.count, w.along, w.areas = b.q * g.stride_w - g.pad_w, b.columns, g.Q, b.areas if b.uneven else NULL
+    w.at, w.count, w.areas = b.q * g.stride_w - g.pad_w, b.columns, b.areas if b.uneven else NULL
     w.begin, w.end, w.stop = x, x + g.N * g.C * g.D * g.H * g.W, y + (b.stop - b.row) * g.Q - b.q
     while row < b.stop:
         w.rows = b.h.count

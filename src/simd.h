@@ -85,25 +85,27 @@ ALWAYS void stores_wait(void) { }
 ALWAYS void prefetch(const real *p) { __builtin_prefetch(p, 0, 2); }   /* into L2; never faults */
 ALWAYS vec vec_zero(void) { return (vec){0}; }
 ALWAYS vec vec_splat(real x) { return x - (vec){0}; }      /* one broadcast; lane by lane gcc makes LANES of them */
-/* c + *p * row. `embedded`, with AVX-512: the multiply-add broadcasts *p itself, an instruction less and, where several share
- * *p, a load more each; left alone, gcc loads what is shared. vec_add_two: and + p[1] * next. */
+/* c + *p * row, for row i of a tile. With AVX-512 the multiply-adds of EMBEDDED of three rows broadcast *p themselves: an
+ * instruction less and, where several share *p, a load more each, so that of all rows loads would limit; left alone, gcc loads
+ * what is shared. vec_add_two: and + p[1] * next. */
+enum { EMBEDDED = 2 };
 #if FASTCONV_DOUBLE
 #define MULTIPLY_ADD(at, row) "vfmadd231pd " at "%{1to8%}, " row ", %[c]\n\t"
 #else
 #define MULTIPLY_ADD(at, row) "vfmadd231ps " at "%{1to16%}, " row ", %[c]\n\t"
 #endif
-ALWAYS vec vec_add_multiple(vec c, const real *p, vec row, const int embedded) {
+ALWAYS vec vec_add_multiple(vec c, const real *p, vec row, const int i) {
 #if defined(__AVX512F__)
-    if (embedded) {
+    if (i % 3 < EMBEDDED) {
         __asm__(MULTIPLY_ADD("%[at]", "%[row]") : [c] "+v"(c) : [row] "v"(row), [at] "m"(*p));
         return c;
     }
 #endif
     return c + *p * row;
 }
-ALWAYS vec vec_add_two(vec c, const real *p, vec row, vec next, const int embedded) {
+ALWAYS vec vec_add_two(vec c, const real *p, vec row, vec next, const int i) {
 #if defined(__AVX512F__)
-    if (embedded) {
+    if (i % 3 < EMBEDDED) {
         __asm__(MULTIPLY_ADD("(%[p])", "%[row]") MULTIPLY_ADD("%c[step](%[p])", "%[next]")
                 : [c] "+&v"(c)
                 : [row] "v"(row), [next] "v"(next), [p] "r"(p), [step] "i"(REAL_BYTES), "m"(*(const real (*)[2])p));

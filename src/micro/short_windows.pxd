@@ -12,8 +12,7 @@ cdef struct Short:              # rows of windows that cover as many rows of the
     Py_ssize_t step, down       # numbers between rows of the image, and from a row of windows to the next
     Py_ssize_t width            # pixels of a row of the image
     Py_ssize_t at               # first pixel of the first window: negative in padding
-    Py_ssize_t count            # windows of a row ...
-    Py_ssize_t along            # ... and of y
+    Py_ssize_t count            # windows of a row, and numbers between rows of y
     real area                   # a mean divides by this, times ...
     const real* areas           # ... those of the windows, in whole vectors; NULL: they are in `area`
     const real* begin           # of the image
@@ -77,7 +76,7 @@ cdef inline void windows_run(const bint largest, const int rows, const int taps,
             q += LANES
             at += stride * LANES
         x += w.down
-        y += w.along
+        y += w.count
 
 
 cdef inline void windows_alone(const bint largest, const Short* w, const real* x, real* y) noexcept nogil:
@@ -119,8 +118,8 @@ cdef inline void short_windows(const bint largest, const Short* w, Py_ssize_t n,
     x += w.at
     while n > 0:
         run = 0
-        if w.count == w.along and x >= w.begin and x + reach <= w.end and y + vectors * LANES <= w.stop:
-            run = min(min(n, (w.end - x - reach) // w.down + 1), (w.stop - y - vectors * LANES) // w.along + 1)
+        if x >= w.begin and x + reach <= w.end and y + vectors * LANES <= w.stop:
+            run = min(min(n, (w.end - x - reach) // w.down + 1), (w.stop - y - vectors * LANES) // w.count + 1)
         if run == 0:
             windows_alone(largest, w, x, y)
             run = 1
@@ -132,4 +131,4 @@ cdef inline void short_windows(const bint largest, const Short* w, Py_ssize_t n,
             windows_of_rows(largest, 3, w, run, x, y)
         n -= run
         x += run * w.down
-        y += run * w.along
+        y += run * w.count

@@ -15,7 +15,6 @@ from micro.simd cimport (LANES, MR, NR, NV, PAIRS, prefetch, real, vec, vec_add_
 
 cdef enum:
     MOST_SUMS = 32          # no build has more registers
-    EMBEDDED = 2            # of three rows, whose multiply-adds broadcast multipliers themselves; of all, loads would limit
 
 cdef struct Output:         # where a tile whose sums are complete writes whole vectors of them, and how it finishes them
     real* y
@@ -111,7 +110,7 @@ cdef inline void tile_multiply(const int m, const int nv, Py_ssize_t n, const re
                 for j in range(nv):
                     row[j] = vec_load(panel + j * LANES)
                 for i in range(m * nv):
-                    acc[i] = vec_add_multiple(acc[i], run[i // nv] + k, row[i % nv], i // nv % 3 < EMBEDDED)
+                    acc[i] = vec_add_multiple(acc[i], run[i // nv] + k, row[i % nv], i // nv)
                 panel += width
         else:
             multiplier = a
@@ -119,7 +118,7 @@ cdef inline void tile_multiply(const int m, const int nv, Py_ssize_t n, const re
                 for j in range(nv):
                     row[j] = vec_load(panel + j * LANES)
                 for i in range(m * nv):
-                    acc[i] = vec_add_multiple(acc[i], multiplier + i // nv, row[i % nv], i // nv % 3 < EMBEDDED)
+                    acc[i] = vec_add_multiple(acc[i], multiplier + i // nv, row[i % nv], i // nv)
                 multiplier += MR
                 panel += width
         b += distance
@@ -151,7 +150,7 @@ cdef inline void tile_multiply_scattered(const int m, const int nv, Py_ssize_t n
             for j in range(nv):
                 row[j] = vec_load(b[k] + offset + j * LANES)
             for i in range(m * nv):
-                acc[i] = vec_add_multiple(acc[i], multiplier + i // nv, row[i % nv], i // nv % 3 < EMBEDDED)
+                acc[i] = vec_add_multiple(acc[i], multiplier + i // nv, row[i % nv], i // nv)
             multiplier += MR
         offset += nv * LANES
         if out != NULL:
@@ -197,14 +196,14 @@ cdef inline void tile_multiply_rows(const int m, const int nv, Py_ssize_t runs, 
                     prefetch(fetched + k * LANES)
                     prefetch(fetched + (k + 1) * LANES)
                     for i in range(m * nv):
-                        acc[i] = vec_add_two(acc[i], run[i // nv] + k, row[i % nv], row[nv + i % nv], i // nv % 3 < EMBEDDED)
+                        acc[i] = vec_add_two(acc[i], run[i // nv] + k, row[i % nv], row[nv + i % nv], i // nv)
                     k += 2
                 while k < n:
                     for j in range(nv):
                         row[j] = vec_load(panel + k * NR + j * LANES)
                     prefetch(fetched + k * LANES)
                     for i in range(m * nv):
-                        acc[i] = vec_add_multiple(acc[i], run[i // nv] + k, row[i % nv], i // nv % 3 < EMBEDDED)
+                        acc[i] = vec_add_multiple(acc[i], run[i // nv] + k, row[i % nv], i // nv)
                     k += 1
             panel += n * NR
         if out != NULL:
