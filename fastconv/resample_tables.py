@@ -28,6 +28,7 @@ TASK_BYTES = 1 << 16            # written by one task of those that only move it
 REARRANGE_AXES = 12             # that src/rearrange.pyx has room for; more than any call has
 REARRANGE_BLOCKS = ("runs", "weave", "deal", "transpose")       # in the order of its enum Kind
 STREAMS = 16                    # of one of its blocks
+LONG_RUN = 256                  # items of a block of runs: longer ones are copied one by one, and shared by threads
 
 Table = tuple[np.ndarray, np.ndarray]
 
@@ -383,7 +384,7 @@ def rearrange_block(axes: list) -> tuple[str, int, int, int, int, list[int]]:
     """Kind, n, streams, x_s, y_n and at of the block, whose axes are taken out of `axes`: (extent, stride in x, in y)."""
     n, x_b, _ = axes.pop()
     if x_b == 1:                                                # contiguous in both
-        at = take_streams(axes)
+        at = take_streams(axes, n)
         return "runs", n, len(at), 0, 0, at
     along = next(k for k, (_, step, _) in enumerate(axes) if step == 1)
     extent, _, y_n = axes[along]
@@ -400,10 +401,10 @@ def rearrange_block(axes: list) -> tuple[str, int, int, int, int, list[int]]:
     return "transpose", extent, n, x_b, y_n, []
 
 
-def take_streams(axes: list) -> list[int]:
-    """The last axes, as long as they are few streams, taken out of `axes`: where each begins in x."""
+def take_streams(axes: list, run: int) -> list[int]:
+    """The last axes, as long as they are few streams of short runs, taken out of `axes`: where each begins in x."""
     taken: list = []
-    while axes and prod(n for n, *_ in (axes[-1], *taken)) <= STREAMS:
+    while axes and prod(n for n, *_ in (axes[-1], *taken)) <= min(STREAMS, LONG_RUN // run):
         taken.insert(0, axes.pop())
     return starts(taken, 1)
 

@@ -16,6 +16,7 @@ from fastconv.resample_problem import (
     PAD_MODES,
     SAMPLE_MODES,
     SAMPLE_PADDING,
+    channel_shuffle_problem,
     fold_problem,
     grid_sample_problem,
     interpolate_problem,
@@ -24,7 +25,7 @@ from fastconv.resample_problem import (
     pixel_unshuffle_problem,
     unfold_problem,
 )
-from fastconv.resample_tables import WAYS, resample_fields
+from fastconv.resample_tables import WAYS, rearrange_fields, resample_fields
 
 WIDTHS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33)
 RNG = np.random.default_rng(5)
@@ -69,6 +70,13 @@ def test_channel_shuffle(groups):
     y = x.reshape(2, groups, 144 // groups, 3, 5).swapaxes(1, 2).reshape(x.shape)
     np.testing.assert_array_equal(fastconv.channel_shuffle(x, groups), y)
     np.testing.assert_array_equal(fastconv.channel_shuffle(layout(x, True), groups, channels_last=True), layout(y, True))
+
+
+def test_few_long_rows_are_shared_by_threads():
+    """Blocks take in short runs alone: twelve planes are twelve steps, or more."""
+    numbers = rearrange_fields(channel_shuffle_problem((1, 12, 256, 256), 4, 3, False))["numbers"]
+    _, steps, share = np.frombuffer(numbers, np.int64)[:3]
+    assert steps // share >= 12
 
 
 @pytest.mark.parametrize("isa,real", every_build())
