@@ -43,125 +43,126 @@ cdef struct Copy:
     Py_ssize_t y_step[AXES]
 
 
-cdef inline void runs(const int n, const Copy* c, const item* x, item* y, Py_ssize_t times) noexcept nogil:
+cdef inline void runs(const int n, const Copy* c, const item* x, item* y) noexcept nogil:
     """n: c.n if it is a constant, 0 if not."""
     cdef Py_ssize_t s
     cdef int i
-    while times:
-        for s in range(c.streams):
-            if n:
-                for i in range(n):
-                    y[s * n + i] = x[c.at[s] + i]
-            else:
-                memcpy(y + s * c.n, x + c.at[s], c.n * sizeof(item))
-        x = <const item*>(<const char*>x + c.x_step[c.axes - 1])
-        y = <item*>(<char*>y + c.y_step[c.axes - 1])
-        times -= 1
+    for s in range(c.streams):
+        if n:
+            for i in range(n):
+                y[s * n + i] = x[c.at[s] + i]
+        else:
+            memcpy(y + s * c.n, x + c.at[s], c.n * sizeof(item))
 
 
-cdef inline void weave(const int streams, const Copy* c, const item* x, item* y, Py_ssize_t times) noexcept nogil:
+cdef inline void weave(const int streams, const Copy* c, const item* x, item* y) noexcept nogil:
     """streams: c.streams if it is a constant, 0 if not."""
     cdef Py_ssize_t at[STREAMS]
     cdef Py_ssize_t i, k
     cdef int s
     for s in range(streams):
         at[s] = c.at[s]
-    while times:
-        if streams:
+    if streams:
+        for i in range(c.n):
+            for s in range(streams):
+                y[i * streams + s] = x[i + at[s]]
+    else:
+        for k in range(c.streams):
             for i in range(c.n):
-                for s in range(streams):
-                    y[i * streams + s] = x[i + at[s]]
-        else:
-            for k in range(c.streams):
-                for i in range(c.n):
-                    y[i * c.streams + k] = x[i + c.at[k]]
-        x = <const item*>(<const char*>x + c.x_step[c.axes - 1])
-        y = <item*>(<char*>y + c.y_step[c.axes - 1])
-        times -= 1
+                y[i * c.streams + k] = x[i + c.at[k]]
 
 
-cdef inline void deal(const int streams, const Copy* c, const item* x, item* y, Py_ssize_t times) noexcept nogil:
+cdef inline void deal(const int streams, const Copy* c, const item* x, item* y) noexcept nogil:
     """streams: c.streams if it is a constant, 0 if not."""
     cdef Py_ssize_t at[STREAMS]
     cdef Py_ssize_t i, k
     cdef int s
     for s in range(streams):
         at[s] = c.at[s]
-    while times:
-        if streams:
+    if streams:
+        for i in range(c.n):
+            for s in range(streams):
+                y[i + at[s]] = x[i * streams + s]
+    else:
+        for k in range(c.streams):
             for i in range(c.n):
-                for s in range(streams):
-                    y[i + at[s]] = x[i * streams + s]
-        else:
-            for k in range(c.streams):
-                for i in range(c.n):
-                    y[i + c.at[k]] = x[i * c.streams + k]
-        x = <const item*>(<const char*>x + c.x_step[c.axes - 1])
-        y = <item*>(<char*>y + c.y_step[c.axes - 1])
-        times -= 1
+                y[i + c.at[k]] = x[i * c.streams + k]
 
 
-cdef inline void transpose(const Copy* c, const item* x, item* y, Py_ssize_t times) noexcept nogil:
+cdef inline void transpose(const Copy* c, const item* x, item* y) noexcept nogil:
     """In squares of which both sides stay in L1."""
-    cdef Py_ssize_t i, j, i0, j0, i1, j1
+    cdef Py_ssize_t i, j, i0 = 0, j0, i1, j1
+    while i0 < c.n:
+        i1 = min(c.n, i0 + EDGE)
+        j0 = 0
+        while j0 < c.streams:
+            j1 = min(c.streams, j0 + EDGE)
+            for i in range(i0, i1):
+                for j in range(j0, j1):
+                    y[i * c.y_n + j] = x[i + j * c.x_s]
+            j0 = j1
+        i0 = i1
+
+
+cdef inline void blocks(const int kind, const int few, const Copy* c, const item* x, item* y, Py_ssize_t times) noexcept nogil:
+    """`times` blocks along the last outer axis; few: their n or streams if constant, 0 if not."""
     while times:
-        i0 = 0
-        while i0 < c.n:
-            i1 = min(c.n, i0 + EDGE)
-            j0 = 0
-            while j0 < c.streams:
-                j1 = min(c.streams, j0 + EDGE)
-                for i in range(i0, i1):
-                    for j in range(j0, j1):
-                        y[i * c.y_n + j] = x[i + j * c.x_s]
-                j0 = j1
-            i0 = i1
+        if kind == RUNS:
+            runs(few, c, x, y)
+        elif kind == WEAVE:
+            weave(few, c, x, y)
+        elif kind == DEAL:
+            deal(few, c, x, y)
+        else:
+            transpose(c, x, y)
         x = <const item*>(<const char*>x + c.x_step[c.axes - 1])
         y = <item*>(<char*>y + c.y_step[c.axes - 1])
         times -= 1
 
 
 cdef inline void copy_blocks(const Copy* c, const item* x, item* y, Py_ssize_t times) noexcept nogil:
-    """`times` steps of the last outer axis. What upscale factors of 2 to 4 need is constant to the compiler."""
+    """blocks, with what upscale factors of 2 to 4, and 8 groups of channels, need as constants."""
     if c.kind == RUNS:
         if c.n == 1:
-            runs(1, c, x, y, times)
+            blocks(RUNS, 1, c, x, y, times)
         elif c.n == 2:
-            runs(2, c, x, y, times)
+            blocks(RUNS, 2, c, x, y, times)
         elif c.n == 3:
-            runs(3, c, x, y, times)
+            blocks(RUNS, 3, c, x, y, times)
         elif c.n == 4:
-            runs(4, c, x, y, times)
+            blocks(RUNS, 4, c, x, y, times)
         else:
-            runs(0, c, x, y, times)
+            blocks(RUNS, 0, c, x, y, times)
     elif c.kind == WEAVE:
         if c.streams == 2:
-            weave(2, c, x, y, times)
+            blocks(WEAVE, 2, c, x, y, times)
         elif c.streams == 3:
-            weave(3, c, x, y, times)
+            blocks(WEAVE, 3, c, x, y, times)
         elif c.streams == 4:
-            weave(4, c, x, y, times)
+            blocks(WEAVE, 4, c, x, y, times)
+        elif c.streams == 8:
+            blocks(WEAVE, 8, c, x, y, times)
         elif c.streams == 9:
-            weave(9, c, x, y, times)
+            blocks(WEAVE, 9, c, x, y, times)
         elif c.streams == 16:
-            weave(16, c, x, y, times)
+            blocks(WEAVE, 16, c, x, y, times)
         else:
-            weave(0, c, x, y, times)
+            blocks(WEAVE, 0, c, x, y, times)
     elif c.kind == DEAL:
         if c.streams == 2:
-            deal(2, c, x, y, times)
+            blocks(DEAL, 2, c, x, y, times)
         elif c.streams == 3:
-            deal(3, c, x, y, times)
+            blocks(DEAL, 3, c, x, y, times)
         elif c.streams == 4:
-            deal(4, c, x, y, times)
+            blocks(DEAL, 4, c, x, y, times)
         elif c.streams == 9:
-            deal(9, c, x, y, times)
+            blocks(DEAL, 9, c, x, y, times)
         elif c.streams == 16:
-            deal(16, c, x, y, times)
+            blocks(DEAL, 16, c, x, y, times)
         else:
-            deal(0, c, x, y, times)
+            blocks(DEAL, 0, c, x, y, times)
     else:
-        transpose(c, x, y, times)
+        blocks(TRANSPOSE, 0, c, x, y, times)
 
 
 cdef inline void steps(const Copy* c, const item* from_x, item* to_y, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
