@@ -64,7 +64,7 @@ def test_focus_takes_rows_before_columns():
     np.testing.assert_array_equal(last, layout(np.concatenate(parts, 1), True))
 
 
-@pytest.mark.parametrize("groups", [1, 2, 3, 4, 6, 9, 16, 18, 48, 144])
+@pytest.mark.parametrize("groups", [1, 2, 3, 4, 6, 8, 9, 16, 18, 48, 144])
 def test_channel_shuffle(groups):
     x = RNG.integers(0, 100, (2, 144, 3, 5))
     y = x.reshape(2, groups, 144 // groups, 3, 5).swapaxes(1, 2).reshape(x.shape)
