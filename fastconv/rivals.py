@@ -62,10 +62,20 @@ def time_rows(problem: Problem, isa: str, threads: int, seconds: float = SECONDS
 
     A convolution that has inputs beyond x, weights, bias and residual has no rivals to time.
     """
+    return time_calls(row_calls(problem, isa, threads), seconds)
+
+
+def row_calls(problem: Problem, isa: str, threads: int) -> dict[str, Callable[[], None]]:
+    """Row -> a call of it; all have the same arrays, and none is the first of its kind."""
     arrays = some_arrays(problem)
     calls = {row.name: plan_call(plan_by(row, problem, isa, threads), arrays) for row in candidates(problem)}
     for call in calls.values():
         call()                      # finds memory and threads that nobody has used yet
+    return calls
+
+
+def time_calls(calls: dict[str, Callable[[], None]], seconds: float = SECONDS) -> dict[str, float]:
+    """Row -> seconds of the quickest call, as `time_rows`."""
     times = dict.fromkeys(calls, 0.0)
     for number in range(TRIALS + ROUNDS):
         limit = min(times.values()) * (HOPELESS if number <= TRIALS else BEHIND)

@@ -1,20 +1,22 @@
 """Regret: how much longer a call takes because another row of the table than the quickest was chosen."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import product
+from statistics import median
 from typing import NamedTuple
 
 from .. import kernels
 from ..plan import make_plan
 from ..problem import Problem
-from ..rivals import SECONDS, candidates, time_rows
+from ..rivals import ROUNDS, SECONDS, candidates, row_calls, time_calls, turn
 from .bench_report import microseconds, table
 from .layers import Layer
 
 ALLOWED = 1.05          # times the quickest row
-TRIES = 4               # of a measurement that finds more: noise only ever adds time
+NEAR = 0.95             # times the chosen row's time: rivals that take less ...
+PAIRS = 15              # ... are called in turns with it, so often, since the pace of a machine may change meanwhile
 WORST = 15              # that are printed
 WAYS = {(last, packed): f"{'packed' if packed else 'function'} {'channels_last' if last else 'NCHW'}"
         for last, packed in product((False, True), repeat=2)}
@@ -38,15 +40,19 @@ class Regret(NamedTuple):
 
 
 def measure(problem: Problem, threads: int, seconds: float = SECONDS) -> tuple[str, dict[str, float]]:
-    """The row that is chosen, and the time of every row; again where the chosen one seems to lose."""
+    """The row that is chosen, and the time of every row, that of near rivals as their share of the chosen row's."""
     chosen = make_plan(problem, threads=threads).row.name
-    times = time_rows(problem, kernels.isa, threads, seconds)
-    for _ in range(TRIES - 1):
-        if times[chosen] <= ALLOWED * min(times.values()):
-            break
-        again = time_rows(problem, kernels.isa, threads, seconds)
-        times = {row: min(taken, again[row]) for row, taken in times.items()}
+    calls = row_calls(problem, kernels.isa, threads)
+    times = time_calls(calls, seconds)
+    for rival in calls.keys() - {chosen}:
+        if times[rival] < times[chosen] / NEAR:
+            times[rival] = times[chosen] * shared_time(calls[rival], calls[chosen], seconds / ROUNDS)
     return chosen, times
+
+
+def shared_time(rival: Callable[[], None], chosen: Callable[[], None], seconds: float) -> float:
+    """Time of one call as a share of the other's: the median of turns side by side."""
+    return median(turn(rival, seconds) / turn(chosen, seconds) for _ in range(PAIRS))
 
 
 def regrets(layers: Iterable[Layer], threads: int, seconds: float = SECONDS) -> Iterator[Regret]:
