@@ -15,6 +15,7 @@ from .costs import (
     deform_cost,
     depthwise_cost,
     direct_cost,
+    dot_cost,
     grouped_cost,
     im2col_cost,
     pointwise_cost,
@@ -33,6 +34,8 @@ from .row import Algorithm, never_refuses
 LARGEST_TAPS = 1 << 15  # one channel's window as a panel, or as pointers, then stays below 4 MiB
 LARGEST_STAGED = 1 << 17    # numbers of the input rows of one output row
 LONGEST_ROW = 1024          # columns that one task stages
+MOST_DOTS = 8               # output channels
+LARGEST_DOT = 1 << 16       # numbers of a window
 MOST_GROUPED = 32           # output channels of a group
 LARGEST_IMAGE = 16 << 20    # bytes of an image that is turned for all threads
 
@@ -49,6 +52,16 @@ def staged_refuses(problem: Problem) -> str:
     line = min(problem.output_size[-1], LONGEST_ROW) * problem.stride[-1] + reach(problem)[-1]
     staged = problem.C // problem.G * ([1, 1, *problem.kernel][-3] * [1, *reach(problem)][-2]) * line
     return "the rows of one window do not fit in cache" if staged > LARGEST_STAGED else im2col_refuses(problem)
+
+
+def dot_refuses(problem: Problem) -> str:
+    if not problem.channels_last:
+        return "the channels of a pixel do not lie side by side"
+    if problem.G > 1 or problem.K > MOST_DOTS:
+        return f"only for up to {MOST_DOTS} output channels, without groups"
+    if problem.sum_length > LARGEST_DOT:
+        return "the windows at the border do not fit the workspace"
+    return im2col_refuses(problem)
 
 
 def grouped_refuses(problem: Problem) -> str:
@@ -184,6 +197,8 @@ CONVOLUTION = (
               "im2col_pixels", "im2col_channels", im2col_refuses, im2col_cost, combines=True),
     Algorithm("staged", "rows of few channels staged once for all taps",
               "staged", "staged", staged_refuses, staged_cost, scales=True),
+    Algorithm("dot", "few output channels, dot products along the channels of each pixel",
+              "dot", "dot", dot_refuses, dot_cost),
     Algorithm("grouped", "several groups of few channels on the lanes, inputs spread to them by shuffles",
               "grouped", "grouped", grouped_refuses, grouped_cost),
     Algorithm("small", "im2col with output channels on the lanes, the image turned to channels last",

@@ -8,7 +8,7 @@ from .algorithms import LONGEST_ROW
 from .costs import rows_are_runs, rows_on_lanes, strassen_block, winograd_block, winograd_tiles
 from .problem import Problem
 from .row import Machine, ceil_div
-from .tiles import FEWEST, L1_WAY, best_order, short_sums, tile_cycles, tile_rows
+from .tiles import FEWEST, L1_WAY, best_order, few, short_sums, tile_cycles, tile_rows
 
 WORKSPACE = 8 << 20             # bytes that one thread may use
 LINE_COLUMNS = 224              # of sums that are turned back at a time: whole tiles, L1
@@ -62,6 +62,8 @@ def pixel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     panel_rows = m.L2 // 8 // (m.NR * p.itemsize)
     chunk = balanced(C, panel_rows // p.taps)
     most = max(2 * m.NR, min(448, 2 * m.L2 // (K * p.itemsize) // m.NR * m.NR))
+    if few(p, m) and p.taps == 1:
+        most = m.L1 // 2 // (K * p.itemsize)            # sums wait there for the next planes
 
     def cost(q_block: int, k_block: int) -> float:
         """Unpacked weights cost their way to each task: 3x3-512-512@7, two threads that read all took 1.5 times as long."""
@@ -136,6 +138,16 @@ def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     tasks = images * ceil_div(Q, columns)
     parts = ceil_div(4 * threads, tasks)            # enough for all threads
     return {"chunk": columns, "pixel_block": balanced(lines, min(rows, ceil_div(lines, parts))), "channel_block": p.K // p.G}
+
+
+def dot_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
+    """Blocks of dot: `pixel_block` output rows of `chunk` columns, whose sums take a quarter of L1."""
+    lines, Q = p.pixels // p.output_size[-1], p.output_size[-1]
+    columns = padded(balanced(Q, max(m.lanes, m.L1 // 4 // (p.K * p.itemsize))), m.lanes)
+    if threads > 1 and lines * p.N < threads:       # a row for several threads
+        columns = min(columns, padded(ceil_div(Q, 4 * threads), m.lanes))
+    parts = ceil_div(4 * threads, p.N * ceil_div(Q, columns))
+    return {"chunk": columns, "pixel_block": ceil_div(lines, min(lines, parts)), "channel_block": p.K}
 
 
 def grouped_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
@@ -323,6 +335,6 @@ def deform_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
     return {"chunk": chunk, "pixel_block": pixel_block, "channel_block": channel_block, "offset_groups": p.offset_groups}
 
 
-BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "staged": staged_blocks,
+BLOCKS = {"im2col_pixels": pixel_blocks, "im2col_channels": channel_blocks, "staged": staged_blocks, "dot": dot_blocks,
           "grouped": grouped_blocks, "depthwise_pixels": plane_blocks, "depthwise_channels": lane_blocks,
           "strassen": strassen_blocks, "deform": deform_blocks}

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from .arrays import lined
 from .blocks import WORKSPACE, balanced, padded, reads_columns
 from .costs import FULL_BLOCK, rows_on_lanes
 from .kernels.call import run_chain
@@ -138,6 +139,6 @@ def run_pair(first: Plan, second: Plan, x, weight, next_weight, bias, residual, 
         odd = chain.run(x, *both, bias, residual, y)
         if not odd or all(np.isfinite(w).all() for plan, w in ((first, weight), (second, next_weight)) if plan.watches):
             return
-    between = np.empty(first.problem.output_shape, y.dtype)
+    between = lined(first.problem.output_shape, y.dtype)
     first.run(x, weight, None, None, between, packed[0])
     second.run(between, next_weight, bias, residual, y, packed[1])

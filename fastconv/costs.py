@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from .problem import Problem
 from .row import Machine, ceil_div
-from .tiles import L1_WAY, RUN_START, TILE_START, live_share, tile_cycles, tile_rows
+from .tiles import L1_WAY, RUN_START, TILE_START, WIDE_LOAD, few, live_share, row_cycles, tile_cycles, tile_rows
 
 TURNED_TILE = 175       # sums of a tile that are transposed back ...
 PRODUCT_START = 80      # ... for one element of Winograd's tiles
@@ -21,6 +21,7 @@ GATHER_VECTOR = 3.8     # one vector of a panel ...
 GATHER_STRIDED = 5.2    # ... whose numbers do not lie side by side
 IN_PLACE = 0.2, 0.4, 1.5    # one vector where it lies, each time, on a Xeon: of planes of whole vectors; of others; of
                             # whole L1_WAYs, where rows fall into the same sets of L1
+PLANES_L3 = 2.2         # or, for few output channels, one line of L3, if that is farther away than a Zen's
 GATHER_TAP = 7          # where one tap of one vector of pixels lies
 ROWS_IN_PLACE = 0.05    # of the time of products, more if rows of weights are read where they lie
 PACK_NUMBER = 0.6       # one weight, transposed into place ...
@@ -40,10 +41,15 @@ WINDOW = 1.2            # one pointer of an indirect product
 LONG_RUN = 4            # vectors of input channels for which loading pointers for two steps at once pays
 MOST_POINTERS = 8       # that stay in registers while a tile is multiplied
 PICK_ROW = 15           # one vector of every second pixel of a row: shuffles, half of which wait for ports that are shared
-STAGE_ROW = 55          # one staged row ...
-STAGE_NUMBER = 0.02     # ... and each of its numbers ...
-STAGE_STRIDED = 0.4     # ... if some are passed over
-STAGED_WINDOW = 8       # one pointer of a window of staged rows
+STAGE_ROW = 90          # one staged row ...
+STAGE_NUMBER = 0.1      # ... and each of its numbers ...
+STAGE_STRIDED = 0.4     # ... if some are passed over; ...
+STAGE_L3 = 4            # ... more for a line of L3, if that is farther away than a Zen's
+DOT_LOAD = 0.75         # one vector of a window, or of weights, in registers ...
+DOT_FAR = 2.5           # ... times as long for weights from L2; ...
+DOT_TILE = 40           # ... a tile, ...
+DOT_RUN = 2             # ... one run of a window, ...
+DOT_SUM = 4             # ... and the lanes of a sum added
 GROUPED_TAP = 2.4       # one tap of a tile of 7 vectors of pixels, of one channel of several groups, ...
 GROUPED_SHUFFLE = 1.4   # more for a tap where shuffles take the places of multiply-adds, ...
 GROUPED_SPREAD = 0.8    # ... and where a load spreads a channel over its group,
@@ -279,13 +285,19 @@ def gathers(problem: Problem, machine: Machine) -> bool:
 
     Their sums are those of panels in place, so that this may look at the batch.
     """
-    return not problem.channels_last and problem.bytes > machine.L3 // 4
+    return not problem.channels_last and problem.bytes > machine.L3 // 4 and not few(problem, machine)
 
 
 def pointwise_cost(problem: Problem, machine: Machine) -> float:
-    """im2col without its gather, where panels are not gathered all the same."""
+    """im2col without its gather, unless panels are gathered all the same; few output channels take what their input does."""
+    if not problem.channels_last and few(problem, machine):
+        vectors = ceil_div(problem.pixels, machine.lanes) * problem.C
+        line = PLANES_L3 * (machine.far - 1) if problem.C * problem.pixels * problem.itemsize > machine.L2 else 0
+        cycles = vectors * (max(problem.K // problem.G / 2, WIDE_LOAD) + line)
+        return (cycles + far_cycles(problem, machine, STAGED_FAR)) * machine.cycle
     if problem.channels_last or gathers(replace(problem, N=1), machine):
         return im2col_cost(problem, machine)
+    vectors = ceil_div(problem.pixels, machine.lanes) * problem.C
     vectors = ceil_div(problem.pixels, machine.lanes) * problem.C
     saved = vectors * gather_vector(problem, machine)
     alike = 2 if problem.pixels * problem.itemsize % L1_WAY == 0 else problem.pixels % machine.lanes > 0
@@ -294,15 +306,35 @@ def pointwise_cost(problem: Problem, machine: Machine) -> float:
 
 
 def staged_cost(problem: Problem, machine: Machine) -> float:
-    """Vectors of pixels of one output row; every input row is copied about once, every output row finds its window."""
+    """Vectors of pixels of one output row; every input row is copied about once."""
     K, Q, length = problem.K // problem.G, problem.output_size[-1], problem.sum_length
-    lines, vectors = problem.pixels // Q, ceil_div(Q, machine.lanes)
+    lines, inputs = problem.pixels // Q, problem.C // problem.G * volume(problem) // problem.size[-1]
     tiles = ceil_div(K, machine.MR) * ceil_div(Q, machine.NR)
-    cycles = lines * (length * tile_cycles(K, vectors, machine) + tiles * TILE_START + length * STAGED_WINDOW * machine.step)
-    staged = problem.C // problem.G * volume(problem) // problem.size[-1] * min(problem.stride[-1], problem.kernel[-1])
-    cycles += staged * (STAGE_ROW + Q * (STAGE_NUMBER if problem.stride[-1] == 1 else STAGE_STRIDED))
+    cycles = lines * (length * row_cycles(K, Q, machine) + tiles * TILE_START)
+    staged = inputs * min(problem.stride[-1], problem.kernel[-1])
+    cycles += staged * (STAGE_ROW * machine.step + Q * (STAGE_NUMBER if problem.stride[-1] == 1 else STAGE_STRIDED))
+    if inputs * problem.size[-1] * problem.itemsize > machine.L2:
+        cycles += inputs * problem.size[-1] * problem.itemsize / LINE * STAGE_L3 * (machine.far - 1)
     cycles += 0 if problem.packed else PACK_NUMBER * K * length
     return (problem.G * cycles + far_cycles(problem, machine, STAGED_FAR)) * machine.cycle
+
+
+def dot_cost(problem: Problem, machine: Machine) -> float:
+    """Vectors of numbers of each window, for all output channels; the lanes of every sum are added."""
+    C, S = problem.C, problem.kernel[-1]
+    runs = problem.taps // S if problem.dilation[-1] == 1 else problem.taps
+    vectors = runs * ceil_div(problem.taps // runs * C, machine.lanes)
+    together = 8
+    while together > 1 and together * problem.K > machine.MR * machine.NR // machine.lanes:
+        together //= 2
+    weights = DOT_FAR if problem.K * problem.sum_length * problem.itemsize > machine.L1 * 2 // 3 else 1
+    pixel = vectors * max(problem.K / 2, DOT_LOAD * (1 + weights * problem.K / together))
+    pixel += runs * DOT_RUN + DOT_TILE / together + problem.K * DOT_SUM
+    cycles = problem.pixels * pixel
+    lines = C * volume(problem) * problem.itemsize / LINE
+    cycles += lines * PLANES_L3 * (machine.far - 1) if lines * LINE > machine.L2 else 0
+    cycles += packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * problem.K * problem.sum_length
+    return (cycles + far_cycles(problem, machine, STAGED_FAR)) * machine.cycle
 
 
 def grouped_cost(problem: Problem, machine: Machine) -> float:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from . import config
-from .arrays import COMPUTED, REALS, as_array, begin_result, common_type, contiguous, end_result
+from .arrays import COMPUTED, REALS, as_array, begin_result, common_type, contiguous, end_result, lined
 from .layers import Conv2d
 from .plan import Plan, Scaling, apply_mask, cover, exact_plan, make_plan
 from .problem import Problem, arranged, convolution_problem, flag
@@ -128,7 +128,7 @@ class Partial:
         """Write y, and where it has seen something."""
         problem = self.plan.problem
         valid, masks = apply_mask(x, m, problem, self.plan.threads) if x.size else (x, m)
-        sums = np.empty(self.counting.problem.output_shape, y.dtype)
+        sums = lined(self.counting.problem.output_shape, y.dtype)
         self.counting.run(masks.reshape(self.counting.problem.input_shape), self.ones, None, None, sums)
         taken = new_mask.size == sums.size and new_mask.dtype == y.dtype
         live = new_mask if taken else np.empty(self.scales_shape, y.dtype)

@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 
 from . import kernels
+from .arrays import lined
 from .blocks import padded
 from .plan import Plan
 from .row import ceil_div
@@ -51,7 +52,7 @@ class PhasePlan:
         self.kernel.stream(self.numbers, (weight,), (panels,), self.threads)
         if not self.beforehand:
             return panels
-        packed = np.empty(self.plan.module.packed_size(self.plan.geometry), weight.dtype)
+        packed = lined((self.plan.module.packed_size(self.plan.geometry),), weight.dtype)
         self.plan.module.pack(self.plan.geometry, panels, packed, self.plan.threads)
         return packed
 

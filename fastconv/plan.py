@@ -11,6 +11,7 @@ import numpy as np
 
 from . import kernels, tuned
 from .algorithms import PANELS, refusal
+from .arrays import lined
 from .blocks import BLOCKS, WORKSPACE, padded, winograd_blocks
 from .costs import apart_cost, gathers, weights_cost, winograd_taps, winograd_tiles
 from .fft_tiles import fft_blocks, fft_tiles, radices
@@ -167,7 +168,7 @@ class Plan:
             return weight
         if self.parts > 1:
             weight = weight.reshape(self.problem.G, -1, *weight.shape[1:])[:, self.kernel_order()].reshape(weight.shape)
-        packed = np.empty(self.module.packed_size(self.geometry), weight.dtype)
+        packed = lined((self.module.packed_size(self.geometry),), weight.dtype)
         self.module.pack(self.geometry, weight, packed, self.threads)
         return packed
 
@@ -281,7 +282,7 @@ class Scaling:
 def apply_mask(x: np.ndarray, mask: np.ndarray, problem: Problem, threads: int) -> tuple[np.ndarray, np.ndarray]:
     """x where the mask lets it pass, else zeros; and the mask, summed over the channels of a group if it has several."""
     one = mask.shape[-1 if problem.channels_last else 1] == 1 < problem.C
-    valid = np.empty_like(x)
+    valid = lined(x.shape, x.dtype)
     sums = np.empty(0 if one else arranged(problem.N, problem.G, problem.size, problem.channels_last), x.dtype)
     masking("masking", problem, (x, mask), (valid, sums), threads, N=problem.N, C=problem.C, G=problem.G,
             pixels=prod(problem.size), single=one, channels_last=problem.channels_last)

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .arrays import with_rows
+from .arrays import lined, with_rows
 from .chain import chain_of
 from .costs import turns_rows
 from .machine import machine
@@ -95,7 +95,7 @@ class RankOne:
         if self.chain is not None:
             odd = self.chain.run(images[0], column, row, bias, images[1], images[2])
         else:
-            between = np.empty(self.first.problem.output_shape, y.dtype)
+            between = lined(self.first.problem.output_shape, y.dtype)
             odd = self.first.kernel(self.first.geometry, images[0], column, None, None, between, self.first.threads)
             odd |= self.second.kernel(self.second.geometry, between, row, bias, images[1], images[2], self.second.threads)
         return odd and self.again.run(x, weight, bias, residual, y)

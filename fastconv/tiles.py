@@ -22,6 +22,7 @@ L1_WAY = 4096           # bytes that all sets of L1 hold together, once; on all 
 LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors waits for its own sums
 RUN_START = 10          # one run of a tile, a tap or a row of taps: its pointers are loaded
 TILE_START = 32         # sums of a tile into and out of registers, call and finish
+WIDE_LOAD = 1.1         # a vector of a wide tile, which seldom lies within one line
 FEWEST = 5              # pixels whose time a tile takes at least: its weights come from L2
 MOST_RUNS = 64
 TAP_BANDS, ROW_BANDS = 1, 2
@@ -64,6 +65,31 @@ def tile_cycles(rows: int, vectors: int, machine: Machine) -> float:
             cycles += panels * (rows // machine.MR) * max(machine.MR * width / 2, LATENCY * machine.step)
             cycles += panels * max(tail * width / 2, LATENCY * machine.step) if tail else 0
     return cycles
+
+
+def row_cycles(K: int, Q: int, machine: Machine) -> float:
+    """Cycles per step of a sum for K output channels of a row of Q pixels, with wide tiles for the last few channels."""
+    rows, vectors = K % machine.MR, ceil_div(Q, machine.lanes)
+    most = wide_vectors(rows, machine)
+    if Q < most * machine.lanes:
+        most //= 2
+    if rows == 0 or most * machine.lanes <= machine.NR or Q < most * machine.lanes:
+        return tile_cycles(K, vectors, machine)
+    wide = vectors // most * most
+    if vectors > wide:                      # a last tile, or half of one
+        wide += most if vectors - wide > most // 2 or most < wide_vectors(rows, machine) else most // 2
+    return tile_cycles(K - rows, vectors, machine) + wide * max(rows / 2, WIDE_LOAD)
+
+
+def wide_vectors(rows: int, m: Machine) -> int:
+    """Vectors of the widest tile of so many rows, 0 if they are not few: most_vectors of src/micro/wide.pxd."""
+    sums = m.MR * m.NR // m.lanes
+    return min(8, sums // rows) if 0 < rows <= (4 if sums > 16 else 3) else 0
+
+
+def few(p: Problem, m: Machine) -> bool:
+    """Whether wide tiles hold all output channels of a group."""
+    return wide_vectors(p.K // p.G, m) > 0
 
 
 def short_sums(p: Problem, m: Machine) -> bool:

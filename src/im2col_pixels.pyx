@@ -21,12 +21,21 @@ from micro.gather cimport panel_gather
 from micro.geometry cimport Geometry, ceil_div, padded
 from micro.simd cimport LANES, MR, NR, NV, real, vec, vec_zero
 from micro.tile cimport Output, any_tile_multiply
+from micro.wide cimport WIDEST, any_wide_multiply, most_rows, wide_vectors
 from row_panels cimport packed, packing
+
+cdef enum:
+    PLANES = 16                 # of x that are read at once for few output channels
 
 
 cdef void tile(int m, int nv, Py_ssize_t n, const real* a, Py_ssize_t apart, const real* b, Py_ssize_t width,
                Py_ssize_t distance, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
     any_tile_multiply(m, nv, n, a, apart, b, width, distance, count, total, first, out)
+
+
+cdef void wide(int m, int nv, Py_ssize_t n, const real* a, Py_ssize_t apart, Py_ssize_t step, const real** b,
+               Py_ssize_t offset, Py_ssize_t count, real* total, bint first, Output* out) noexcept nogil:
+    any_wide_multiply(m, nv, n, a, apart, step, b, offset, count, total, first, out)
 
 
 cdef vec finish(const Geometry* g, const Arrays* a, Py_ssize_t n, Py_ssize_t k, Py_ssize_t q, int m, Py_ssize_t pixels,
@@ -52,6 +61,44 @@ cdef vec finish(const Geometry* g, const Arrays* a, Py_ssize_t n, Py_ssize_t k, 
     return odd
 
 
+cdef bint few(const Geometry* g) noexcept nogil:
+    """Whether planes are read where they lie for wide tiles."""
+    return g.in_place and g.parts == 0 and g.K <= most_rows()
+
+
+cdef vec few_channels(const Geometry* g, const Arrays* a, const real* x, const real* w, int m, Py_ssize_t image, Py_ssize_t k,
+                      Py_ssize_t q0, Py_ssize_t q1, real* totals, Output* out) noexcept nogil:
+    """All of a task with a kernel of one tap and m output channels from k on, which counts through all groups: x is read where
+    it lies, a few planes at a time, since a CPU fetches ahead along so many rows only. Without `out` sums are finished here."""
+    cdef const real* plane[PLANES]
+    cdef Py_ssize_t c = 0, i, q, n, count, apart = 1 if g.packed else g.C, step = MR if g.packed else 1
+    cdef Py_ssize_t at = image * g.y_n + k * g.y_k
+    cdef vec odd = vec_zero()
+    cdef real* total
+    cdef int nv
+    cdef bint last
+    while c < g.C:
+        n = min(<Py_ssize_t>PLANES, g.C - c)
+        last = c + n == g.C
+        for i in range(n):
+            plane[i] = x + (c + i) * g.x_c
+        total = totals
+        q = q0
+        while q < q1:
+            nv = wide_vectors(m, q1 - q, q1 - q0)
+            count = max(<Py_ssize_t>1, (q1 - q) // (nv * LANES))
+            q = min(q, q1 - nv * LANES)             # the last tile may overlap the one before: it has sums of its own
+            if out != NULL:
+                output_place(a.y + at + q, a.bias, k, out)
+            wide(m, nv, n, w + c * step, apart, step, plane, q, count, total, c == 0, out if last else NULL)
+            for i in range(count * m if last and out == NULL else 0):
+                odd = odd + finish(g, a, image, k + i % m, q + i // m * nv * LANES, 1, nv * LANES, total + i * nv * LANES)
+            total += count * m * nv * LANES
+            q += count * nv * LANES
+        c += n
+    return odd
+
+
 cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* workspace) noexcept nogil:
     """One task; returns whether a sum was NaN or infinite. Workspace: panels, then sums."""
     cdef Py_ssize_t taps = g.T * g.R * g.S, length = g.C * taps, pixels = g.O * g.P * g.Q
@@ -72,6 +119,9 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef vec odd = vec_zero()
     cdef Output out
     cdef bint direct = output_open(g, a.residual, g.y_k, &out) and g.parts == 0, last, whole, place
+    if few(g) and in_place and wide_vectors(<int>g.K, 1, q1 - q0):
+        odd = few_channels(g, a, x, w, <int>g.K, n, group * g.K, q0, q1, <real*>workspace, &out if direct else NULL)
+        return any_odd(odd + out.odd)
     while c < g.C:
         channels = min(g.chunk, g.C - c)
         last = c + channels == g.C
@@ -117,6 +167,8 @@ cdef Py_ssize_t workspace(const Geometry* g) noexcept nogil:
     cdef Py_ssize_t sums = g.chunk * g.T * g.R * g.S, tiles = ceil_div(min(g.channel_block, g.K), MR)
     cdef Py_ssize_t panels = ceil_div(min(g.pixel_block, g.O * g.P * g.Q), NR)
     cdef Py_ssize_t numbers = sums * NR * g.panels + MR * NR * (tiles * panels if g.chunk < g.C else 1) + LANES
+    if few(g):
+        numbers = max(numbers, g.K * (min(g.pixel_block, g.O * g.P * g.Q) + WIDEST * LANES))
     return padded(numbers * sizeof(real), 64)
 
 

@@ -41,8 +41,9 @@ def test_points_are_measured():
 def test_regret_of_the_chosen_row(monkeypatch):
     (layer,) = TINY
     chosen = plan.make_plan(replace(layer.problem, packed=True)).row.name
-    monkeypatch.setattr(bench_regret, "time_rows", lambda problem, isa, threads, seconds: {
-        row.name: 2.0 if row.name == chosen else 1.0 for row in rivals.candidates(problem)})
+    monkeypatch.setattr(bench_regret, "time_calls", lambda calls, seconds: {
+        name: 2.0 if name == chosen else 1.0 for name in calls})
+    monkeypatch.setattr(bench_regret, "shared_time", lambda rival, chosen, seconds: 0.5)
     found = list(bench_regret.regrets(TINY, 1))
     assert len(found) == 4
     assert any(r.ratio == 2 and r.chosen == chosen and r.best != chosen for r in found)
@@ -51,13 +52,16 @@ def test_regret_of_the_chosen_row(monkeypatch):
 
 
 def test_regret_measures_again_before_it_believes(monkeypatch):
+    """Rivals that seem to be near take turns with the chosen row; the median of these counts."""
     (layer,) = TINY
     problem = replace(layer.problem, packed=True)
     chosen = plan.make_plan(problem).row.name
-    loud = iter([2.0, 1.0, 0.5])
-    monkeypatch.setattr(bench_regret, "time_rows", lambda problem, isa, threads, seconds: {
-        row.name: next(loud) if row.name == chosen else 1.0 for row in rivals.candidates(problem)})
-    assert bench_regret.measure(problem, 1)[1][chosen] == 1.0
+    monkeypatch.setattr(bench_regret, "time_calls", lambda calls, seconds: {
+        name: 2.0 if name == chosen else 1.0 for name in calls})
+    turns = iter([1.0, 2.0, 3.0, 3.0, *[2.0] * 1000])
+    monkeypatch.setattr(bench_regret, "turn", lambda call, seconds: next(turns))
+    chosen, seconds = bench_regret.measure(problem, 1)
+    assert set(seconds.values()) == {2.0}
 
 
 @pytest.mark.parametrize("row", [row.name for row in rivals.PANELS["conv2d"]])

@@ -16,7 +16,7 @@ from .layers import FAMILIES
 
 COLOURS = dict(zip(FAMILIES, ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#997700", "#004488",
                               "#777777", "#ee8866", "#332288", "#99ddff", "#44bb99", "#bbcc33", "#aaaa00", "#ffaabb",
-                              "#225555", "#882255", "#663333", "#117733")))
+                              "#225555", "#882255", "#663333", "#117733", "#dd77aa")))
 MOST_ROWS = 60          # in one column of bars
 ROW = 0.2               # inches
 LEAST, MOST = 1 / 64, 64        # ratios beyond are drawn so far only; their number is written out

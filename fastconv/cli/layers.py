@@ -17,8 +17,8 @@ from ..problem import Problem, convolution_problem
 from .operation_layers import rows
 from .operations import Call
 
-CONVOLUTIONS = ("dense", "pointwise", "depthwise", "grouped", "dilated", "first", "1d", "3d", "tiny", "batch", "f64",
-                "blur")
+CONVOLUTIONS = ("dense", "pointwise", "depthwise", "grouped", "dilated", "first", "last", "1d", "3d", "tiny", "batch",
+                "f64", "blur")
 FAMILIES = (*CONVOLUTIONS, *rows())
 BESIDE = {"resnet50/3x3-64-64@56": ("partial",)}        # plain convolutions that another family is compared with
 
@@ -65,6 +65,7 @@ def families(problem: Problem) -> tuple[str, ...]:
         "grouped": problem.G > 1 and not problem.depthwise,
         "dilated": max(problem.dilation) > 1,
         "first": problem.C <= 4,
+        "last": problem.K <= 8 and problem.G == 1,
         "pointwise": problem.taps == 1 and problem.G == 1,
         "dense": problem.taps > 1 and problem.G == 1,
     }
@@ -99,6 +100,15 @@ def vgg16() -> Iterator[Layer]:
     for C, K, size in [(3, 64, 224), (64, 64, 224), (64, 128, 112), (128, 128, 112), (128, 256, 56), (256, 256, 56),
                        (256, 512, 28), (512, 512, 28), (512, 512, 14)]:
         yield layer("vgg16", C, K, 3, size)
+
+
+def heads() -> Iterator[Layer]:
+    """Last layers, which make images, maps or flows: SRCNN (Dong et al. 2016), EDSR (Lim et al. 2017), CycleGAN (Zhu et al.
+    2017), U-Net (Ronneberger et al. 2015), RAFT (Teed and Deng 2020), CenterNet (Zhou et al. 2019)."""
+    for network, C, K, kernel, size in [
+            ("srcnn", 32, 1, 5, 256), ("edsr", 64, 3, 3, 256), ("cyclegan", 64, 3, 7, 256), ("unet", 64, 2, 1, 388),
+            ("raft", 256, 2, 3, (55, 128)), ("centernet", 64, 2, 1, 128)]:
+        yield layer(network, C, K, kernel, size)
 
 
 def mobilenetv2() -> Iterator[Layer]:
@@ -195,7 +205,7 @@ def double_precision() -> Iterator[Layer]:
 
 NETWORKS: tuple[Callable[[], Iterator[Layer]], ...] = (
     resnet50, vgg16, mobilenetv2, efficientnet_b0, large_kernels, dilated_and_grouped, one_dimensional, three_dimensional,
-    tiny, batches, double_precision, blurs)
+    heads, tiny, batches, double_precision, blurs)
 
 
 def operations() -> Iterator[Layer]:
@@ -237,8 +247,8 @@ def random_layers(n: int, seed: int = 0) -> tuple[Layer, ...]:
 
 
 def random_layer(draw: random.Random) -> Layer:
-    kind = draw.choices(("dense", "pointwise", "depthwise", "grouped", "dilated", "first", "1d", "3d"),
-                        (6, 5, 4, 2, 1, 1, 1, 1))[0]
+    kind = draw.choices(("dense", "pointwise", "depthwise", "grouped", "dilated", "first", "last", "1d", "3d"),
+                        (6, 5, 4, 2, 1, 1, 1, 1, 1))[0]
     C, K = (8 * draw.choice((1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128)) for _ in range(2))
     size = draw.choice((7, 8, 10, 14, 16, 19, 20, 28, 32, 33, 40, 56, 64, 80, 112, 128))
     kernel, stride = draw.choice((3, 3, 3, 5, 7)), draw.choice((1, 1, 1, 2))
@@ -253,6 +263,8 @@ def random_layer(draw: random.Random) -> Layer:
         return layer("random", C, K, 3, size, dilation=draw.choice((2, 4, 6)))
     if kind == "first":
         return layer("random", draw.choice((1, 3, 4)), draw.choice((16, 24, 32, 48, 64)), kernel, 4 * size, 2)
+    if kind == "last":
+        return layer("random", C, draw.choice((1, 2, 3, 4, 6, 8)), draw.choice((1, 3, 3, 5)), 2 * size)
     if kind == "1d":
         return layer("random", C, K, (draw.choice((3, 5, 7, 9)),), (draw.randint(100, 8000),), stride)
     if kind == "3d":

@@ -37,7 +37,7 @@ cdef inline void sums_finish(const int m, const int nv, const vec* acc, Output* 
     `may_stream`: such tiles are many, and worth the code of stores that go past the caches.
     """
     cdef vec odd[4]
-    cdef vec added[NV]
+    cdef vec added[MOST_SUMS]
     cdef vec sums[MOST_SUMS]
     cdef vec low, high
     cdef real* y = out.y
