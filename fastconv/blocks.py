@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 from math import gcd
 
 from .algorithms import LONGEST_ROW
-from .costs import rows_are_runs, rows_on_lanes, strassen_block, winograd_block, winograd_tiles
+from .costs import STAGE_ROW, rows_are_runs, rows_on_lanes, strassen_block, winograd_block, winograd_tiles
 from .problem import Problem
 from .row import Machine, ceil_div
-from .tiles import FEWEST, L1_WAY, best_order, few, short_sums, tile_cycles, tile_rows
+from .tiles import FEWEST, L1_WAY, best_order, few, row_cycles, short_sums, tile_cycles, tile_rows
 
 WORKSPACE = 8 << 20             # bytes that one thread may use
 LINE_COLUMNS = 224              # of sums that are turned back at a time: whole tiles, L1
@@ -126,18 +126,26 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
 
 
 def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of staged: `pixel_block` output rows of `chunk` columns, whose input rows take a quarter of L2."""
+    """Blocks of staged: `pixel_block` output rows of `chunk` columns, whose input rows take half of L2."""
     lines, Q = [1, *p.output_size][-2:]
     columns = Q if Q <= LONGEST_ROW else padded(balanced(Q, LONGEST_ROW), m.NR)
     images = p.N * p.G * p.pixels // (lines * Q)
     if threads > 1 and lines * images < threads:    # a row for several threads
         columns = padded(ceil_div(Q, padded(ceil_div(Q, LONGEST_ROW), 4 * threads)), m.NR)
     step, reach = [1, *p.stride][-2], [1, *(d * (k - 1) + 1 for k, d in zip(p.kernel, p.dilation))][-2]
-    line = p.C // p.G * [1, 1, *p.kernel][-3] * (columns * p.stride[-1] + p.kernel[-1] * p.dilation[-1]) * p.itemsize
-    rows = max(1, (m.L2 // 4 // line - reach) // step + 1)
+    inputs = p.C // p.G * [1, 1, *p.kernel][-3]
+    line = inputs * (columns * p.stride[-1] + p.kernel[-1] * p.dilation[-1]) * p.itemsize
+    most = max(1, (m.L2 // 2 // line - reach) // step + 1)
     tasks = images * ceil_div(Q, columns)
-    parts = ceil_div(4 * threads, tasks)            # enough for all threads
-    return {"chunk": columns, "pixel_block": balanced(lines, min(rows, ceil_div(lines, parts))), "channel_block": p.K // p.G}
+    product = p.sum_length * row_cycles(p.K // p.G, columns, m)
+
+    def cost(rows: int) -> float:
+        """Few rows serve all threads alike; many rows stage what their windows share once."""
+        staged = inputs * ((rows - 1) * step + reach) * STAGE_ROW * m.step
+        return ceil_div(tasks * ceil_div(lines, rows), threads) * (rows * product + staged)
+
+    sizes = {balanced(lines, min(most, ceil_div(lines, parts))) for parts in range(1, ceil_div(4 * threads, tasks) + 1)}
+    return {"chunk": columns, "pixel_block": min(sizes, key=lambda rows: (cost(rows), rows)), "channel_block": p.K // p.G}
 
 
 def dot_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:

@@ -19,6 +19,7 @@ TURNED_TILE = 175       # sums of a tile that are transposed back ...
 PRODUCT_START = 80      # ... for one element of Winograd's tiles
 GATHER_VECTOR = 3.8     # one vector of a panel ...
 GATHER_STRIDED = 5.2    # ... whose numbers do not lie side by side
+GATHER_ALONE = 1.6      # times as long where there is less to multiply
 IN_PLACE = 0.2, 0.4, 1.5    # one vector where it lies, each time, on a Xeon: of planes of whole vectors; of others; of
                             # whole L1_WAYs, where rows fall into the same sets of L1
 PLANES_L3 = 2.2         # or, for few output channels, one line of L3, if that is farther away than a Zen's
@@ -43,13 +44,13 @@ MOST_POINTERS = 8       # that stay in registers while a tile is multiplied
 PICK_ROW = 15           # one vector of every second pixel of a row: shuffles, half of which wait for ports that are shared
 STAGE_ROW = 90          # one staged row ...
 STAGE_NUMBER = 0.1      # ... and each of its numbers ...
-STAGE_STRIDED = 0.4     # ... if some are passed over; ...
+STAGE_STRIDED = 0.25    # ... if some are passed over; ...
 STAGE_L3 = 4            # ... more for a line of L3, if that is farther away than a Zen's
-DOT_LOAD = 0.75         # one vector of a window, or of weights, in registers ...
-DOT_FAR = 2.5           # ... times as long for weights from L2; ...
-DOT_TILE = 40           # ... a tile, ...
-DOT_RUN = 2             # ... one run of a window, ...
-DOT_SUM = 4             # ... and the lanes of a sum added
+DOT_LOAD = 1.05         # one vector of a window, or of weights, in registers ...
+DOT_RUN = 3.5           # ... one run of a window, ...
+DOT_SUM = 4             # ... the lanes of a sum added, ...
+DOT_TILE = 70           # ... a tile, ...
+DOT_L3 = 1.5            # ... and a line of L3, if that is farther away than a Zen's
 GROUPED_TAP = 2.4       # one tap of a tile of 7 vectors of pixels, of one channel of several groups, ...
 GROUPED_SHUFFLE = 1.4   # more for a tap where shuffles take the places of multiply-adds, ...
 GROUPED_SPREAD = 0.8    # ... and where a load spreads a channel over its group,
@@ -114,6 +115,8 @@ def pixels_cost(problem: Problem, machine: Machine) -> float:
     tiles = ceil_div(K, machine.MR) * ceil_div(vectors * machine.lanes, machine.NR) * chunks
     gathered = vectors * (length * gather_vector(problem, machine) + problem.taps * GATHER_TAP * machine.step)
     products = length * tile_cycles(K, vectors, machine)
+    if gathered > products:
+        gathered *= GATHER_ALONE
     cycles = products + tiles * TILE_START + gathered
     cycles += 0 if problem.packed else min(ROWS_IN_PLACE * products, PACK_NUMBER * K * length)
     return (problem.G * cycles + far_cycles(problem, machine, PIXELS_FAR)) * machine.cycle
@@ -209,7 +212,7 @@ def transforms_of_weights(problem: Problem, alpha: int, blocks: int, far: bool, 
 
 def weights_way(nbytes: int, machine: Machine) -> float:
     """Cycles for each of the weights that a block of tiles reads, if all together take so many bytes."""
-    if nbytes <= machine.L2:
+    if nbytes <= machine.L2 * 3 // 4:
         return 0.0
     return max(STREAM_MEMORY if nbytes > machine.L3 / 3 else 0.0, STREAM_L3 * machine.step * machine.far)
 
@@ -311,7 +314,10 @@ def staged_cost(problem: Problem, machine: Machine) -> float:
     lines, inputs = problem.pixels // Q, problem.C // problem.G * volume(problem) // problem.size[-1]
     tiles = ceil_div(K, machine.MR) * ceil_div(Q, machine.NR)
     cycles = lines * (length * row_cycles(K, Q, machine) + tiles * TILE_START)
-    staged = inputs * min(problem.stride[-1], problem.kernel[-1])
+    step, reach = [1, *problem.stride][-2], [1, *(d * (k - 1) + 1 for k, d in zip(problem.kernel, problem.dilation))][-2]
+    room = machine.L2 // 2 // (problem.C // problem.G * [1, 1, *problem.kernel][-3] * problem.size[-1] * problem.itemsize)
+    rows = max(1, min((room - reach) // step + 1, ceil_div([1, *problem.output_size][-2], 2)))     # of a task
+    staged = inputs * min(problem.stride[-1], problem.kernel[-1]) * (1 + max(0, reach - step) / (rows * step))
     cycles += staged * (STAGE_ROW * machine.step + Q * (STAGE_NUMBER if problem.stride[-1] == 1 else STAGE_STRIDED))
     if inputs * problem.size[-1] * problem.itemsize > machine.L2:
         cycles += inputs * problem.size[-1] * problem.itemsize / LINE * STAGE_L3 * (machine.far - 1)
@@ -327,12 +333,11 @@ def dot_cost(problem: Problem, machine: Machine) -> float:
     together = 8
     while together > 1 and together * problem.K > machine.MR * machine.NR // machine.lanes:
         together //= 2
-    weights = DOT_FAR if problem.K * problem.sum_length * problem.itemsize > machine.L1 * 2 // 3 else 1
-    pixel = vectors * max(problem.K / 2, DOT_LOAD * (1 + weights * problem.K / together))
-    pixel += runs * DOT_RUN + DOT_TILE / together + problem.K * DOT_SUM
+    pixel = vectors * max(problem.K / 2, DOT_LOAD * (1 + problem.K / together))
+    pixel += runs * DOT_RUN + problem.K * DOT_SUM + DOT_TILE / together
     cycles = problem.pixels * pixel
     lines = C * volume(problem) * problem.itemsize / LINE
-    cycles += lines * PLANES_L3 * (machine.far - 1) if lines * LINE > machine.L2 else 0
+    cycles += lines * DOT_L3 * (machine.far - 1) if lines * LINE > machine.L2 else 0
     cycles += packings(problem, problem.pixels, PIXEL_BLOCK) * PACK_NUMBER * problem.K * problem.sum_length
     return (cycles + far_cycles(problem, machine, STAGED_FAR)) * machine.cycle
 

@@ -127,6 +127,10 @@ BLOCKED += [case((90, 100), (9, 11), rank_one=True, padding=(4, 5)),
 BLOCKED += [case((40, 47), (9, 7), C=18, K=35, padding=(4, 3)), case((61, 47), (13, 11), C=20, K=20, groups=20, padding=6),
             case((900,), (33,), C=3, K=6, N=2, groups=3, padding=16, padding_mode="reflect"),
             case((700,), (31,), C=17, K=5, padding=15), case((75, 90), (15, 15), dilation=2, padding=9)]
+# Few output channels: wide tiles of long rows and of planes, the last of which overlap; dot products.
+BLOCKED += [case((33, 150), (2, 3), C=5, K=K, padding=1) for K in (1, 2, 3, 4, 15)]
+BLOCKED += [case((41, 47), (1, 1), C=37, K=K, N=2) for K in (1, 2, 3, 4)]
+BLOCKED += [case((9, 70), (3, 3), C=6, K=16, stride=2, padding=1, padding_mode="reflect"), case((3390,), (1,), C=19, K=3)]
 
 
 def layout_name(channels_last: bool) -> str:
