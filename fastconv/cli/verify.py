@@ -18,7 +18,7 @@ from ..validation import oracle_of
 from . import verify_pooling
 from .terminal import make_console, make_table, progress_bar
 from .verify_combined import verify_combined
-from .verify_streams import COVERED, StreamRecord, verify_streams
+from .verify_streams import COVERED, StreamRecord, source, verify_streams
 
 OPERATIONS = ("conv1d", "conv2d", "conv3d", "deform_conv2d")
 CHANNELS = (1, 2, 3, 5, 7, 8, 9, 13, 16, 17, 31, 33, 64, 65)        # round the register tiles of all instruction sets
@@ -33,6 +33,7 @@ FULL, QUICK = 240, 48             # problems of each operation
 
 def add_arguments(parser) -> None:
     parser.add_argument("--quick", action="store_true", help="fewer problems")
+    parser.add_argument("--seed", type=int, default=0, help="draw other problems")
 
 
 def draw(random: Random, operation: str, style: str) -> Problem:
@@ -65,9 +66,9 @@ def draw(random: Random, operation: str, style: str) -> Problem:
     return replace(problem, rank_one=style == "rank one" and axes == 2)
 
 
-def problems(operation: str, count: int) -> Iterator[Problem]:
+def problems(operation: str, count: int, seed: int = 0) -> Iterator[Problem]:
     """The same `count` problems every time, all styles in turn."""
-    random = Random(operation)
+    random = Random(source(operation, seed))
     for number in range(count):
         while True:
             try:
@@ -122,14 +123,20 @@ class Case:
 
     def run(self, row, isa: str, real: str, channels_last: bool, packed: bool, record: Record) -> None:
         problem = replace(self.problem, real=real, channels_last=channels_last, packed=packed)
-        plan = make_plan(problem, row.name, isa, config.get_num_threads())
+        plan, alone = (make_plan(problem, row.name, isa, threads) for threads in (config.get_num_threads(), 1))
         dtype = COMPUTED[real]
         weight, bias = (None if a is None else a.astype(dtype) for a in (self.weight, self.bias))
         images = [None if a is None else a.astype(dtype) for a in (self.x, self.residual, *self.more)]
         if channels_last:
             images = [None if a is None else np.ascontiguousarray(np.moveaxis(a, 1, -1)) for a in images]
         x, residual, *more = images
-        y = execute(plan, x, weight, bias, residual, None, dtype, True, plan.pack(weight) if packed else None, *more)
+
+        def compute(plan):
+            return execute(plan, x, weight, bias, residual, None, dtype, True, plan.pack(weight) if packed else None, *more)
+
+        y = compute(plan)
+        if plan.threads > 1 and not np.array_equal(y, compute(alone), equal_nan=True):
+            record.failures.append(f"{plan.threads} threads find other bits than one: {problem}")
         y = np.moveaxis(y, -1, 1) if channels_last else y
         record.cases += 1
         record.exact = row.error == 1
@@ -154,25 +161,25 @@ def run(arguments) -> int:
     operations = [operation for operation in TABLE if operation in OPERATIONS]
     count = QUICK if arguments.quick else FULL
     records: dict[tuple[str, str, str], Record] = {}
-    random = np.random.default_rng(2)
+    random = np.random.default_rng([2, abs(arguments.seed)])
 
     def record(*key: str) -> Record:
         return records.setdefault(key, Record())
 
     with progress_bar(console, "problems", (len(operations) + 1) * count) as advance:
         for operation in operations:
-            for number, problem in enumerate(problems(operation, count)):
+            for number, problem in enumerate(problems(operation, count, arguments.seed)):
                 for case in (Case(problem, False, random), Case(problem, True, random)):
                     verify(case, packed=bool(number % 2) != case.integers, records=records)
                 advance()
-        for number, pool in enumerate(verify_pooling.problems(count)):
+        for number, pool in enumerate(verify_pooling.problems(count, arguments.seed)):
             verify_pooling.verify(pool, bool(number % 2), random, record)
             advance()
         verify_pooling.verify_unpool(random, record)
     with progress_bar(console, "operations", len(COVERED)) as advance:
-        streams = verify_streams(arguments.quick, advance)
+        streams = verify_streams(arguments.quick, advance, arguments.seed)
     with progress_bar(console, "instruction sets", len(kernels.available())) as advance:
-        streams |= verify_combined(arguments.quick, advance)
+        streams |= verify_combined(arguments.quick, advance, arguments.seed)
     left_out = set(TABLE) - {*operations, *verify_pooling.OPERATIONS, *COVERED}
     return max(report(console, records, left_out), report_streams(console, streams))
 

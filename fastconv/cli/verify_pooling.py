@@ -12,6 +12,7 @@ from ..algorithms import TABLE
 from ..arrays import COMPUTED
 from ..pool_problem import PoolProblem, adaptive_problem, pool_problem, unpool_problem
 from ..stream_plan import make_stream_plan
+from .verify_streams import source
 
 CHANNELS = (1, 2, 3, 5, 8, 15, 17, 33, 65)
 EXTENTS = {1: (1, 2, 7, 16, 33, 131), 2: (1, 2, 3, 7, 8, 15, 17, 33), 3: (1, 2, 3, 5, 8)}
@@ -38,9 +39,9 @@ def draw(random: Random, number: int) -> PoolProblem:
                         indices=indices and name == "max_pool")
 
 
-def problems(count: int) -> Iterator[PoolProblem]:
+def problems(count: int, seed: int = 0) -> Iterator[PoolProblem]:
     """The same `count` problems every time."""
-    random, number = Random("pooling"), 0
+    random, number = Random(source("pooling", seed)), 0
     while number < count:
         try:
             problem = draw(random, number)

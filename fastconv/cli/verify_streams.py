@@ -131,6 +131,11 @@ DRAW: dict[str, Callable[[str, Random, str], Drawn]] = {
     "grid_sample": draw_sampling, **dict.fromkeys(REGIONS, draw_regions)}
 
 
+def source(operation: str, seed: int) -> str:
+    """What the problems of an operation are drawn from: others for another seed."""
+    return f"{operation} {seed}" if seed else operation
+
+
 @dataclass
 class StreamRecord:
     """What one operation did on one instruction set in one number type."""
@@ -149,11 +154,11 @@ def drawn(operation: str, random: Random, real: str) -> Drawn:
             continue
 
 
-def verify_streams(quick: bool, advance: Callable[[], None]) -> dict[tuple[str, str, str], StreamRecord]:
+def verify_streams(quick: bool, advance: Callable[[], None], seed: int = 0) -> dict[tuple[str, str, str], StreamRecord]:
     """Every operation on every instruction set, in both number types; `advance` is called after each operation."""
     records: dict[tuple[str, str, str], StreamRecord] = {}
     for operation in COVERED:
-        random = Random(operation)
+        random = Random(source(operation, seed))
         for real in kernels.REALS:
             for _ in range(QUICK if quick else FULL):
                 problem, inputs = drawn(operation, random, real)

@@ -1,0 +1,50 @@
+"""fastconv verify: what it draws, and that it tells what is wrong."""
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fastconv.algorithms import CONVOLUTION
+from fastconv.cli import verify, verify_pooling
+from fastconv.kernels import isa
+from fastconv.problem import convolution_problem
+
+DIRECT = CONVOLUTION[-1]
+
+
+def test_a_seed_draws_the_same_problems_again_and_another_one_others():
+    for drawn in (lambda seed: list(verify.problems("conv2d", 9, seed)), lambda seed: list(verify_pooling.problems(9, seed))):
+        assert drawn(0) == drawn(0) and drawn(7) == drawn(7) and drawn(0) != drawn(7)
+
+
+@pytest.fixture
+def case():
+    problem = convolution_problem("conv2d", (1, 16, 40, 40), (16, 16, 3, 3), "f32", padding=1)
+    return verify.Case(problem, False, np.random.default_rng(0))
+
+
+def run(case) -> verify.Record:
+    record = verify.Record()
+    case.run(DIRECT, isa, "f32", False, False, record)
+    return record
+
+
+def test_right_results_pass(case):
+    record = run(case)
+    assert record.cases == 1 and not record.failures and 0 < record.share < 1
+
+
+def test_bits_that_depend_on_threads_are_told(case, monkeypatch):
+    compute = verify.execute
+    monkeypatch.setattr(verify.config, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(verify, "execute", lambda plan, *rest: compute(plan, *rest) * np.float32(1 + plan.threads * 2e-7))
+    (failure,) = run(case).failures
+    assert failure.startswith("2 threads find other bits than one")
+
+
+def test_wrong_results_are_told(case, monkeypatch):
+    compute = verify.execute
+    monkeypatch.setattr(verify, "execute", lambda plan, *rest: compute(plan, *rest) + np.float32(0.01))
+    assert any(text.startswith("error") for text in run(case).failures)
+    exact = verify.Case(replace(case.problem), True, np.random.default_rng(0))
+    assert any("integers are wrong" in text for text in run(exact).failures)
