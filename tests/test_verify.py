@@ -13,8 +13,9 @@ DIRECT = CONVOLUTION[-1]
 
 
 def test_a_seed_draws_the_same_problems_again_and_another_one_others():
-    for drawn in (lambda seed: list(verify.problems("conv2d", 9, seed)), lambda seed: list(verify_pooling.problems(9, seed))):
-        assert drawn(0) == drawn(0) and drawn(7) == drawn(7) and drawn(0) != drawn(7)
+    for draw in (lambda seed: verify.problems("conv2d", 9, seed), lambda seed: verify_pooling.problems(9, seed)):
+        first, same, other = (list(draw(seed)) for seed in (7, 7, 0))
+        assert first == same != other
 
 
 @pytest.fixture
