@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from math import gcd
 
 from .algorithms import LONGEST_ROW
-from .costs import STAGE_ROW, rows_are_runs, rows_on_lanes, strassen_block, winograd_block, winograd_tiles
+from .costs import STAGE_ROW, rows_are_runs, rows_on_lanes, staged_rows, strassen_block, winograd_block, winograd_tiles
 from .problem import Problem
 from .row import Machine, ceil_div
 from .tiles import FEWEST, L1_WAY, best_order, few, row_cycles, short_sums, tile_cycles, tile_rows
@@ -126,16 +126,15 @@ def channel_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
 
 
 def staged_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:
-    """Blocks of staged: `pixel_block` output rows of `chunk` columns, whose input rows take half of L2."""
+    """Blocks of staged: `pixel_block` output rows of `chunk` columns."""
     lines, Q = [1, *p.output_size][-2:]
     columns = Q if Q <= LONGEST_ROW else padded(balanced(Q, LONGEST_ROW), m.NR)
     images = p.N * p.G * p.pixels // (lines * Q)
     if threads > 1 and lines * images < threads:    # a row for several threads
         columns = padded(ceil_div(Q, padded(ceil_div(Q, LONGEST_ROW), 4 * threads)), m.NR)
     step, reach = [1, *p.stride][-2], [1, *(d * (k - 1) + 1 for k, d in zip(p.kernel, p.dilation))][-2]
-    inputs = p.C // p.G * [1, 1, *p.kernel][-3]
-    line = inputs * (columns * p.stride[-1] + p.kernel[-1] * p.dilation[-1]) * p.itemsize
-    most = max(1, (m.L2 // 2 // line - reach) // step + 1)
+    inputs, width = p.C // p.G * [1, 1, *p.kernel][-3], columns * p.stride[-1] + p.kernel[-1] * p.dilation[-1]
+    most = staged_rows(p, width, m)
     tasks = images * ceil_div(Q, columns)
     product = p.sum_length * row_cycles(p.K // p.G, columns, m)
 

@@ -211,7 +211,10 @@ def transforms_of_weights(problem: Problem, alpha: int, blocks: int, far: bool, 
 
 
 def weights_way(nbytes: int, machine: Machine) -> float:
-    """Cycles for each of the weights that a block of tiles reads, if all together take so many bytes."""
+    """Cycles for each of the weights that a block of tiles reads, if all together take so many bytes.
+
+    They do not stay in L2 if they fill more than three quarters of it: input and products pass through it, too.
+    """
     if nbytes <= machine.L2 * 3 // 4:
         return 0.0
     return max(STREAM_MEMORY if nbytes > machine.L3 / 3 else 0.0, STREAM_L3 * machine.step * machine.far)
@@ -308,6 +311,13 @@ def pointwise_cost(problem: Problem, machine: Machine) -> float:
     return im2col_cost(problem, machine) - (saved - again) * machine.cycle
 
 
+def staged_rows(problem: Problem, width: int, machine: Machine) -> int:
+    """Output rows of one task at most: their input rows, of so many numbers, take half of L2."""
+    step, reach = [1, *problem.stride][-2], [1, *(d * (k - 1) + 1 for k, d in zip(problem.kernel, problem.dilation))][-2]
+    line = problem.C // problem.G * [1, 1, *problem.kernel][-3] * width * problem.itemsize
+    return max(1, (machine.L2 // 2 // line - reach) // step + 1)
+
+
 def staged_cost(problem: Problem, machine: Machine) -> float:
     """Vectors of pixels of one output row; every input row is copied about once."""
     K, Q, length = problem.K // problem.G, problem.output_size[-1], problem.sum_length
@@ -315,8 +325,7 @@ def staged_cost(problem: Problem, machine: Machine) -> float:
     tiles = ceil_div(K, machine.MR) * ceil_div(Q, machine.NR)
     cycles = lines * (length * row_cycles(K, Q, machine) + tiles * TILE_START)
     step, reach = [1, *problem.stride][-2], [1, *(d * (k - 1) + 1 for k, d in zip(problem.kernel, problem.dilation))][-2]
-    room = machine.L2 // 2 // (problem.C // problem.G * [1, 1, *problem.kernel][-3] * problem.size[-1] * problem.itemsize)
-    rows = max(1, min((room - reach) // step + 1, ceil_div([1, *problem.output_size][-2], 2)))     # of a task
+    rows = min(staged_rows(problem, problem.size[-1], machine), ceil_div([1, *problem.output_size][-2], 2))
     staged = inputs * min(problem.stride[-1], problem.kernel[-1]) * (1 + max(0, reach - step) / (rows * step))
     cycles += staged * (STAGE_ROW * machine.step + Q * (STAGE_NUMBER if problem.stride[-1] == 1 else STAGE_STRIDED))
     if inputs * problem.size[-1] * problem.itemsize > machine.L2:
@@ -330,7 +339,7 @@ def dot_cost(problem: Problem, machine: Machine) -> float:
     C, S = problem.C, problem.kernel[-1]
     runs = problem.taps // S if problem.dilation[-1] == 1 else problem.taps
     vectors = runs * ceil_div(problem.taps // runs * C, machine.lanes)
-    together = 8
+    together = 8                        # tile_pixels of src/dot.pyx
     while together > 1 and together * problem.K > machine.MR * machine.NR // machine.lanes:
         together //= 2
     pixel = vectors * max(problem.K / 2, DOT_LOAD * (1 + problem.K / together))

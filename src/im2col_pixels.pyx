@@ -66,16 +66,16 @@ cdef bint few(const Geometry* g) noexcept nogil:
     return g.in_place and g.parts == 0 and g.K <= most_rows()
 
 
-cdef vec few_channels(const Geometry* g, const Arrays* a, const real* x, const real* w, int m, Py_ssize_t image, Py_ssize_t k,
+cdef vec few_channels(const Geometry* g, const Arrays* a, const real* x, const real* w, Py_ssize_t image, Py_ssize_t group,
                       Py_ssize_t q0, Py_ssize_t q1, real* totals, Output* out) noexcept nogil:
-    """All of a task with a kernel of one tap and m output channels from k on, which counts through all groups: x is read where
-    it lies, a few planes at a time, since a CPU fetches ahead along so many rows only. Without `out` sums are finished here."""
+    """All of a task with a kernel of one tap and few output channels: x is read where it lies, a few planes at a time, since a
+    CPU fetches ahead along so many rows only. Without `out` sums are finished here."""
     cdef const real* plane[PLANES]
     cdef Py_ssize_t c = 0, i, q, n, count, apart = 1 if g.packed else g.C, step = MR if g.packed else 1
-    cdef Py_ssize_t at = image * g.y_n + k * g.y_k
+    cdef Py_ssize_t k = group * g.K, at = image * g.y_n + k * g.y_k
     cdef vec odd = vec_zero()
     cdef real* total
-    cdef int nv
+    cdef int nv, m = <int>g.K
     cdef bint last
     while c < g.C:
         n = min(<Py_ssize_t>PLANES, g.C - c)
@@ -120,7 +120,7 @@ cdef bint block(const Geometry* g, const Arrays* a, Py_ssize_t task, char* works
     cdef Output out
     cdef bint direct = output_open(g, a.residual, g.y_k, &out) and g.parts == 0, last, whole, place
     if few(g) and in_place and wide_vectors(<int>g.K, 1, q1 - q0):
-        odd = few_channels(g, a, x, w, <int>g.K, n, group * g.K, q0, q1, <real*>workspace, &out if direct else NULL)
+        odd = few_channels(g, a, x, w, n, group, q0, q1, <real*>workspace, &out if direct else NULL)
         return any_odd(odd + out.odd)
     while c < g.C:
         channels = min(g.chunk, g.C - c)

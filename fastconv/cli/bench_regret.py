@@ -15,8 +15,7 @@ from .bench_report import microseconds, table
 from .layers import Layer
 
 ALLOWED = 1.05          # times the quickest row
-NEAR = 0.95             # times the chosen row's time: rivals that take less ...
-PAIRS = 15              # ... are called in turns with it, so often, since the pace of a machine may change meanwhile
+PAIRS = 15              # turns of the chosen row with each rival that comes near: the pace of a machine may change meanwhile
 WORST = 15              # that are printed
 WAYS = {(last, packed): f"{'packed' if packed else 'function'} {'channels_last' if last else 'NCHW'}"
         for last, packed in product((False, True), repeat=2)}
@@ -40,12 +39,12 @@ class Regret(NamedTuple):
 
 
 def measure(problem: Problem, threads: int, seconds: float = SECONDS) -> tuple[str, dict[str, float]]:
-    """The row that is chosen, and the time of every row, that of near rivals as their share of the chosen row's."""
+    """The row that is chosen, and the time of every row; of quicker or near rivals by their share of the chosen row's."""
     chosen = make_plan(problem, threads=threads).row.name
     calls = row_calls(problem, kernels.isa, threads)
     times = time_calls(calls, seconds)
-    for rival in calls.keys() - {chosen}:
-        if times[rival] < times[chosen] / NEAR:
+    for rival in calls:
+        if rival != chosen and times[rival] < times[chosen] * ALLOWED:
             times[rival] = times[chosen] * shared_time(calls[rival], calls[chosen], seconds / ROUNDS)
     return chosen, times
 
