@@ -7,18 +7,17 @@ from math import gcd
 from .algorithms import LONGEST_ROW
 from .costs import STAGE_ROW, rows_are_runs, rows_on_lanes, staged_rows, strassen_block, winograd_block, winograd_tiles
 from .problem import Problem
-from .row import Machine, ceil_div
+from .row import LINE, Machine, ceil_div
 from .tiles import FEWEST, L1_WAY, best_order, few, row_cycles, short_sums, tile_cycles, tile_rows
 
 WORKSPACE = 8 << 20             # bytes that one thread may use
 LINE_COLUMNS = 224              # of sums that are turned back at a time: whole tiles, L1
-LINE = 64
 PASS = 0.5                      # cycles for a vector of weights that the tiles of a block read
 NOT_HELD = 1.03                 # times as long for blocks of more rows than L2 holds, ...
 CHANNELS_SHARED = 1.03          # ... and if threads share the channels of pixels whose short sums are mostly written
 FEWEST_ROWS = 4                 # of output that are worth a task: those around them are read by two
-SETS_FILLED = 4                 # how many times as many lines as these sets hold may be loaded ...
-LOADS_HIDDEN = 4                # ... with less than so many multiply-adds for each
+SETS_FILLED = 4, 2              # how many times as many lines as these sets hold may be loaded; if each is loaded twice ...
+LOADS_HIDDEN = 4, 6             # ... with less than so many multiply-adds for each
 
 
 def padded(n: int, unit: int) -> int:
@@ -239,7 +238,8 @@ def copies_rows(p: Problem, m: Machine) -> bool:
     """Whether depthwise_channels, with channels last, copies what a task reads: whole blocks of channels of whole rows.
 
     That pays where the pixels of a tile, a power of two apart, fall into few sets of L1 and multiply-adds do not hide it, on
-    a Zen. On a Xeon (Machine.far) it takes 1.3 to 1.6 times as long, 1024@14s2 to 1024@128s2.
+    a Zen: with AVX2, where a line is two vectors, 512@28s2 takes 0.6 of the time, 512@40 0.7, but 7 x 7 taps 1.1 times as
+    long. On a Xeon (Machine.far) it takes 1.3 to 1.6 times as long, 1024@14s2 to 1024@128s2.
     """
     if m.far > 1 or len(p.kernel) != 2 or p.kernel[1] == 1 or p.pixels == 1 or p.C % (2 * m.lanes) or (
             p.padded and p.padding_mode != "zeros"):
@@ -247,7 +247,7 @@ def copies_rows(p: Problem, m: Machine) -> bool:
     (R, S), (stride_h, stride_w) = p.kernel, p.stride
     lines = (R + stride_h) * (6 * stride_w + S)         # that a tile of two rows of 7 pixels loads
     held = L1_WAY // max(LINE, gcd(p.C * p.itemsize, L1_WAY)) * (m.L1 // L1_WAY)
-    return lines > SETS_FILLED * held and 14 * p.taps < LOADS_HIDDEN * lines
+    return lines > SETS_FILLED[m.halves] * held and 14 * p.taps < LOADS_HIDDEN[m.halves] * lines
 
 
 def lane_blocks(p: Problem, m: Machine, threads: int) -> dict[str, int]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from .problem import Problem
-from .row import Machine, ceil_div
+from .row import LINE, Machine, ceil_div
 from .tiles import L1_WAY, RUN_START, TILE_START, WIDE_LOAD, few, live_share, row_cycles, tile_cycles, tile_rows
 
 TURNED_TILE = 175       # sums of a tile that are transposed back ...
@@ -22,26 +22,31 @@ GATHER_STRIDED = 5.2    # ... whose numbers do not lie side by side
 GATHER_ALONE = 1.6      # times as long where there is less to multiply
 IN_PLACE = 0.2, 0.4, 1.5    # one vector where it lies, each time, on a Xeon: of planes of whole vectors; of others; of
                             # whole L1_WAYs, where rows fall into the same sets of L1
+IN_PLACE_HALF = 0, 0.6, 1.5     # with Machine.halves: of panels that L1 holds; of others, as no CPU fetches them ahead; of
+                                # whole L1_WAYs
 PLANES_L3 = 2.2         # or, for few output channels, one line of L3, if that is farther away than a Zen's
 GATHER_TAP = 7          # where one tap of one vector of pixels lies
 ROWS_IN_PLACE = 0.05    # of the time of products, more if rows of weights are read where they lie
 PACK_NUMBER = 0.6       # one weight, transposed into place ...
 MOST_PACKINGS = 2       # ... by every task, up to so many: more tasks find them packed
 PIXEL_BLOCK = 400       # pixels of one task
-TURN_NUMBER = 0.24      # one number of a small image, transposed ...
+TURN_NUMBER = 0.24, 0.5 # one number of a small image, transposed; by Machine.halves ...
 ROUND = 6000            # threads that wait for each other, and get from L3 what others have turned
-TURN_STRIP = 0.4        # ... or of rows of some planes
+TURN_STRIP = 0.4, 0.8   # ... or of rows of some planes; by Machine.halves ...
+TURN_PLANE = 0, 150     # ... and one of these planes
 PLANE = 350             # one plane of a depthwise convolution ...
 PLANE_VECTOR = 10       # ... a vector of its pixels, ...
 PLANE_TAPS = 0.78, 1.5  # ... and one tap of it; of the only one of a row, which waits for its own sums;
 ROW_TAP = 1.3           # of a kernel of one row, since none of the rows of a tile shares a vector of pixels
 LINE_TAP = 0.65         # the same with rows on the lanes ...
 LINE_VECTOR = 8         # ... and a vector of them
-LANE_PIXEL = 0.64, 5.4  # one tap of a vector of channels of a pixel, and its finish
+LANE_PIXEL = 0.64, 5.4  # one tap of a vector of channels of a pixel, and its finish; ...
+LANE_HALF = 0.7, 6      # ... by Machine.halves ...
+LANE_STRIDED = 1.1      # ... and its taps where some columns are passed over
 WINDOW = 1.2            # one pointer of an indirect product
 LONG_RUN = 4            # vectors of input channels for which loading pointers for two steps at once pays
 MOST_POINTERS = 8       # that stay in registers while a tile is multiplied
-PICK_ROW = 15           # one vector of every second pixel of a row: shuffles, half of which wait for ports that are shared
+PICK_ROW = 15, 10       # one vector of every second pixel of a row: shuffles, half of which wait for ports that are shared
 STAGE_ROW = 90          # one staged row ...
 STAGE_NUMBER = 0.1      # ... and each of its numbers ...
 STAGE_STRIDED = 0.25    # ... if some are passed over; ...
@@ -60,7 +65,7 @@ GROUPED_VECTOR = 5      # one staged vector ...
 GROUPED_TURN = 5        # ... of rows of some planes, or turned back
 LARGEST_HELD = 60000    # pixels of some planes that are turned, and twice those of their sums
 FULL_BLOCK = 32         # planes or rows that are turned together
-LINE = 64               # bytes
+PAGE = 4096             # bytes
 PIXELS_FAR = 30, 7      # a line of input and of output on its way from and to memory, beside what is computed meanwhile:
 CHANNELS_FAR = 10, 3    # rows of pixels, whose lines lie apart; of channels;
 STAGED_FAR = 10, 6      # rows as they lie
@@ -79,7 +84,8 @@ SPREAD = 4, 0.8         # of their time that dilated tiles take more the fewer f
 TRANSFORM_L3 = 0.6      # more for each number of a block that L3 holds, if that is farther away than a Zen's
 TRANSFORM_WIDE = 1.7    # times as long for tiles of more than ...
 MOST_ELEMENTS = 64      # ... so many elements, which go to as many places
-SCATTERED = 4           # times as long for outputs of a dilated kernel, which do not lie side by side
+SCATTERED = 4, 16       # times as long, by the dilation and at most, for numbers that do not lie side by side, ...
+SCATTERED_FAR = 6, 220  # ... and more for a line that L2 held no longer, and for a page
 MOST_TAPS = 5           # of an axis that Winograd's algorithm transforms ...
 MOST_HALVED = 7         # ... with stride 2
 TRANSFORM_NUMBER = 0.22 # one transformed weight ...
@@ -145,7 +151,8 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows
     cycles += tiles // chunks * runs * RUN_START * machine.step
     if not problem.channels_last:
-        cycles += C * volume(problem) * TURN_NUMBER * machine.moves + ROUND * machine.far * machine.step / problem.G
+        cycles += C * volume(problem) * TURN_NUMBER[machine.halves] * machine.moves
+        cycles += ROUND * machine.far * machine.step / problem.G
     cycles += packings(problem, pixels, PIXEL_BLOCK) * PACK_NUMBER * K * length
     return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
 
@@ -180,7 +187,7 @@ def winograd_tiles(problem: Problem, alpha: int) -> tuple[int, int, int]:
             m = max(1, alpha - winograd_taps(problem) + 1)
             elements *= 2 * alpha - 1 if stride == 2 else alpha
             unique *= 2 * alpha - 1 if stride == 2 and taps > 3 else alpha + stride - 1
-            tiles *= dilation * ceil_div(ceil_div(out, dilation), m)
+            tiles *= min(dilation, out) * ceil_div(ceil_div(out, dilation), m)
         else:
             tiles *= out
     return elements, unique, tiles
@@ -250,11 +257,22 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         if problem.channels_last and K % machine.lanes == 0 and not problem.combined:
             back *= FINISHED
         moved = share * tiles * (into * ceil_div(C, machine.lanes) + back * ceil_div(K, machine.lanes))
-        turned = C * volume(problem) * 1.5 + K * problem.pixels * (1 if problem.dilation[-1] == 1 else SCATTERED)
-        cycles += (moved + TURN_NUMBER * (0 if problem.channels_last else turned)) * machine.moves
+        turned = C * volume(problem) * 1.5 + K * problem.pixels
+        turned *= 1 if problem.dilation[-1] == 1 else min(SCATTERED[0] * problem.dilation[-1], SCATTERED[1])
+        cycles += (moved + TURN_NUMBER[machine.halves] * (0 if problem.channels_last else turned)) * machine.moves
+        cycles += 0 if problem.channels_last else K * problem.pixels * scattered_number(problem, machine)
         cycles += unique * C * panels * transforms_of_weights(problem, alpha, blocks, nbytes > machine.L3 / 3, machine)
         return (problem.G * cycles + far_cycles(problem, machine, TILES_FAR)) * machine.cycle
     return cost
+
+
+def scattered_number(problem: Problem, machine: Machine) -> float:
+    """Cycles more for each output of a dilated kernel, channels first, where L2 does not hold the rows of all channels until
+    the other phases come to the same lines and pages."""
+    apart = problem.dilation[-1] * problem.itemsize
+    if problem.dilation[-1] == 1 or problem.K * problem.output_size[-1] * problem.itemsize <= machine.L2:
+        return 0
+    return SCATTERED_FAR[0] * min(1, apart / LINE) + SCATTERED_FAR[1] * min(1, apart / PAGE)
 
 
 def strassen_cost(problem: Problem, machine: Machine) -> float:
@@ -268,7 +286,7 @@ def strassen_cost(problem: Problem, machine: Machine) -> float:
     cycles = max(cycles, weights_way(weights * problem.G * problem.itemsize, machine) * weights * blocks)
     moved = pairs * (PAIR_IN * ceil_div(depth, machine.lanes) + PAIR_OUT * vectors)
     turned = problem.C // problem.G * volume(problem) + 2 * width * problem.pixels
-    moved += 0 if problem.channels_last else 1.5 * TURN_NUMBER * turned
+    moved += 0 if problem.channels_last else 1.5 * TURN_NUMBER[machine.halves] * turned
     cycles += moved * machine.moves
     cycles += 0 if problem.packed else PACK_PAIRS * 4 * depth * width
     return (problem.G * cycles + far_cycles(problem, machine, CHANNELS_FAR)) * machine.cycle
@@ -304,10 +322,13 @@ def pointwise_cost(problem: Problem, machine: Machine) -> float:
     if problem.channels_last or gathers(replace(problem, N=1), machine):
         return im2col_cost(problem, machine)
     vectors = ceil_div(problem.pixels, machine.lanes) * problem.C
-    vectors = ceil_div(problem.pixels, machine.lanes) * problem.C
     saved = vectors * gather_vector(problem, machine)
     alike = 2 if problem.pixels * problem.itemsize % L1_WAY == 0 else problem.pixels % machine.lanes > 0
-    again = vectors * ceil_div(problem.K, machine.MR) * IN_PLACE[alike] * (machine.moves - 1)
+    again = IN_PLACE[alike] * (machine.moves - 1)
+    if machine.halves:
+        full = problem.C // problem.G * machine.NR * problem.itemsize >= machine.L1
+        again = IN_PLACE_HALF[2 if alike == 2 else full]
+    again *= vectors * ceil_div(problem.K // problem.G, machine.MR)
     return im2col_cost(problem, machine) - (saved - again) * machine.cycle
 
 
@@ -391,7 +412,8 @@ def depthwise_cost(problem: Problem, machine: Machine) -> float:
         return lanes_cost(problem, machine)
     across = ceil_div(problem.output_size[-1], machine.lanes)
     vectors = problem.pixels // problem.output_size[-1] * across
-    picked = 0 if problem.stride[-1] == 1 else PICK_ROW * (1 + machine.moves) / 2 * problem.taps // problem.kernel[-1]
+    picked = 0 if problem.stride[-1] == 1 else PICK_ROW[machine.halves] * (1 + machine.moves) / 2
+    picked *= problem.taps // problem.kernel[-1]
     tap = PLANE_TAPS[across == 1] if rows_share(problem) else ROW_TAP
     cycles = vectors * (tap * problem.taps + PLANE_VECTOR + picked) + PLANE
     return (problem.K * cycles + planes_far(problem, machine)) * machine.cycle
@@ -409,7 +431,9 @@ def rows_share(problem: Problem) -> bool:
 
 def lanes_cost(problem: Problem, machine: Machine) -> float:
     """Depthwise with channels on the lanes."""
-    tap, finish = LANE_PIXEL
+    tap, finish = LANE_HALF if machine.halves else LANE_PIXEL
+    if machine.halves and problem.stride[-1] > 1:
+        tap = LANE_STRIDED
     return problem.pixels * ceil_div(problem.K, machine.lanes) * (live_taps(problem) * tap + finish) * machine.cycle
 
 
@@ -435,7 +459,8 @@ def rows_on_lanes(problem: Problem) -> bool:
 
 def turned_cost(problem: Problem, machine: Machine) -> float:
     """The same from turned rows, and back."""
-    cycles = problem.C * (volume(problem) + problem.pixels) * TURN_STRIP * machine.moves
+    numbers = volume(problem) + problem.pixels
+    cycles = problem.C * (numbers * TURN_STRIP[machine.halves] * machine.moves + TURN_PLANE[machine.halves])
     cycles += far_cycles(problem, machine, STRIPS_FAR)
     if rows_on_lanes(problem):
         vectors = problem.K * problem.output_size[1] * ceil_div(problem.size[0], machine.lanes)
@@ -469,7 +494,7 @@ def deform_cost(problem: Problem, machine: Machine) -> float:
     cycles += problem.pixels * problem.taps * problem.offset_groups * (SAMPLE + CORNERS * vectors)
     turned = 0 if problem.channels_last else problem.C * volume(problem) + problem.K * problem.pixels
     packed = 0 if problem.packed else problem.K * length
-    return (cycles + turned * TURN_NUMBER * machine.moves + 2 * PACK_NUMBER * packed) * machine.cycle
+    return (cycles + turned * TURN_NUMBER[machine.halves] * machine.moves + 2 * PACK_NUMBER * packed) * machine.cycle
 
 
 def weights_cost(problem: Problem, machine: Machine) -> float:

@@ -104,7 +104,7 @@ class GatedConv2d(Conv2d):
     --------
     >>> import numpy as np, fastconv
     >>> conv = fastconv.GatedConv2d(np.ones((4, 8, 3, 3)), np.zeros((4, 8, 3, 3)), padding=1)
-    >>> float(conv(np.ones((1, 8, 6, 6)))[0, 0, 2, 2])
+    >>> round(float(conv(np.ones((1, 8, 6, 6)))[0, 0, 2, 2]), 9)
     36.0
     """
 

@@ -336,7 +336,7 @@ def convolution_problem(operation: str, input_shape: Sequence[int], weight_shape
         raise ValueError(f"weight must have {C // G} channels (input has {C}, groups={G}), got {weight_shape[1]}: {shapes}")
     one_of(padding_mode, "padding_mode", PADDING_MODES)
     stride = per_axis(stride, axes, "stride", 1)
-    dilation = per_axis(dilation, axes, "dilation", 1)
+    dilation = tuple(d if taps > 1 else 1 for d, taps in zip(per_axis(dilation, axes, "dilation", 1), kernel))
     padding = resolve_padding(padding, size, kernel, stride, dilation)
     for axis, (n, k, d, pads) in enumerate(zip(size, kernel, dilation, padding)):
         extent = d * (k - 1) + 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+LINE = 64       # bytes of a line of the caches
+
 
 class Machine(NamedTuple):
     """What a cost may know of the CPU and of one build of the kernels."""
@@ -20,6 +22,11 @@ class Machine(NamedTuple):
     step: float = 1.0   # the CPU's own cycle, in such cycles: 1/2 where vectors are computed in halves
     moves: float = 1.0  # times as long as on a Zen 5 for transforms: vectors are added, shuffled and moved, not multiplied
     far: float = 1.0    # and for numbers that L3 holds
+
+    @property
+    def halves(self) -> bool:
+        """Whether a line of the caches holds several vectors (AVX2)."""
+        return self.lanes * (4 if self.real == "f32" else 8) < LINE
 
 
 class Algorithm(NamedTuple):

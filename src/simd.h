@@ -47,6 +47,7 @@ enum { MR = 4, NV = 2, PAIRS = 0 };
 #define NR (NV * LANES)
 #define MV ((MR + LANES - 1) / LANES)            /* vectors that hold MR numbers */
 #define FULL ((1u << LANES) - 1u)
+#define WHOLE(m) __builtin_expect((m) == FULL, 1)    /* without AVX-512: most masks are, and a jump each is felt */
 
 typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef bits ivec __attribute__((vector_size(VECTOR_BYTES)));
@@ -166,6 +167,7 @@ ALWAYS vec vec_power2(vec shifted) {
  * one instruction without an index. NUMBERS, PAIRS: from half `w` of each 16 bytes of a and b, in turn; BLOCKS: the even
  * (w = 0) or odd 16 bytes of a, then those of b. */
 #define UNIT (16 / REAL_BYTES)
+#define UNIT_FULL ((1u << UNIT) - 1u)
 #define NUMBERS(l, w) ((l) % 2 * LANES + (l) / UNIT * UNIT + (l) % UNIT / 2 + (w) * UNIT / 2)
 #define PAIRS(l, w) ((l) % 4 / 2 * LANES + (l) / 4 * 4 + (l) % 2 + (w) * 2)
 #define BLOCKS(l, w) ((l) / (LANES / 2) * LANES + ((l) % (LANES / 2) / UNIT * 2 + (w)) * UNIT + (l) % UNIT)
@@ -283,38 +285,56 @@ ALWAYS vec vec_mask_load(vec old, unsigned m, const real *p) { return (vec)X86(m
 ALWAYS void vec_mask_store(real *p, unsigned m, vec v) { X86(mask_storeu)(p, m, (native)v); }
 ALWAYS vec vec_mask_select(unsigned m, vec yes, vec no) { return (vec)X86(mask_blend)(m, (native)no, (native)yes); }
 ALWAYS vec vec_mask_load_even(vec old, unsigned m, const real *p) {
-    if (m == FULL) { vec a = vec_load(p), b = vec_load(p + LANES - 1); return EVEN(a, b); }
+    if (WHOLE(m)) { vec a = vec_load(p), b = vec_load(p + LANES - 1); return EVEN(a, b); }
     vec a = vec_mask_load(vec_zero(), _pdep_u32(m, 0x55555555u) & FULL, p);
     vec b = vec_mask_load(vec_zero(), _pdep_u32(m >> (LANES / 2), 0xAAAAAAAAu) & FULL, p + LANES - 1);
     return vec_mask_select(m, EVEN(a, b), old);
 }
 #else
-ALWAYS ivec lanes_of(unsigned m) { ivec v = {0}; for (int i = 0; i < LANES; i++) v[i] = -(bits)((m >> i) & 1u); return v; }
+/* All bits of the lanes of m; of the lanes first, first + 2 ... for bits 0, 1 ... of m. */
+ALWAYS ivec lanes_of(unsigned m) {
+    ivec bit; for (int i = 0; i < LANES; i++) bit[i] = (bits)1 << i;
+    return (ivec_splat((bits)m) & bit) > 0;
+}
+ALWAYS ivec spread(unsigned m, const int first) {
+    ivec bit; for (int i = 0; i < LANES; i++) bit[i] = i % 2 == first ? (bits)1 << i / 2 : 0;
+    return (ivec_splat((bits)m) & bit) > 0;
+}
 ALWAYS vec vec_mask_select(unsigned m, vec yes, vec no) {
     ivec lanes = lanes_of(m);
     return (vec)(((ivec)yes & lanes) | ((ivec)no & ~lanes));
 }
+#if defined(__AVX2__)
+ALWAYS vec vec_mask_load_lanes(ivec lanes, const real *p) { return (vec)X86(maskload)(p, (__m256i)lanes); }
+#endif
 ALWAYS vec vec_mask_load(vec old, unsigned m, const real *p) {
-    if (m == FULL) return vec_load(p);
-#if defined(__AVX2__) && FASTCONV_DOUBLE
-    return vec_mask_select(m, (vec)_mm256_maskload_pd(p, (__m256i)lanes_of(m)), old);
-#elif defined(__AVX2__)
-    return vec_mask_select(m, (vec)_mm256_maskload_ps(p, (__m256i)lanes_of(m)), old);
+    if (WHOLE(m)) return vec_load(p);
+#if defined(__AVX2__)
+    return vec_mask_select(m, vec_mask_load_lanes(lanes_of(m), p), old);
 #else
     for (int i = 0; i < LANES; i++) if ((m >> i) & 1u) old[i] = p[i];
     return old;
 #endif
 }
+/* In pieces of 16 bytes where whole: of the CPUs with AVX2 those of AMD take tens of instructions for a masked store. */
 ALWAYS void vec_mask_store(real *p, unsigned m, vec v) {
-    if (m == FULL) { vec_store(p, v); return; }
+    if (WHOLE(m)) { vec_store(p, v); return; }
     real lane[LANES];
-    memcpy(lane, &v, sizeof v);
-    for (int i = 0; i < LANES; i++) if ((m >> i) & 1u) p[i] = lane[i];
+    vec_store(lane, v);
+    for (int i = 0; i < LANES; i += UNIT, m >>= UNIT) {
+        if ((m & UNIT_FULL) == UNIT_FULL) memcpy(p + i, lane + i, 16);
+        else for (int j = 0; j < UNIT; j++) if ((m >> j) & 1u) *(volatile real *)(p + i + j) = lane[i + j];
+    }
 }
 ALWAYS vec vec_mask_load_even(vec old, unsigned m, const real *p) {
-    if (m == FULL) { vec a = vec_load(p), b = vec_load(p + LANES - 1); return EVEN(a, b); }
+    if (WHOLE(m)) { vec a = vec_load(p), b = vec_load(p + LANES - 1); return EVEN(a, b); }
+#if defined(__AVX2__)
+    vec a = vec_mask_load_lanes(spread(m, 0), p), b = vec_mask_load_lanes(spread(m >> (LANES / 2), 1), p + LANES - 1);
+    return vec_mask_select(m, EVEN(a, b), old);
+#else
     for (int i = 0; i < LANES; i++) if ((m >> i) & 1u) old[i] = p[2 * i];
     return old;
+#endif
 }
 #endif
 

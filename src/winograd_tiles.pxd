@@ -80,8 +80,8 @@ cdef inline Py_ssize_t any_layout(const Geometry* g, Block* b, char* workspace) 
                                   + min(i % b.side_w, unique_of(g.alpha_w, odd_w) - 1))
     b.phase_rows = ceil_div(ceil_div(g.P, g.dilation_h), b.m_h)
     b.phase_columns = ceil_div(ceil_div(g.Q, g.dilation_w), b.m_w)
-    b.rows = g.dilation_h * b.phase_rows
-    b.columns = g.dilation_w * b.phase_columns
+    b.rows = min(g.dilation_h, g.P) * b.phase_rows
+    b.columns = min(g.dilation_w, g.Q) * b.phase_columns
     b.depth = g.C * g.T
     tiles = min(g.pixel_block, g.O * b.rows * b.columns)
     b.v_row = padded(b.depth, LANES)                                    # lest stores went over the ends of lines, ...
