@@ -149,7 +149,7 @@ def channels_cost(problem: Problem, machine: Machine) -> float:
     windows = pixels * runs * WINDOW * machine.step
     cycles = length * tile_cycles(pixels, vectors, machine) * live_share(problem, machine, row_runs)
     cycles += tiles * (TILE_START if problem.channels_last else TURNED_TILE) + windows
-    cycles += tiles // chunks * runs * RUN_START * machine.step
+    cycles += tiles // chunks * runs * RUN_START[machine.halves] * machine.step
     if not problem.channels_last:
         cycles += C * volume(problem) * TURN_NUMBER[machine.halves] * machine.moves
         cycles += ROUND * machine.far * machine.step / problem.G

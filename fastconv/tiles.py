@@ -20,7 +20,7 @@ from .row import Machine, ceil_div
 
 L1_WAY = 4096           # bytes that all sets of L1 hold together, once; on all CPUs with AVX2
 LATENCY = 4             # of a multiply-add: a tile of fewer than 8 vectors waits for its own sums
-RUN_START = 10          # one run of a tile, a tap or a row of taps: its pointers are loaded
+RUN_START = 10, 30      # one run of a tile, a tap or a row of taps: its pointers are loaded; by Machine.halves
 TILE_START = 32         # sums of a tile into and out of registers, call and finish
 WIDE_LOAD = 1.1         # a vector of a wide tile, which seldom lies within one line
 FEWEST = 5              # pixels whose time a tile takes at least: its weights come from L2
@@ -210,8 +210,8 @@ def cutting(p: Problem, m: Machine, row_runs: bool) -> Cutting:
     channels = p.C // p.G * (p.kernel[-1] if row_runs else 1)
     vectors = m.NR // m.lanes / 2 * channels            # cycles of a pixel and tap
     return Cutting(rows, columns, [1, *p.kernel][-2], 1 if row_runs else p.kernel[-1], tile_rows(p, m),
-                   max(FEWEST, LATENCY * m.step / (m.NR // m.lanes / 2)), RUN_START * m.step / vectors, TILE_START / vectors,
-                   2 * TILE_START / vectors if p.channels_last else 0)
+                   max(FEWEST, LATENCY * m.step / (m.NR // m.lanes / 2)), RUN_START[m.halves] * m.step / vectors,
+                   TILE_START / vectors, 2 * TILE_START / vectors if p.channels_last else 0)
 
 
 def best_order(p: Problem, m: Machine, row_runs: bool, block: int) -> Order:

@@ -100,7 +100,8 @@ POINTS += [case((5, 6), (1, 1), C=8, K=66, groups=2, stride=(2, 1)), case((3, 4,
            case((23,), (1,), C=34, K=3, stride=2), case((1, 1), (1, 1), C=64, K=2)]
 SHAPES = [case((4, 5), (4, 5), C=3, K=7), case((1, 9), (1, 5), C=2, K=3), case((9, 1), (5, 1), C=2, K=3),
           case((7, 7), (3, 3), C=2, K=3, dilation=9, padding=9), case((3, 4), (2, 2), C=2, K=3, stride=50),
-          case((2, 2), (1, 1)), case((1, 1), (1, 1), C=9, K=1), case((1, 40), (1, 1), C=1, K=33)]
+          case((2, 2), (1, 1)), case((1, 1), (1, 1), C=9, K=1), case((1, 40), (1, 1), C=1, K=33),
+          case((3, 40), (1, 2), C=4, K=6, dilation=16), case((40, 3), (3, 1), C=4, K=6, dilation=13, padding=(13, 0))]
 RANK_ONE = [case((h, w), kernel, C=C, K=C, N=2, groups=C, rank_one=True, stride=s, dilation=d, padding=p, padding_mode=mode)
             for h, w, kernel, C, s, d, p, mode in (
                 (9, 7, (3, 2), 1, 1, 1, 1, "zeros"), (13, 37, (5, 7), 1, 1, 1, (2, 3), "reflect"),

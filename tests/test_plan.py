@@ -10,6 +10,7 @@ import fastconv
 from fastconv import plan as plans
 from fastconv.algorithms import CONVOLUTIONS, TABLE
 from fastconv.blocks import WORKSPACE
+from fastconv.costs import winograd_tiles
 from fastconv.plan import make_plan
 
 LARGE = [case((224, 224), (7, 7), C=3, K=64, stride=2, padding=3), case((7, 7), (3, 3), C=2048, K=2048, padding=1),
@@ -34,6 +35,17 @@ def test_a_turned_image_is_bounded(isa, real):
                 plan = make_plan(problem, row.name, isa, 1)
                 pixels = math.prod(problem.size)
                 assert plan.shared <= (16 << 20) + pixels * 16 * problem.itemsize + 1024
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_dilation_that_reaches_nothing_costs_nothing(channels_last):
+    """Along an axis of one tap; and beyond the outputs, of which winograd then has no empty tiles."""
+    plain, dilated = (case((1, 4000), (1, 2), C=64, K=64, dilation=(d, 16)).problem("f32", channels_last) for d in (1, 16))
+    assert dilated == plain
+    few, more = (make_plan(case((9, 9), (3, 3), C=8, K=8, dilation=d, padding=d).problem("f32", channels_last), "winograd")
+                 for d in (9, 18))
+    assert more.workspace == few.workspace
+    assert winograd_tiles(more.problem, 6) == winograd_tiles(few.problem, 6)
 
 
 def over_limit(c, isa, real):
