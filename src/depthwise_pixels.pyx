@@ -227,7 +227,9 @@ cdef inline void tile_slide(const Geometry* g, const Strip* b, const real* w, co
                 x = plane + row[h]
                 low = <int>((h - R + fold) // fold) if h >= R else 0
                 high = <int>min(<Py_ssize_t>(units - 1), h // fold)
-                if high == 0:
+                if high == most - 1 and low == 0:           # most rows of a large window: one jump for all of them
+                    band(0, most - 1, vectors, fold, acc, x, step, S, at)
+                elif high == 0:
                     band_to(0, low, vectors, fold, acc, x, step, S, at)
                 elif high == 1:
                     band_to(1, low, vectors, fold, acc, x, step, S, at)
