@@ -270,7 +270,7 @@ def scattered_number(problem: Problem, machine: Machine) -> float:
     """Cycles more for each output of a dilated kernel, channels first, where L2 does not hold the rows of all channels until
     the other phases come to the same lines and pages."""
     apart = problem.dilation[-1] * problem.itemsize
-    if problem.dilation[-1] == 1 or problem.K * problem.output_size[-1] * problem.itemsize <= machine.L2:
+    if problem.dilation[-1] == 1 or problem.K // problem.G * problem.output_size[-1] * problem.itemsize <= machine.L2:
         return 0
     return SCATTERED_FAR[0] * min(1, apart / LINE) + SCATTERED_FAR[1] * min(1, apart / PAGE)
 
