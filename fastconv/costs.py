@@ -84,7 +84,7 @@ SPREAD = 4, 0.8         # of their time that dilated tiles take more the fewer f
 TRANSFORM_L3 = 0.6      # more for each number of a block that L3 holds, if that is farther away than a Zen's
 TRANSFORM_WIDE = 1.7    # times as long for tiles of more than ...
 MOST_ELEMENTS = 64      # ... so many elements, which go to as many places
-SCATTERED = 4, 16       # times as long, by the dilation and at most, for numbers that do not lie side by side, ...
+SCATTERED = 1, 4        # one number beside which a dilated kernel's others do not lie: by the dilation, and at most, ...
 SCATTERED_FAR = 6, 220  # ... and more for a line that L2 held no longer, and for a page
 MOST_TAPS = 5           # of an axis that Winograd's algorithm transforms ...
 MOST_HALVED = 7         # ... with stride 2
@@ -257,9 +257,11 @@ def winograd_cost(alpha: int) -> Callable[[Problem, Machine], float]:
         if problem.channels_last and K % machine.lanes == 0 and not problem.combined:
             back *= FINISHED
         moved = share * tiles * (into * ceil_div(C, machine.lanes) + back * ceil_div(K, machine.lanes))
-        turned = C * volume(problem) * 1.5 + K * problem.pixels
-        turned *= 1 if problem.dilation[-1] == 1 else min(SCATTERED[0] * problem.dilation[-1], SCATTERED[1])
-        cycles += (moved + TURN_NUMBER[machine.halves] * (0 if problem.channels_last else turned)) * machine.moves
+        number = TURN_NUMBER[machine.halves]
+        if problem.dilation[-1] > 1:
+            number = min(SCATTERED[0] * problem.dilation[-1], SCATTERED[1])
+        turned = 0 if problem.channels_last else C * volume(problem) * 1.5 + K * problem.pixels
+        cycles += (moved + number * turned) * machine.moves
         cycles += 0 if problem.channels_last else K * problem.pixels * scattered_number(problem, machine)
         cycles += unique * C * panels * transforms_of_weights(problem, alpha, blocks, nbytes > machine.L3 / 3, machine)
         return (problem.G * cycles + far_cycles(problem, machine, TILES_FAR)) * machine.cycle
