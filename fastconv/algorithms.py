@@ -8,25 +8,21 @@ from collections.abc import Callable
 from functools import cache
 
 from .costs import (
-    LARGEST_HELD,
     MOST_HALVED,
     MOST_TAPS,
     channels_cost,
     deform_cost,
-    depthwise_cost,
     direct_cost,
     dot_cost,
     grouped_cost,
     im2col_cost,
     pointwise_cost,
-    rank_one_cost,
-    rows_on_lanes,
     staged_cost,
     strassen_cost,
-    turned_cost,
     volume,
     winograd_cost,
 )
+from .depthwise_costs import LARGEST_HELD, depthwise_cost, rank_one_cost, rows_on_lanes, turned_cost
 from .fft_tiles import GROWTH, fft_cost, fft_refuses
 from .problem import Problem
 from .row import Algorithm, never_refuses

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from math import gcd
 
 from .algorithms import LONGEST_ROW
-from .costs import STAGE_ROW, rows_are_runs, rows_on_lanes, staged_rows, strassen_block, winograd_block, winograd_tiles
+from .costs import STAGE_ROW, rows_are_runs, staged_rows, strassen_block, winograd_block, winograd_tiles
+from .depthwise_costs import rows_on_lanes
 from .problem import Problem
 from .row import LINE, Machine, ceil_div
 from .tiles import FEWEST, L1_WAY, best_order, few, row_cycles, short_sums, tile_cycles, tile_rows

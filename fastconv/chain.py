@@ -8,7 +8,7 @@ import numpy as np
 
 from .arrays import lined
 from .blocks import WORKSPACE, balanced, padded, reads_columns
-from .costs import FULL_BLOCK, rows_on_lanes
+from .depthwise_costs import FULL_BLOCK, rows_on_lanes
 from .kernels.call import run_chain
 from .plan import Plan
 from .row import ceil_div

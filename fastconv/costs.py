@@ -22,31 +22,18 @@ GATHER_STRIDED = 5.2    # ... whose numbers do not lie side by side
 GATHER_ALONE = 1.6      # times as long where there is less to multiply
 IN_PLACE = 0.2, 0.4, 1.5    # one vector where it lies, each time, on a Xeon: of planes of whole vectors; of others; of
                             # whole L1_WAYs, where rows fall into the same sets of L1
-IN_PLACE_HALF = 0, 0.6, 1.5     # with Machine.halves: of panels that L1 holds; of others, as no CPU fetches them ahead; of
-                                # whole L1_WAYs
+IN_PLACE_HALF = 0, 0.6, 1.5     # with Machine.halves: of panels that L1 holds; of larger ones; of whole L1_WAYs
 PLANES_L3 = 2.2         # or, for few output channels, one line of L3, if that is farther away than a Zen's
 GATHER_TAP = 7          # where one tap of one vector of pixels lies
 ROWS_IN_PLACE = 0.05    # of the time of products, more if rows of weights are read where they lie
 PACK_NUMBER = 0.6       # one weight, transposed into place ...
 MOST_PACKINGS = 2       # ... by every task, up to so many: more tasks find them packed
 PIXEL_BLOCK = 400       # pixels of one task
-TURN_NUMBER = 0.24, 0.5 # one number of a small image, transposed; by Machine.halves ...
+TURN_NUMBER = 0.24, 0.5 # one number of a small image, transposed; by Machine.halves
 ROUND = 6000            # threads that wait for each other, and get from L3 what others have turned
-TURN_STRIP = 0.4, 0.8   # ... or of rows of some planes; by Machine.halves ...
-TURN_PLANE = 0, 150     # ... and one of these planes
-PLANE = 350             # one plane of a depthwise convolution ...
-PLANE_VECTOR = 10       # ... a vector of its pixels, ...
-PLANE_TAPS = 0.78, 1.5  # ... and one tap of it; of the only one of a row, which waits for its own sums;
-ROW_TAP = 1.3           # of a kernel of one row, since none of the rows of a tile shares a vector of pixels
-LINE_TAP = 0.65         # the same with rows on the lanes ...
-LINE_VECTOR = 8         # ... and a vector of them
-LANE_PIXEL = 0.64, 5.4  # one tap of a vector of channels of a pixel, and its finish; ...
-LANE_HALF = 0.7, 6      # ... by Machine.halves ...
-LANE_STRIDED = 1.1      # ... and its taps where some columns are passed over
 WINDOW = 1.2            # one pointer of an indirect product
 LONG_RUN = 4            # vectors of input channels for which loading pointers for two steps at once pays
 MOST_POINTERS = 8       # that stay in registers while a tile is multiplied
-PICK_ROW = 15, 10       # one vector of every second pixel of a row: shuffles, half of which wait for ports that are shared
 STAGE_ROW = 90          # one staged row ...
 STAGE_NUMBER = 0.1      # ... and each of its numbers ...
 STAGE_STRIDED = 0.25    # ... if some are passed over; ...
@@ -63,8 +50,6 @@ GROUPED_RUN = 2         # and one run of taps that read columns side by side, ..
 GROUPED_TILE = 200      # and a tile
 GROUPED_VECTOR = 5      # one staged vector ...
 GROUPED_TURN = 5        # ... of rows of some planes, or turned back
-LARGEST_HELD = 60000    # pixels of some planes that are turned, and twice those of their sums
-FULL_BLOCK = 32         # planes or rows that are turned together
 PAGE = 4096             # bytes
 PIXELS_FAR = 30, 7      # a line of input and of output on its way from and to memory, beside what is computed meanwhile:
 CHANNELS_FAR = 10, 3    # rows of pixels, whose lines lie apart; of channels;
@@ -84,8 +69,8 @@ SPREAD = 4, 0.8         # of their time that dilated tiles take more the fewer f
 TRANSFORM_L3 = 0.6      # more for each number of a block that L3 holds, if that is farther away than a Zen's
 TRANSFORM_WIDE = 1.7    # times as long for tiles of more than ...
 MOST_ELEMENTS = 64      # ... so many elements, which go to as many places
-SCATTERED = 1, 4        # one number beside which a dilated kernel's others do not lie: by the dilation, and at most, ...
-SCATTERED_FAR = 6, 220  # ... and more for a line that L2 held no longer, and for a page
+SCATTERED = 1, 4        # one number of a dilated row, channels first, moved by itself: times the dilation, and at most; ...
+SCATTERED_FAR = 6, 220  # ... more for a line that L2 held no longer, and for a page
 MOST_TAPS = 5           # of an axis that Winograd's algorithm transforms ...
 MOST_HALVED = 7         # ... with stride 2
 TRANSFORM_NUMBER = 0.22 # one transformed weight ...
@@ -406,84 +391,6 @@ def direct_cost(problem: Problem, machine: Machine) -> float:
         cycles += 0 if held else DIRECT_FAR * rows
         step += count * (cycles * vectors + (DIRECT_BORDER + scattered + rows) * masked)
     return (problem.G * problem.sum_length * lines * step + far_cycles(problem, machine, PLANES_FAR)) * machine.cycle
-
-
-def depthwise_cost(problem: Problem, machine: Machine) -> float:
-    """Channels first: vectors of pixels of one row; those of a strided row are picked from it."""
-    if problem.channels_last:
-        return lanes_cost(problem, machine)
-    across = ceil_div(problem.output_size[-1], machine.lanes)
-    vectors = problem.pixels // problem.output_size[-1] * across
-    picked = 0 if problem.stride[-1] == 1 else PICK_ROW[machine.halves] * (1 + machine.moves) / 2
-    picked *= problem.taps // problem.kernel[-1]
-    tap = PLANE_TAPS[across == 1] if rows_share(problem) else ROW_TAP
-    cycles = vectors * (tap * problem.taps + PLANE_VECTOR + picked) + PLANE
-    return (problem.K * cycles + planes_far(problem, machine)) * machine.cycle
-
-
-def planes_far(problem: Problem, machine: Machine) -> float:
-    """far_cycles of planes; what lies beyond m.L3 of an L3 that is far away seems to be still in it."""
-    return far_cycles(problem, machine, PLANES_FAR) / machine.far
-
-
-def rows_share(problem: Problem) -> bool:
-    """Whether an input row is loaded once for several output rows."""
-    return problem.output_size[-1] == problem.pixels or [1, *problem.kernel][-2] > 1
-
-
-def lanes_cost(problem: Problem, machine: Machine) -> float:
-    """Depthwise with channels on the lanes."""
-    tap, finish = LANE_HALF if machine.halves else LANE_PIXEL
-    if machine.halves and problem.stride[-1] > 1:
-        tap = LANE_STRIDED
-    return problem.pixels * ceil_div(problem.K, machine.lanes) * (live_taps(problem) * tap + finish) * machine.cycle
-
-
-def live_taps(problem: Problem) -> float:
-    """Taps at which a pixel sees more than zero padding, on average."""
-    if problem.padding_mode != "zeros":
-        return problem.taps
-    taps = 1.0
-    for n, k, s, d, out, (before, _) in zip(problem.size, problem.kernel, problem.stride, problem.dilation,
-                                            problem.output_size, problem.padding):
-        taps *= sum(max(0, min(out - 1, (n - 1 + before - tap * d) // s) - max(0, ceil_div(before - tap * d, s)) + 1)
-                    for tap in range(k)) / out
-    return taps
-
-
-def rows_on_lanes(problem: Problem) -> bool:
-    """Whether `turned` takes rows of one plane rather than planes: they stand alone, and fill vectors well or better."""
-    if len(problem.kernel) != 2 or problem.kernel[0] > 1 or problem.stride[0] > 1 or any(problem.padding[0]):
-        return False
-    rows, planes = problem.size[0], problem.K
-    return rows >= FULL_BLOCK or rows * ceil_div(planes, FULL_BLOCK) >= planes
-
-
-def turned_cost(problem: Problem, machine: Machine) -> float:
-    """The same from turned rows, and back."""
-    numbers = volume(problem) + problem.pixels
-    cycles = problem.C * (numbers * TURN_STRIP[machine.halves] * machine.moves + TURN_PLANE[machine.halves])
-    cycles += far_cycles(problem, machine, STRIPS_FAR)
-    if rows_on_lanes(problem):
-        vectors = problem.K * problem.output_size[1] * ceil_div(problem.size[0], machine.lanes)
-        return (cycles + vectors * (live_taps(problem) * LINE_TAP + LINE_VECTOR)) * machine.cycle
-    return lanes_cost(problem, machine) + cycles * machine.cycle
-
-
-def turns_rows(problem: Problem) -> bool:
-    """Whether the second pass has rows on its lanes, if they can be turned in cache."""
-    return not problem.channels_last and rows_on_lanes(problem) and problem.size[1] <= LARGEST_HELD
-
-
-def rank_one_cost(problem: Problem, machine: Machine) -> float:
-    """Both passes, the numbers between them in cache."""
-    column, row = problem.passes
-    if column.channels_last:
-        seconds = lanes_cost(column, machine) + lanes_cost(row, machine)
-    else:
-        seconds = depthwise_cost(column, machine) + (turned_cost if turns_rows(row) else depthwise_cost)(row, machine)
-    near = planes_far(column, machine) + planes_far(row, machine) - planes_far(problem, machine)
-    return seconds - (0 if column.channels_last else near * machine.cycle)
 
 
 def deform_cost(problem: Problem, machine: Machine) -> float:

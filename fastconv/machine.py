@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import kernels
 from .kernels import cpu
-from .row import Machine
+from .row import NUMBER_BYTES, Machine
 
 CPU_FILES = Path("/sys/devices/system/cpu/cpu0/cache")
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -16,7 +16,6 @@ CYCLE = 1 / 4.0e9       # seconds; costs are compared with each other, so one no
 L3_REACHED = 32 << 20   # of a cache that many cores share: one of a Xeon reads what lies beyond at the pace of memory
 FAR = 2.6               # Machine.far of such a one: 28 GB/s for one core instead of 70
 MOVES = 2.0             # Machine.moves of CPUs whose two ports for 512 bits do all such work
-NUMBER_BYTES = {"f32": 4, "f64": 8}
 
 
 @cache

@@ -9,7 +9,7 @@ import numpy as np
 
 from .arrays import lined, with_rows
 from .chain import chain_of
-from .costs import turns_rows
+from .depthwise_costs import turns_rows
 from .machine import machine
 from .plan import Plan, exact_row, forgetting, make_plan, makers, predictions
 from .problem import Problem

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 LINE = 64       # bytes of a line of the caches
+NUMBER_BYTES = {"f32": 4, "f64": 8}
 
 
 class Machine(NamedTuple):
@@ -25,8 +26,8 @@ class Machine(NamedTuple):
 
     @property
     def halves(self) -> bool:
-        """Whether a line of the caches holds several vectors (AVX2)."""
-        return self.lanes * (4 if self.real == "f32" else 8) < LINE
+        """Whether a line of the caches holds several vectors, as with AVX2."""
+        return self.lanes * NUMBER_BYTES[self.real] < LINE
 
 
 class Algorithm(NamedTuple):
