@@ -1,11 +1,12 @@
 """fastconv verify: what it draws, and that it tells what is wrong."""
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
 
 from fastconv.algorithms import CONVOLUTION
-from fastconv.cli import verify, verify_pooling
+from fastconv.cli import verify, verify_pooling, verify_streams
 from fastconv.kernels import isa
 from fastconv.problem import convolution_problem
 
@@ -16,6 +17,22 @@ def test_a_seed_draws_the_same_problems_again_and_another_one_others():
     for draw in (lambda seed: verify.problems("conv2d", 9, seed), lambda seed: verify_pooling.problems(9, seed)):
         first, same, other = (list(draw(seed)) for seed in (7, 7, 0))
         assert first == same != other
+
+
+def test_no_drawn_problem_has_an_empty_result():
+    """Calls answer those without a plan. Of 300 draws with this seed some crop all of an image."""
+    random = Random(verify_streams.source("pad", 5))
+    assert all(0 not in verify_streams.drawn("pad", random, "f32")[0].output_shape for _ in range(300))
+    random = Random(verify_streams.source("pad", 5))
+    assert any(0 in shape for shape in pad_shapes(random, 300))
+
+
+def pad_shapes(random, n):
+    for _ in range(n):
+        try:
+            yield verify_streams.draw_pad("pad", random, "f32")[0].output_shape
+        except ValueError:
+            continue
 
 
 @pytest.fixture
